@@ -1,0 +1,132 @@
+"""Small frozen configurations, one per component, and the one way that a mapping becomes one.
+
+An unknown key is an error that names the closest one, in the same section or, if it was misplaced, in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tsuzuri.core.errors import InputError, RecipeError, closest
+
+
+class Config(BaseModel):
+    """Base of every component's configuration: frozen, typed, no unknown keys, documented field by field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The configuration as plain JSON values, every default resolved."""
+        return self.model_dump(mode="json")
+
+
+ConfigType = TypeVar("ConfigType", bound=Config)
+
+
+def parse_config(kind: type[ConfigType], values: Mapping[str, Any], *, where: str) -> ConfigType:
+    """`values` as a `kind`; a RecipeError names every key at fault, `where` it stood and what was allowed."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(kind, item) for item in error.errors(include_url=False)]
+        raise RecipeError(f"{where}: " + "; ".join(lines), hint="correct the recipe or the --set option") from error
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; InputError when the file is absent, RecipeError when it is no mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+        raise InputError(f"no readable recipe at {path}", hint="give the path of a YAML file in UTF-8") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} holds a {type(values).__name__}, not a mapping of sections")
+    return values
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of `values` with every `section.key=value` set; values are read as YAML."""
+    result = _copy(values)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        path = key.strip().split(".")
+        if not equals or not all(path):
+            raise RecipeError(f"{override!r} is not of the form section.key=value", hint="for example --set train.steps=100")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"the value in {override!r} is not valid YAML") from error
+        section = result
+        for name in path[:-1]:
+            inner = section.get(name)
+            if inner is None:
+                inner = section[name] = {}
+            if not isinstance(inner, dict):
+                raise RecipeError(f"{override!r}: {name!r} holds a value, not a section")
+            section = inner
+        section[path[-1]] = value
+    return result
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The dotted keys whose values differ between two mappings, each as `key: old → new`."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!r} → {after!r}")
+    return lines
+
+
+def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
+    place = [str(part) for part in item["loc"]]
+    name = ".".join(place) or kind.__name__
+    if item["type"] != "extra_forbidden":
+        return f"{name}: {item['msg']} (got {item.get('input')!r})"
+    section: type[BaseModel] | None = kind
+    for part in place[:-1]:
+        section = _inner(section, part) if section else None
+    allowed = sorted(section.model_fields) if section else []
+    hint = closest(place[-1], allowed)
+    if not hint:
+        elsewhere = {path for path in _paths(kind) if path.rsplit(".", 1)[-1] == place[-1]}
+        hint = f" (did you mean {min(elsewhere)!r}?)" if elsewhere else f" (allowed: {', '.join(allowed)})"
+    return f"unknown key {name!r}{hint}"
+
+
+def _inner(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
+    field = kind.model_fields.get(name)
+    return next(iter(_configs(field.annotation)), None) if field else None
+
+
+def _configs(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [config for argument in get_args(annotation) for config in _configs(argument)]
+
+
+def _paths(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    paths = []
+    for name, field in kind.model_fields.items():
+        paths.append(prefix + name)
+        for config in _configs(field.annotation):
+            paths += _paths(config, f"{prefix}{name}.")
+    return paths
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    return list(map(_copy, value)) if isinstance(value, list) else value

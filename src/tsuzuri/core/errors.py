@@ -1,0 +1,66 @@
+"""The one tree of errors that a user of tsuzuri can meet.
+
+    TsuzuriError
+    ├── RecipeError        a key or value of a recipe, or an argument, is not allowed
+    ├── InputError         what was given to read is missing, empty, undecodable or of the wrong shape
+    ├── IntegrityError     a file is not what its manifest or checksum says, or two boxes do not belong together
+    ├── ResumeError        the same folder was begun with another recipe or other inputs
+    ├── ResourceError      disk, memory or a device is not there or not enough
+    └── MissingExtraError  an optional part of the package is not installed
+
+A message says what, which value and what was allowed; `hint` is the next thing to type. The command line
+prints both and no traceback. `assert` is for our own mistakes only.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TsuzuriError(Exception):
+    """A mistake that its user can mend; `hint` says how."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  → {self.hint}" if self.hint else self.message
+
+
+class RecipeError(TsuzuriError):
+    """A key or value of a recipe, or an argument, is not allowed."""
+
+
+class InputError(TsuzuriError):
+    """What was given to read is missing, empty, undecodable or of the wrong shape."""
+
+
+class IntegrityError(TsuzuriError):
+    """A file is not what its checksum says, or two boxes do not belong together."""
+
+
+class ResumeError(TsuzuriError):
+    """The same folder was begun with another recipe or other inputs."""
+
+
+class ResourceError(TsuzuriError):
+    """Disk, memory or a device is not there or not enough."""
+
+
+class MissingExtraError(TsuzuriError):
+    """An optional part of the package is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {package!r}, which is not installed",
+            hint=f"pip install 'tsuzuri[{extra}]'",
+        )
+
+
+def closest(word: str, allowed: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the allowed word nearest to `word`, or an empty string."""
+    matches = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -1,0 +1,52 @@
+"""From a box back to its sources: the chain of manifests, each input checked against the hash it was used under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsuzuri.core.manifest import MANIFEST, Manifest, box_sha256, read_manifest
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One box, or one source file, that another was made from."""
+
+    depth: int
+    name: str
+    path: Path
+    sha256: str
+    state: str
+    """ok, changed (its hash is no longer the one that was used) or missing."""
+    manifest: Manifest | None
+
+
+def walk(box: Path, name: str = "", depth: int = 0, sha256: str = "") -> Iterator[Ancestor]:
+    """The box and everything it was made from, depth first, sources last."""
+    box = Path(box)
+    if not box.exists():
+        yield Ancestor(depth, name, box, sha256, "missing", None)
+        return
+    manifest = read_manifest(box) if depth == 0 or (box / MANIFEST).exists() else None
+    found = box_sha256(box) if box.is_file() or manifest else ""
+    state = "ok" if found == (sha256 or found) else "changed"
+    yield Ancestor(depth, name or (manifest.kind if manifest else ""), box, found, state, manifest)
+    for inner_name, item in (manifest.inputs if manifest else {}).items():
+        path = Path((box / item["path"]).resolve())
+        yield from walk(path, inner_name, depth + 1, item["sha256"])
+
+
+def describe(box: Path) -> str:
+    """The lineage of a box as indented lines of text."""
+    lines = []
+    for ancestor in walk(box):
+        counts = ancestor.manifest.counts if ancestor.manifest else {}
+        facts = ", ".join(f"{key} {value:,}" for key, value in counts.items() if isinstance(value, int))
+        mark = "" if ancestor.state == "ok" else f"  ** {ancestor.state} **"
+        head = f"{'  ' * ancestor.depth}{ancestor.name}  {ancestor.path}  {ancestor.sha256[:12]}{mark}"
+        lines.append(f"{head}\n{'  ' * ancestor.depth}  {facts}" if facts else head)
+        if ancestor.manifest and ancestor.manifest.kind == "documents":
+            for source, item in ancestor.manifest.counts.get("sources", {}).items():
+                lines.append(f"{'  ' * (ancestor.depth + 1)}source {source}: {item}")
+    return "\n".join(lines)

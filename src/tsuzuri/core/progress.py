@@ -1,0 +1,37 @@
+"""Progress for people: a rich bar on a terminal, a plain line now and then in a log. Never on standard output."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
+
+LOG_EVERY_S = 15.0
+
+
+def say(message: str) -> None:
+    """One line for the person who started the command, on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """The items, while showing how many of `total` have passed."""
+    if sys.stderr.isatty():
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            yield from progress.track(items, total=total, description=description)
+        return
+    started = reported = time.monotonic()
+    for count, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - reported >= LOG_EVERY_S:
+            reported = now
+            of = f" of {total}" if total else ""
+            say(f"{description}: {count}{of} ({count / (now - started):.1f}/s)")
