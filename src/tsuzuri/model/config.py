@@ -1,0 +1,85 @@
+"""What a model is, in the field names of the Hugging Face architecture that it is published as. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from tsuzuri.core.config import Config
+
+
+class ModelConfig(Config):
+    """A decoder. The names are those of LlamaConfig; GPT-2's own names are given on export."""
+
+    model_type: Literal["llama", "qwen3", "gpt2"] = "qwen3"
+    """llama: RMSNorm, RoPE, SwiGLU, no biases. qwen3: the same with QK-norm. gpt2: LayerNorm, learned positions, GELU, biases."""
+    vocab_size: int = Field(default=8192, ge=1)
+    """Rows of the embedding: token ids are 0 … vocab_size − 1."""
+    hidden_size: int = Field(default=256, ge=1)
+    """Width of the residual stream."""
+    intermediate_size: int = Field(default=704, ge=1)
+    """Width inside the MLP."""
+    num_hidden_layers: int = Field(default=4, ge=1)
+    num_attention_heads: int = Field(default=4, ge=1)
+    num_key_value_heads: int = Field(default=4, ge=1)
+    """Fewer than num_attention_heads is grouped-query attention."""
+    head_dim: int = Field(default=64, ge=2)
+    max_position_embeddings: int = Field(default=1024, ge=1)
+    """Context in tokens."""
+    rms_norm_eps: float = Field(default=1e-6, gt=0)
+    """Epsilon of every norm (GPT-2 publishes it as layer_norm_epsilon)."""
+    rope_theta: float = Field(default=10_000.0, gt=0)
+    """Base wavelength of the rotary embedding; unused by gpt2."""
+    tie_word_embeddings: bool = True
+    """Whether the output head is the embedding itself."""
+    initializer_range: float = Field(default=0.02, gt=0)
+    """Standard deviation of the initial weights; projections into the residual stream get it over √(2·layers)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelConfig:
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError("num_attention_heads must be a multiple of num_key_value_heads")
+        if self.head_dim % 2:
+            raise ValueError("head_dim must be even: rotary embeddings turn pairs")
+        if self.model_type == "gpt2":
+            if self.num_key_value_heads != self.num_attention_heads:
+                raise ValueError("gpt2 has no grouped-query attention: num_key_value_heads must equal num_attention_heads")
+            if self.head_dim * self.num_attention_heads != self.hidden_size:
+                raise ValueError("gpt2 needs head_dim × num_attention_heads = hidden_size")
+        return self
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether this is the GPT-2 decoder rather than the modern one."""
+        return self.model_type == "gpt2"
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters, tied ones once."""
+        d, f, bias = self.hidden_size, self.intermediate_size, int(self.is_classic)
+        q, kv = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        norm = 2 * d if self.is_classic else d
+        attention = d * (q + 2 * kv) + q * d + bias * (q + 2 * kv + d)
+        attention += 2 * self.head_dim if self.model_type == "qwen3" else 0
+        mlp = 2 * d * f + f + d if self.is_classic else 3 * d * f
+        embeddings = self.vocab_size * d * (1 if self.tie_word_embeddings else 2)
+        positions = self.max_position_embeddings * d if self.is_classic else 0
+        return embeddings + positions + self.num_hidden_layers * (attention + mlp + 2 * norm) + norm
+
+    @property
+    def num_matrix_parameters(self) -> int:
+        """Parameters that every token is multiplied with: the blocks' matrices and the head, not look-ups."""
+        blocks = self.num_parameters - self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
+        if self.is_classic:
+            blocks -= self.max_position_embeddings * self.hidden_size
+        return blocks + self.vocab_size * self.hidden_size
+
+
+class ModelRecipe(Config):
+    """The `model` section of a recipe: a row of the ladder and what differs from it."""
+
+    size: str = "quickstart"
+    """A name of `model.ladder.LADDER`."""
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """Fields of ModelConfig that differ from the row, for example {num_hidden_layers: 6}."""

@@ -1,0 +1,235 @@
+"""The whole decoder, on one device, in one file. Parallelism, compilation and precision are applied from outside.
+
+Two families share the block `x + attention(norm(x))`, `x + mlp(norm(x))`:
+- modern (llama, qwen3): RMSNorm (Zhang & Sennrich 2019), rotary positions (Su et al. 2021, the half-rotation
+  of the Hugging Face weights), SwiGLU (Shazeer 2020), grouped-query attention (Ainslie et al. 2023), no biases; qwen3
+  adds an RMSNorm on each head's queries and keys before rotation (QK-norm, Henry et al. 2020).
+- classic (gpt2): LayerNorm before each sub-layer, learned positions, tanh-GELU, biases (Radford et al. 2019).
+Deviations: none in the function computed. Weights are kept in float32 and cast to the dtype of the activations where
+they are used (`Linear`), so one model serves every precision; norms and rotations are computed in float32.
+
+Shapes: B rows, T positions of this call, S positions attended to (S = T without a cache), D hidden_size,
+H query heads, K key-value heads, Dh head_dim, F intermediate_size, V vocab_size.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+from tsuzuri.model.cache import KeyValueCache, LayerCache
+from tsuzuri.model.config import ModelConfig
+
+Mask: TypeAlias = Tensor | BlockMask | None
+"""None: causal. Tensor: (B, 1, T, S) bool, true where a position may look. BlockMask: flex_attention's, on CUDA."""
+
+
+class Linear(nn.Linear):
+    """x (…, in) → (…, out), in the dtype of x."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Linear's own name)
+        bias = None if self.bias is None else self.bias.to(input.dtype)
+        return F.linear(input, self.weight.to(input.dtype), bias)
+
+
+class RMSNorm(nn.Module):
+    """x (…, D) scaled to unit root mean square in float32, times a learned weight."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.float()
+        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
+        return (self.weight * y).to(x.dtype)
+
+
+class LayerNorm(nn.LayerNorm):
+    """x (…, D) normalised in float32."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.LayerNorm's own name)
+        return super().forward(input.float()).to(input.dtype)
+
+
+def rotary_tables(config: ModelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (max_position_embeddings, Dh) in float32; frequency j and j + Dh/2 are the same."""
+    exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device=device) / config.head_dim
+    angles = torch.arange(config.max_position_embeddings, dtype=torch.float32, device=device)[:, None]
+    angles = angles * (1.0 / config.rope_theta**exponents)
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x (B, T, heads, Dh) turned by position; cos and sin (B or 1, T, 1, Dh)."""
+    first, second = x.float().chunk(2, dim=-1)
+    turned = torch.cat([-second, first], dim=-1)
+    return (x.float() * cos + turned * sin).to(x.dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
+    """Softmax attention: q (B, H, T, Dh), k and v (B, K, S, Dh) → (B, H, T, Dh)."""
+    grouped = q.shape[1] != k.shape[1]
+    if isinstance(mask, BlockMask):
+        out = flex_attention(q, k, v, block_mask=mask, enable_gqa=grouped)
+        assert isinstance(out, Tensor)
+        return out
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, (B, T, D) → (B, T, D)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        bias, inner = config.is_classic, config.num_attention_heads * config.head_dim
+        self.q_proj = Linear(config.hidden_size, inner, bias=bias)
+        self.k_proj = Linear(config.hidden_size, config.num_key_value_heads * config.head_dim, bias=bias)
+        self.v_proj = Linear(config.hidden_size, config.num_key_value_heads * config.head_dim, bias=bias)
+        self.o_proj = Linear(inner, config.hidden_size, bias=bias)
+        has_qk_norm = config.model_type == "qwen3"
+        self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if has_qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if has_qk_norm else nn.Identity()
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: LayerCache | None) -> Tensor:
+        B, T, _ = x.shape
+        q = self.q_norm(self.q_proj(x).view(B, T, -1, self.head_dim))  # (B, T, H, Dh)
+        k = self.k_norm(self.k_proj(x).view(B, T, -1, self.head_dim))  # (B, T, K, Dh)
+        v = self.v_proj(x).view(B, T, -1, self.head_dim)  # (B, T, K, Dh)
+        if rotary is not None:
+            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        if cache is not None:
+            k, v = cache.extend(k, v)  # (B, K, S, Dh)
+        y = attend(q, k, v, mask)
+        return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
+
+
+class GatedMLP(nn.Module):
+    """SwiGLU, (B, T, D) → (B, T, D)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
+
+
+class ClassicMLP(nn.Module):
+    """Linear, tanh-GELU, linear, (B, T, D) → (B, T, D)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))  # type: ignore[no-any-return]
+
+
+def _norm(config: ModelConfig) -> nn.Module:
+    kind = LayerNorm if config.is_classic else RMSNorm
+    return kind(config.hidden_size, eps=config.rms_norm_eps)
+
+
+class Block(nn.Module):
+    """One layer of the residual stream, (B, T, D) → (B, T, D)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.input_layernorm = _norm(config)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = _norm(config)
+        self.mlp = ClassicMLP(config) if config.is_classic else GatedMLP(config)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: LayerCache | None = None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rotary, mask, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
+
+
+class GPT(nn.Module):
+    """Token ids (B, T) → hidden states (B, T, D); `logits` and `model.loss` make predictions of them.
+
+    A model on the device "meta" has no weights: `to_empty` and a state dict give it some. Elsewhere the weights are drawn
+    from `generator` (or torch's own), and are the same for the same seed whatever the device count or precision.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.is_classic:
+            self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = _norm(config)
+        if not config.tie_word_embeddings:
+            self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
+        self._tables: tuple[Tensor, Tensor] | None = None
+        if self.embed_tokens.weight.device.type != "meta":
+            self.init_weights(generator)
+
+    @property
+    def head(self) -> Tensor:
+        """The output matrix (V, D): the embedding itself where it is tied."""
+        return self.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
+
+    def init_weights(self, generator: torch.Generator | None = None) -> None:
+        """Draw new weights: normal, smaller where a sub-layer writes into the residual stream (GPT-2 §2.3)."""
+        std = self.config.initializer_range
+        for name, parameter in self.named_parameters():
+            if parameter.dim() < 2:
+                nn.init.constant_(parameter, 1.0 if name.endswith("norm.weight") else 0.0)
+            else:
+                into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                scale = 1 / math.sqrt(2 * self.config.num_hidden_layers) if into_residual else 1.0
+                nn.init.normal_(parameter, std=std * scale, generator=generator)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        mask: Mask = None,
+        positions: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Normalised hidden states (B, T, D) of the last layer, computed in `dtype`.
+
+        `positions` (B or 1, T) default to 0 … T − 1, or to those after what the cache holds.
+        """
+        if positions is None:
+            start = cache.length if cache else 0
+            positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]
+        x = self.embed_tokens(tokens).to(dtype)  # (B, T, D)
+        rotary = None
+        if self.config.is_classic:
+            x = x + self.embed_positions(positions).to(dtype)
+        else:
+            cos, sin = self.rotary_tables(tokens.device)
+            rotary = (cos[positions][:, :, None], sin[positions][:, :, None])  # (B or 1, T, 1, Dh)
+        if cache is not None and mask is None:
+            mask = cache.mask(positions)
+        for index, block in enumerate(self.layers):
+            x = block(x, rotary, mask, cache.layers[index] if cache else None)
+        return self.norm(x)  # type: ignore[no-any-return]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (…, D) → logits (…, V) in float32."""
+        return F.linear(hidden, self.head.to(hidden.dtype)).float()
+
+    def rotary_tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The cosines and sines of `rotary_tables`, made once for each device."""
+        if self._tables is None or self._tables[0].device != device:
+            self._tables = rotary_tables(self.config, device)
+        return self._tables
