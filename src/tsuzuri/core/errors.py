@@ -6,6 +6,8 @@
     ├── IntegrityError     a file is not what its manifest or checksum says, or two boxes do not belong together
     ├── ResumeError        the same folder was begun with another recipe or other inputs
     ├── ResourceError      disk, memory or a device is not there or not enough
+    ├── TrainingError      a run went wrong by itself: its loss is no number any more
+    ├── Stopped            a run was asked to stop (SIGTERM, Ctrl-C), saved itself and can go on
     └── MissingExtraError  an optional part of the package is not installed
 
 A message says what, which value and what was allowed; `hint` is the next thing to type. The command line
@@ -48,6 +50,14 @@ class ResumeError(TsuzuriError):
 
 class ResourceError(TsuzuriError):
     """Disk, memory or a device is not there or not enough."""
+
+
+class TrainingError(TsuzuriError):
+    """A run went wrong by itself: its loss is no number any more."""
+
+
+class Stopped(TsuzuriError):  # noqa: N818 (it reports no fault)
+    """A run was asked to stop, saved itself and can go on."""
 
 
 class MissingExtraError(TsuzuriError):

@@ -25,6 +25,8 @@ MANIFEST = "manifest.json"
 PENDING = "pending.json"
 TIMINGS = "timings.jsonl"
 FORMAT_VERSION = 1
+UNHASHED = frozenset({MANIFEST, PENDING, TIMINGS, ".lock", "tensorboard", "checkpoints"})
+"""Left out of a manifest: itself, what is only there while the work goes on, clock readings, and what carries sums of its own."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,10 @@ def record_timing(box: Path, stage: str, **readings: float | str) -> None:
 
 
 def _finish(box: Path, manifest: Manifest) -> Manifest:
-    unhashed = {MANIFEST, PENDING, TIMINGS, ".lock"}
     for path in sorted(box.rglob("*")):
-        name = path.relative_to(box).as_posix()
-        if path.is_file() and name not in unhashed:
-            manifest.files[name] = sha256_file(path)
+        name = path.relative_to(box)
+        if path.is_file() and name.parts[0] not in UNHASHED:
+            manifest.files[name.as_posix()] = sha256_file(path)
     write_json(box / MANIFEST, manifest.__dict__)
     (box / PENDING).unlink(missing_ok=True)
     return manifest

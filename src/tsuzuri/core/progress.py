@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -20,12 +20,16 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """The items, while showing how many of `total` have passed."""
+def track(items: Iterable[Item], description: str | Callable[[], str], total: int | None = None) -> Iterator[Item]:
+    """The items, while showing how many of `total` have passed; a callable description is asked anew each time."""
+    describe = description if callable(description) else lambda: description
     if sys.stderr.isatty():
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            yield from progress.track(items, total=total, description=description)
+            task = progress.add_task(describe(), total=total)
+            for item in items:
+                yield item
+                progress.update(task, advance=1, description=describe())
         return
     started = reported = time.monotonic()
     for count, item in enumerate(items, start=1):
@@ -34,4 +38,4 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
         if now - reported >= LOG_EVERY_S:
             reported = now
             of = f" of {total}" if total else ""
-            say(f"{description}: {count}{of} ({count / (now - started):.1f}/s)")
+            say(f"{describe()}: {count}{of} ({count / (now - started):.1f}/s)")

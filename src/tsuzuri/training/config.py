@@ -1,0 +1,88 @@
+"""How a run is trained. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tsuzuri.core.config import Config
+
+
+class OptimizerConfig(Config):
+    """The optimizer of a run; defaults are what `bench/learn.py` measured best."""
+
+    kind: Literal["muon", "adamw"] = "muon"
+    """muon: Muon for the matrices of the blocks, AdamW for embeddings, head and vectors. adamw: AdamW for all."""
+    learning_rate: float = Field(default=0.006, gt=0)
+    """Peak learning rate. Muon's steps are scaled to AdamW's usual root mean square, so that both share one."""
+    weight_decay: float = Field(default=0.1, ge=0)
+    """Decoupled decay a step, in units of the learning rate, on matrices alone."""
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Muon's Nesterov momentum."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+
+
+class ScheduleConfig(Config):
+    """The learning rate over the run, as a fraction of the peak."""
+
+    kind: Literal["wsd", "cosine"] = "wsd"
+    """wsd: warm-up, stable, then a linear fall. cosine: warm-up, then half a cosine."""
+    warmup_steps: int = Field(default=20, ge=0)
+    decay_fraction: float = Field(default=0.3, ge=0, le=1)
+    """Share of all steps that wsd's fall takes."""
+    final_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Learning rate of the last step, as a fraction of the peak."""
+
+
+class TrainConfig(Config):
+    """One training run."""
+
+    steps: int = Field(default=100, ge=1)
+    """Optimizer steps."""
+    batch_rows: int = Field(default=16, ge=1)
+    """Rows of `sequence_length` tokens in one step."""
+    micro_batch_rows: int = Field(default=16, ge=1)
+    """Rows computed at once; gradients of batch_rows / micro_batch_rows of them are added up."""
+    sequence_length: int = Field(default=256, ge=2)
+    """Tokens a row."""
+    seed: int = 1
+    """Seeds the first weights and the order of the data."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    gradient_clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the whole gradient."""
+    mixture: dict[str, float] | None = None
+    """Weight of each source; without it each source counts by its tokens."""
+    document_mask: bool = True
+    """Whether attention stays within documents of a packed row."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of activations and products. auto: what a half-second probe of the machine finds faster."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """torch.compile of the blocks. auto: where a compiler is and the run is long enough to repay it."""
+    evaluate_every: int = Field(default=0, ge=0)
+    """Steps between evaluations on held-out documents; 0: at the end alone."""
+    sample_every: int = Field(default=0, ge=0)
+    """Steps between samples; 0: at the end alone."""
+    checkpoint_every: int = Field(default=100, ge=1)
+    """Steps between checkpoints; a killed run loses at most so many."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Checkpoints kept, the newest ones."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainConfig:
+        if self.batch_rows % self.micro_batch_rows:
+            raise ValueError(
+                f"batch_rows ({self.batch_rows}) must be a multiple of micro_batch_rows ({self.micro_batch_rows})"
+            )
+        if self.schedule.warmup_steps >= self.steps:
+            raise ValueError(f"schedule.warmup_steps ({self.schedule.warmup_steps}) must be below steps ({self.steps})")
+        return self
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that one optimizer step sees."""
+        return self.batch_rows * self.sequence_length

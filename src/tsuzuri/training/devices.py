@@ -1,0 +1,120 @@
+"""One table of the devices that the loop runs on, and the probes that choose precision and compilation there."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from tsuzuri.core.errors import ResourceError
+from tsuzuri.core.progress import say
+
+PROBE_S = 0.25
+
+
+@dataclass(frozen=True)
+class Device:
+    """A row of the table: what the loop must know of a kind of device."""
+
+    kind: str
+    is_available: Callable[[], bool]
+    synchronize: Callable[[], None]
+    name: Callable[[], str]
+    peak_memory_bytes: Callable[[], int]
+    block_masks: bool
+    """Whether packed documents are masked by flex_attention's blocks instead of a dense mask."""
+    compile_repays_tokens: int
+    """Tokens of a run from which compilation saves more time than it takes."""
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "CPU")
+    except OSError:
+        return "CPU"
+
+
+def _cpu_peak_memory() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+DEVICES = {
+    "cuda": Device(
+        "cuda",
+        torch.cuda.is_available,
+        torch.cuda.synchronize,
+        lambda: torch.cuda.get_device_name(),
+        lambda: torch.cuda.max_memory_allocated(),
+        block_masks=True,
+        compile_repays_tokens=50_000_000,
+    ),
+    "cpu": Device(
+        "cpu",
+        lambda: True,
+        lambda: None,
+        _cpu_name,
+        _cpu_peak_memory,
+        block_masks=False,
+        compile_repays_tokens=2_000_000,
+    ),
+}
+
+
+def choose_device(wanted: str) -> Device:
+    """The device named, or the first of the table that is there."""
+    if wanted != "auto" and not DEVICES[wanted].is_available():
+        raise ResourceError(f"this machine's torch finds no {wanted} device", hint="use --set train.device=auto")
+    names = list(DEVICES) if wanted == "auto" else [wanted]
+    return next(DEVICES[name] for name in names if DEVICES[name].is_available())
+
+
+def probe_precision(device: Device) -> Literal["float32", "bfloat16"]:
+    """The faster of the two for a matrix product here and now: never assumed from the kind of machine.
+
+    With AMX, or on a GPU since Ampere, bfloat16 is several times faster; on a CPU with AVX2 alone twenty times slower.
+    """
+    rates = {dtype: _products_per_second(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
+    return "bfloat16" if rates[torch.bfloat16] > 1.3 * rates[torch.float32] else "float32"
+
+
+def _products_per_second(device: Device, dtype: torch.dtype) -> float:
+    size = 512 if device.kind == "cpu" else 4096
+    a = torch.ones(size, size, device=device.kind, dtype=dtype)
+    for _ in range(2):
+        a @ a
+    device.synchronize()
+    count, started = 0, time.perf_counter()
+    while (elapsed_s := time.perf_counter() - started) < PROBE_S:
+        a @ a
+        device.synchronize()
+        count += 1
+    return count / elapsed_s
+
+
+def choose_compile(wanted: str, device: Device, run_tokens: int) -> bool:
+    """Whether to compile: as wanted, or where it can and repays itself. Says so where it cannot."""
+    if wanted == "never" or (wanted == "auto" and run_tokens < device.compile_repays_tokens):
+        return False
+    if can_compile(device):
+        return True
+    say("torch.compile finds no working C++ compiler here: running without it (install g++ for more speed)")
+    return False
+
+
+def can_compile(device: Device) -> bool:
+    """Whether torch.compile works here, by trying it."""
+    if device.kind == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        return False
+    try:
+        torch.compile(lambda x: x.sin() + 1, dynamic=False)(torch.ones(8, device=device.kind))
+    except Exception as error:  # whatever the compiler or its headers lack, the run goes on without it
+        say(f"torch.compile does not work here: {str(error).splitlines()[0]}")
+        return False
+    return True
