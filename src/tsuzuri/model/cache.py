@@ -1,4 +1,4 @@
-"""Keys and values of the positions already read, in buffers of fixed size, so that decoding allocates nothing."""
+"""Keys and values of the positions already read, in fixed buffers, so that decoding allocates nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LayerCache:
-    """Keys and values of one layer: buffers (B, K, capacity, Dh), of which the first `length` positions are filled."""
+    """Keys and values of one layer: buffers (B, K, capacity, Dh), filled up to position `length`."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.keys, self.values = keys, values
@@ -37,7 +37,9 @@ class KeyValueCache:
         self.capacity = capacity
         shape = (rows, config.num_key_value_heads, capacity, config.head_dim)
         self.layers = [
-            LayerCache(torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype))
+            LayerCache(
+                torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype)
+            )
             for _ in range(config.num_hidden_layers)
         ]
 
@@ -47,7 +49,7 @@ class KeyValueCache:
         return self.layers[0].length
 
     def mask(self, positions: Tensor) -> Tensor:
-        """(B or 1, 1, T, S) bool for new tokens at `positions` (B or 1, T): each sees itself and what came before."""
+        """(B or 1, 1, T, S) bool for new tokens at `positions` (B or 1, T): each sees up to itself."""
         seen = torch.arange(self.length + positions.shape[1], device=positions.device)
         return seen[None, None, None, :] <= positions[:, None, :, None]
 
@@ -55,3 +57,8 @@ class KeyValueCache:
         """Forget every position from `length` on."""
         for layer in self.layers:
             layer.length = min(layer.length, length)
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Let the sequences be those of the rows (N,) numbered so far: fewer, more, or in another order."""
+        for layer in self.layers:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]

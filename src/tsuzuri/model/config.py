@@ -1,4 +1,4 @@
-"""What a model is, in the field names of the Hugging Face architecture that it is published as. Imports no torch."""
+"""What a model is, in the field names of the architecture that it is published as. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class ModelConfig(Config):
     """A decoder. The names are those of LlamaConfig; GPT-2's own names are given on export."""
 
     model_type: Literal["llama", "qwen3", "gpt2"] = "qwen3"
-    """llama: RMSNorm, RoPE, SwiGLU, no biases. qwen3: the same with QK-norm. gpt2: LayerNorm, learned positions, GELU, biases."""
+    """llama: RMSNorm, RoPE, SwiGLU, no biases. qwen3: the same with QK-norm.
+    gpt2: LayerNorm, learned positions, GELU, biases."""
     vocab_size: int = Field(default=8192, ge=1)
     """Rows of the embedding: token ids are 0 … vocab_size − 1."""
     hidden_size: int = Field(default=256, ge=1)
@@ -34,7 +35,7 @@ class ModelConfig(Config):
     tie_word_embeddings: bool = True
     """Whether the output head is the embedding itself."""
     initializer_range: float = Field(default=0.02, gt=0)
-    """Standard deviation of the initial weights; projections into the residual stream get it over √(2·layers)."""
+    """Standard deviation of the initial weights; over √(2·layers) where a sub-layer writes its output."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -42,9 +43,15 @@ class ModelConfig(Config):
             raise ValueError("num_attention_heads must be a multiple of num_key_value_heads")
         if self.head_dim % 2:
             raise ValueError("head_dim must be even: rotary embeddings turn pairs")
+        if self.model_type == "llama" and self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                "llama needs hidden_size to be a multiple of num_attention_heads; qwen3 does not"
+            )
         if self.model_type == "gpt2":
             if self.num_key_value_heads != self.num_attention_heads:
-                raise ValueError("gpt2 has no grouped-query attention: num_key_value_heads must equal num_attention_heads")
+                raise ValueError(
+                    "gpt2 has no grouped-query attention: num_key_value_heads must equal num_attention_heads"
+                )
             if self.head_dim * self.num_attention_heads != self.hidden_size:
                 raise ValueError("gpt2 needs head_dim × num_attention_heads = hidden_size")
         return self
@@ -63,14 +70,14 @@ class ModelConfig(Config):
         attention = d * (q + 2 * kv) + q * d + bias * (q + 2 * kv + d)
         attention += 2 * self.head_dim if self.model_type == "qwen3" else 0
         mlp = 2 * d * f + f + d if self.is_classic else 3 * d * f
-        embeddings = self.vocab_size * d * (1 if self.tie_word_embeddings else 2)
+        embeddings = self.vocab_size * d * (2 - self.tie_word_embeddings)
         positions = self.max_position_embeddings * d if self.is_classic else 0
         return embeddings + positions + self.num_hidden_layers * (attention + mlp + 2 * norm) + norm
 
     @property
     def num_matrix_parameters(self) -> int:
         """Parameters that every token is multiplied with: the blocks' matrices and the head, not look-ups."""
-        blocks = self.num_parameters - self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
+        blocks = self.num_parameters - self.vocab_size * self.hidden_size * (2 - self.tie_word_embeddings)
         if self.is_classic:
             blocks -= self.max_position_embeddings * self.hidden_size
         return blocks + self.vocab_size * self.hidden_size

@@ -1,12 +1,12 @@
-"""The whole decoder, on one device, in one file. Parallelism, compilation and precision are applied from outside.
+"""The whole decoder, on one device, in one file. Parallelism, compilation and precision come from outside.
 
 Two families share the block `x + attention(norm(x))`, `x + mlp(norm(x))`:
 - modern (llama, qwen3): RMSNorm (Zhang & Sennrich 2019), rotary positions (Su et al. 2021, the half-rotation
-  of the Hugging Face weights), SwiGLU (Shazeer 2020), grouped-query attention (Ainslie et al. 2023), no biases; qwen3
-  adds an RMSNorm on each head's queries and keys before rotation (QK-norm, Henry et al. 2020).
+  of the Hugging Face weights), SwiGLU (Shazeer 2020), grouped-query attention (Ainslie et al. 2023), no
+  biases; qwen3 adds an RMSNorm on each head's queries and keys before rotation (QK-norm, Henry et al. 2020).
 - classic (gpt2): LayerNorm before each sub-layer, learned positions, tanh-GELU, biases (Radford et al. 2019).
-Deviations: none in the function computed. Weights are kept in float32 and cast to the dtype of the activations where
-they are used (`Linear`), so one model serves every precision; norms and rotations are computed in float32.
+Deviations: none in the function computed. Weights are kept in float32 and cast to the activations' dtype
+where they are used (`Linear`), so one model serves every precision; norms and rotations are in float32.
 
 Shapes: B rows, T positions of this call, S positions attended to (S = T without a cache), D hidden_size,
 H query heads, K key-value heads, Dh head_dim, F intermediate_size, V vocab_size.
@@ -26,13 +26,13 @@ from tsuzuri.model.cache import KeyValueCache, LayerCache
 from tsuzuri.model.config import ModelConfig
 
 Mask: TypeAlias = Tensor | BlockMask | None
-"""None: causal. Tensor: (B, 1, T, S) bool, true where a position may look. BlockMask: flex_attention's, on CUDA."""
+"""None: causal. Tensor: (B, 1, T, S) bool, true where a position may look. BlockMask: for CUDA, sparse."""
 
 
 class Linear(nn.Linear):
     """x (…, in) → (…, out), in the dtype of x."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Linear's own name)
+    def forward(self, input: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(input.dtype)
         return F.linear(input, self.weight.to(input.dtype), bias)
 
@@ -54,7 +54,7 @@ class RMSNorm(nn.Module):
 class LayerNorm(nn.LayerNorm):
     """x (…, D) normalised in float32."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.LayerNorm's own name)
+    def forward(self, input: Tensor) -> Tensor:
         return super().forward(input.float()).to(input.dtype)
 
 
@@ -99,7 +99,9 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if has_qk_norm else nn.Identity()
         self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if has_qk_norm else nn.Identity()
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: LayerCache | None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: LayerCache | None
+    ) -> Tensor:
         B, T, _ = x.shape
         q = self.q_norm(self.q_proj(x).view(B, T, -1, self.head_dim))  # (B, T, H, Dh)
         k = self.k_norm(self.k_proj(x).view(B, T, -1, self.head_dim))  # (B, T, K, Dh)
@@ -153,7 +155,9 @@ class Block(nn.Module):
         self.post_attention_layernorm = _norm(config)
         self.mlp = ClassicMLP(config) if config.is_classic else GatedMLP(config)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: LayerCache | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: LayerCache | None = None
+    ) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rotary, mask, cache)
         return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
 
@@ -161,8 +165,8 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Token ids (B, T) → hidden states (B, T, D); `logits` and `model.loss` make predictions of them.
 
-    A model on the device "meta" has no weights: `to_empty` and a state dict give it some. Elsewhere the weights are drawn
-    from `generator` (or torch's own), and are the same for the same seed whatever the device count or precision.
+    On the device "meta" a model has no weights: `to_empty` and a state dict give it some. Elsewhere they are
+    drawn from `generator` (or torch's own): the same for the same seed, whatever the precision.
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
@@ -185,7 +189,7 @@ class GPT(nn.Module):
         return self.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
 
     def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw new weights: normal, smaller where a sub-layer writes into the residual stream (GPT-2 §2.3)."""
+        """Draw new weights: normal, smaller where a sub-layer writes its output (GPT-2, §2.3)."""
         std = self.config.initializer_range
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:

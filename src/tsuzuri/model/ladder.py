@@ -1,9 +1,9 @@
 """One table of model sizes: adding one is a row, not a file.
 
-GPT-1 is Radford et al. 2018; GPT-2 Radford et al. 2019, Table 2; GPT-3 Brown et al. 2020 (arXiv 2005.14165), Table 2.1.
-Classic rows are GPT-2's architecture; GPT-3's rows are given in the modern one (its alternating sparse attention is
-nowhere published as code), with the SwiGLU width of about 8/3 · hidden_size, rounded up to a multiple of 64, so that
-a row has about as many parameters as GPT-3's with 4 · hidden_size in two matrices. Imports no torch.
+GPT-1 is Radford et al. 2018; GPT-2 Radford et al. 2019, Table 2; GPT-3 Brown et al. 2020 (arXiv 2005.14165),
+Table 2.1. Classic rows are GPT-2's architecture; GPT-3's rows are given in the modern one (its alternating
+sparse attention is nowhere published as code), with the SwiGLU width of about 8/3 · hidden_size, rounded up
+to a multiple of 64: about as many parameters as GPT-3's two matrices of width 4 · hidden_size. No torch here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Rung:
 # fmt: off
 LADDER: dict[str, Rung] = {
     "tiny":        Rung(2, 64, 2, 32, 1024, 1e-2, context=128, note="for tests: seconds on any machine"),
-    "quickstart":  Rung(4, 256, 4, 64, 4096, 6e-3, context=256, note="for `make demo`: minutes on two old cores"),
+    "quickstart":  Rung(4, 256, 4, 64, 4096, 6e-3, context=256,
+                        note="for `make demo`: minutes on two old cores"),
     "15m":         Rung(6, 384, 6, 64, 8192, 3e-3, context=512),
     "30m":         Rung(8, 512, 8, 64, 16_384, 2e-3, context=512),
     "gpt1":        Rung(12, 768, 12, 64, 32_768, 2.5e-4, context=512, family="classic",
@@ -47,18 +48,19 @@ LADDER: dict[str, Rung] = {
     "gpt2-medium": Rung(24, 1024, 16, 64, 524_288, 3e-4, context=1024, family="classic",
                         note="324,426,752 parameters at that vocabulary"),
     "gpt2-large":  Rung(36, 1280, 20, 64, 524_288, 2.5e-4, context=1024, family="classic",
-                        note="736,034,560 parameters at that vocabulary; the Japanese \"large\" was published as 640 million"),
+                        note="736,034,560 there; the Japanese \"large\" was published as 640 million"),
     "gpt2-xl":     Rung(48, 1600, 25, 64, 524_288, 2e-4, context=1024, family="classic"),
     "gpt3-125m":   Rung(12, 768, 12, 64, 524_288, 6.0e-4),
     "gpt3-350m":   Rung(24, 1024, 16, 64, 524_288, 3.0e-4),
     "gpt3-760m":   Rung(24, 1536, 16, 96, 524_288, 2.5e-4),
     "gpt3-1.3b":   Rung(24, 2048, 16, 128, 1_048_576, 2.0e-4,
-                        note="the paper's XL row says 24 heads of 128 at width 2048; 24 × 128 is 3072, so 16 heads here"),
+                        note="the paper's XL row has 24 heads of 128, not 2048 together; 16 here"),
     "gpt3-2.7b":   Rung(32, 2560, 32, 80, 1_048_576, 1.6e-4),
     "gpt3-6.7b":   Rung(32, 4096, 32, 128, 2_097_152, 1.2e-4),
     "gpt3-13b":    Rung(40, 5120, 40, 128, 2_097_152, 1.0e-4,
                         note="the paper's row says width 5140, which 40 heads of 128 do not give; 5120 here"),
-    "gpt3-175b":   Rung(96, 12_288, 96, 128, 3_145_728, 0.6e-4, note="the paper's batch of 3.2M tokens, in rows of 2048"),
+    "gpt3-175b":   Rung(96, 12_288, 96, 128, 3_145_728, 0.6e-4,
+                        note="the paper's batch of 3.2M tokens, as 1536 rows of 2048"),
 }
 # fmt: on
 
@@ -66,7 +68,9 @@ LADDER: dict[str, Rung] = {
 def rung(size: str) -> Rung:
     """The row named `size`; RecipeError names the closest one."""
     if size not in LADDER:
-        raise RecipeError(f"no model size {size!r}{closest(size, LADDER)}", hint=f"sizes: {', '.join(LADDER)}")
+        raise RecipeError(
+            f"no model size {size!r}{closest(size, LADDER)}", hint=f"sizes: {', '.join(LADDER)}"
+        )
     return LADDER[size]
 
 

@@ -1,9 +1,9 @@
 """Cross-entropy of the next token without ever holding the logits of all positions.
 
-The head's product, its softmax and both of its gradients are computed for a few positions at a time in the forward
-pass (as Liger-Kernel's fused linear cross-entropy, Hsu et al. 2024, does it on GPUs): memory for logits is
-`chunk × V` instead of `B·T × V`, and nothing is computed twice. Where the hidden states need no gradient, only the losses are
-computed. The reference is `F.cross_entropy` on full logits; the tests compare values and gradients.
+The head's product, its softmax and both of its gradients are computed for a few positions at a time in the
+forward pass (as in Liger-Kernel's fused linear cross-entropy for GPUs, Hsu et al. 2024): memory for logits is
+`chunk × V` instead of `B·T × V`, and nothing is computed twice. `token_losses` computes the losses alone.
+The reference is `F.cross_entropy` on full logits; the tests compare values and gradients.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ IGNORE = -100
 """Targets with this value count for nothing (padding)."""
 
 CHUNK_LOGITS = {"cpu": 8_388_608, "cuda": 268_435_456}
-"""Logits held at once: 32 MiB in float32 stay near a CPU's cache, 1 GiB fills a GPU."""
+"""Logits held at once: 32 MiB in float32 stay near a CPU's cache, 1 GiB fills an accelerator."""
 
 Gradient: TypeAlias = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def softmax_gradient(logits: Tensor, index: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """The summed loss (scalar) of logits (n, V) at index (n, 1), and its gradient (n, V) in the logits' dtype.
+    """The summed loss (scalar) of logits (n, V) at index (n, 1), and its gradient (n, V) in their dtype.
 
     Positions that are not `valid` (n,) count for nothing. A pure function, so that it can be compiled.
     """
@@ -34,29 +34,33 @@ def softmax_gradient(logits: Tensor, index: Tensor, valid: Tensor) -> tuple[Tens
     return loss, (gradient * valid[:, None]).to(logits.dtype)
 
 
-def cross_entropy_sum(hidden: Tensor, head: Tensor, targets: Tensor, gradient: Gradient = softmax_gradient) -> Tensor:
-    """The summed negative log-likelihood (nats, float32 scalar) of `targets` (N,) under hidden (N, D) × head (V, D)ᵀ.
+def cross_entropy_sum(
+    hidden: Tensor, head: Tensor, targets: Tensor, gradient: Gradient = softmax_gradient
+) -> Tensor:
+    """The summed negative log-likelihood (nats, float32) of targets (N,) under hidden (N, D) × head (V, D)ᵀ.
 
-    Divide by the count of valid targets for a mean: that count is global, over all micro-batches and ranks, so it is
-    the caller's to know. `gradient` is `softmax_gradient` or its compiled form.
+    For a mean, divide by the count of valid targets: it is global, over all micro-batches and ranks, so the
+    caller knows it. `gradient` is `softmax_gradient` or its compiled form.
     """
     return _CrossEntropySum.apply(hidden, head, targets, gradient)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-    """Negative log-likelihood (nats, float32) of each target (N,); 0 where the target is IGNORE. No gradient."""
+    """Negative log-likelihood (nats, float32) of each target (N,), 0 where it is IGNORE. No gradient."""
     with torch.no_grad():
         losses = torch.empty(targets.shape[0], dtype=torch.float32, device=hidden.device)
         weight = head.to(hidden.dtype)
         for start, end in _chunks(hidden, head):
             logits = (hidden[start:end] @ weight.T).float()
-            losses[start:end] = torch.nn.functional.cross_entropy(logits, targets[start:end], reduction="none")
+            losses[start:end] = torch.nn.functional.cross_entropy(
+                logits, targets[start:end], reduction="none"
+            )
         return losses
 
 
 def _chunks(hidden: Tensor, head: Tensor) -> list[tuple[int, int]]:
     rows = hidden.shape[0]
-    size = max(1, min(rows, CHUNK_LOGITS[hidden.device.type] // head.shape[0]))
+    size = max(1, min(rows, CHUNK_LOGITS.get(hidden.device.type, CHUNK_LOGITS["cuda"]) // head.shape[0]))
     return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 

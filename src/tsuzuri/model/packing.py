@@ -1,7 +1,7 @@
 """Which positions of a packed row may see each other: documents do not look across their borders.
 
-Every document in the token shards is closed by the end-of-text token, which therefore also opens the next one:
-a document starts at an end-of-text token and its first token is predicted from that alone, as in generation.
+Every document in the token shards is closed by the end-of-text token, which so opens the next one too: a
+document starts at an end-of-text token and its first token is predicted from that alone, as in generation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def document_block_mask(tokens: Tensor, eos_id: int) -> BlockMask:
         return (q >= kv) & (ids[b, q] == ids[b, kv])
 
     B, T = tokens.shape
-    return create_block_mask(allowed, B=B, H=None, Q_LEN=T, KV_LEN=T, device=tokens.device.type)
+    return create_block_mask(allowed, B=B, H=None, Q_LEN=T, KV_LEN=T, device=tokens.device)
 
 
 def document_positions(tokens: Tensor, eos_id: int) -> Tensor:
