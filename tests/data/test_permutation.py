@@ -50,5 +50,8 @@ def test_the_order_looks_random_and_depends_on_the_key() -> None:
 def test_the_order_of_a_seed_never_changes() -> None:
     """A run that is resumed under a later version must meet the same rows."""
     assert key_of(7, "aozora") == 5_369_786_687_387_963_362
-    assert mix(np.array([1, 2], np.uint64)).tolist() == [6_238_072_747_940_578_789, 15_839_785_061_582_574_730]
+    assert mix(np.array([1, 2], np.uint64)).tolist() == [
+        6_238_072_747_940_578_789,
+        15_839_785_061_582_574_730,
+    ]
     assert places(10, 12345).tolist() == [0, 7, 2, 1, 6, 9, 5, 8, 4, 3]
