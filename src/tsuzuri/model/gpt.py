@@ -55,7 +55,8 @@ class LayerNorm(nn.LayerNorm):
     """x (…, D) normalised in float32."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.float()).to(input.dtype)
+        weight, bias = self.weight.float(), self.bias.float()
+        return F.layer_norm(input.float(), self.normalized_shape, weight, bias, self.eps).to(input.dtype)
 
 
 def rotary_tables(config: ModelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -235,5 +236,6 @@ class GPT(nn.Module):
     def rotary_tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """The cosines and sines of `rotary_tables`, made once for each device."""
         if self._tables is None or self._tables[0].device != device:
-            self._tables = rotary_tables(self.config, device)
+            with torch.inference_mode(False):  # a model that has written a sample first can still be trained
+                self._tables = rotary_tables(self.config, device)
         return self._tables
