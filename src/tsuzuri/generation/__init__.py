@@ -1,0 +1,1 @@
+"""Text out of a model: sampling, stopping, streaming of whole characters, scores and vectors."""

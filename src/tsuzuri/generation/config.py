@@ -1,0 +1,44 @@
+"""How text is sampled. Imports no torch."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from tsuzuri.core.config import Config
+
+
+class SamplingConfig(Config):
+    """One request for text; its rules are applied in the order in which `generation.sampling` states them."""
+
+    max_new_tokens: int = Field(default=256, ge=1)
+    """Tokens written at most for each sample."""
+    min_new_tokens: int = Field(default=0, ge=0)
+    """Tokens before which a sample may not end by itself."""
+    temperature: float = Field(default=1.0, ge=0)
+    """What logits are divided by; 0 always takes the likeliest token."""
+    top_k: int = Field(default=0, ge=0)
+    """Only the k likeliest tokens may be drawn; 0: all."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Only the likeliest tokens that together reach this probability may be drawn; 1: all."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    """Only tokens at least this fraction as likely as the likeliest may be drawn; 0: all."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """What the logits of tokens already in the text are divided by (multiplied, if negative); 1: nothing."""
+    no_repeat_ngram: int = Field(default=0, ge=0)
+    """No run of so many tokens occurs twice, the prompt included; 0: no such rule."""
+    stop: tuple[str, ...] = ()
+    """A sample ends where one of these texts would begin; it is not shown."""
+    seed: int = Field(default=0, ge=0)
+    """Sample k of seed s is the same as sample 0 of seed s + k."""
+    samples: int = Field(default=1, ge=1)
+    """Samples written for one prompt, in one batch."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SamplingConfig:
+        if self.min_new_tokens > self.max_new_tokens:
+            raise ValueError(
+                f"min_new_tokens ({self.min_new_tokens}) exceeds max_new_tokens ({self.max_new_tokens})"
+            )
+        if not all(self.stop):
+            raise ValueError("a stop text must not be empty")
+        return self
