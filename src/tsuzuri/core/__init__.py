@@ -1,1 +1,1 @@
-"""What every room stands on: files, manifests and resume, errors, configuration, progress. Imports no torch."""
+"""What every room stands on: files, manifests, resume, errors, configuration, progress. Imports no torch."""

@@ -1,6 +1,6 @@
 """Small frozen configurations, one per component, and the one way that a mapping becomes one.
 
-An unknown key is an error that names the closest one, in the same section or, if it was misplaced, in another.
+An unknown key is an error that names the closest one, in the same section or, if misplaced, in another.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def parse_config(kind: type[ConfigType], values: Mapping[str, Any], *, where: st
         return kind.model_validate(dict(values))
     except ValidationError as error:
         lines = [_explain(kind, item) for item in error.errors(include_url=False)]
-        raise RecipeError(f"{where}: " + "; ".join(lines), hint="correct the recipe or the --set option") from error
+        message = f"{where}: " + "; ".join(lines)
+        raise RecipeError(message, hint="correct the recipe or the --set option") from error
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-        raise InputError(f"no readable recipe at {path}", hint="give the path of a YAML file in UTF-8") from error
+        hint = "give the path of a YAML file in UTF-8"
+        raise InputError(f"no readable recipe at {path}", hint=hint) from error
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -56,12 +58,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """A copy of `values` with every `section.key=value` set; values are read as YAML."""
-    result = _copy(values)
+    result: dict[str, Any] = _copy(values)
     for override in overrides:
         key, equals, text = override.partition("=")
         path = key.strip().split(".")
         if not equals or not all(path):
-            raise RecipeError(f"{override!r} is not of the form section.key=value", hint="for example --set train.steps=100")
+            message = f"{override!r} is not of the form section.key=value"
+            raise RecipeError(message, hint="for example --set train.steps=100")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:

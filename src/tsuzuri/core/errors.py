@@ -3,7 +3,7 @@
     TsuzuriError
     ├── RecipeError        a key or value of a recipe, or an argument, is not allowed
     ├── InputError         what was given to read is missing, empty, undecodable or of the wrong shape
-    ├── IntegrityError     a file is not what its manifest or checksum says, or two boxes do not belong together
+    ├── IntegrityError     a file is not what its checksum says, or two boxes do not belong together
     ├── ResumeError        the same folder was begun with another recipe or other inputs
     ├── ResourceError      disk, memory or a device is not there or not enough
     ├── TrainingError      a run went wrong by itself: its loss is no number any more
@@ -68,6 +68,10 @@ class MissingExtraError(TsuzuriError):
             f"this needs the package {package!r}, which is not installed",
             hint=f"pip install 'tsuzuri[{extra}]'",
         )
+        self._wanted = (package, extra)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), self._wanted  # so that it comes whole out of another process
 
 
 def closest(word: str, allowed: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tsuzuri.core.errors import ResourceError, ResumeError
+from tsuzuri.core.errors import IntegrityError, ResourceError, ResumeError
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -35,7 +35,8 @@ def disk_errors(path: Path) -> Iterator[None]:
                 hint="free some space (or give another --out) and run the same command again: it resumes",
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES):
-            raise ResourceError(f"{path} cannot be written: {error.strerror}", hint="give another --out") from error
+            message = f"{path} cannot be written: {error.strerror}"
+            raise ResourceError(message, hint="give another --out") from error
         raise
 
 
@@ -96,8 +97,9 @@ def append_json_line(path: Path, value: Any) -> None:
     """Append one line of JSON to `path` (logs only: the last line of a killed process may be torn)."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        with open(path, "ab+") as file:
+            _cut_torn_line(file)
+            file.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
 
 
 def read_json_lines(path: Path) -> list[Any]:
@@ -105,16 +107,27 @@ def read_json_lines(path: Path) -> list[Any]:
     if not path.exists():
         return []
     values = []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines):
         if not line:
             continue
         try:
             values.append(json.loads(line))
-        except json.JSONDecodeError:
-            if number < len(lines) - 1:  # only a line that was being written when its process died may be torn
-                raise
+        except ValueError as error:  # no JSON, or a character cut in half
+            if number < len(lines) - 1:  # only the line that was being written when its process died may be
+                message = f"{path} is damaged: its line {number + 1} is no JSON"
+                raise IntegrityError(message, hint="restore it from a copy") from error
     return values
+
+
+def _cut_torn_line(file: IO[bytes]) -> None:
+    """Remove what a killed process left of a line at the end, lest the next line be joined to it."""
+    end = file.seek(0, os.SEEK_END)
+    if not end or os.pread(file.fileno(), 1, end - 1) == b"\n":
+        return
+    file.seek(0)
+    whole = file.read().rfind(b"\n") + 1
+    file.truncate(whole)
 
 
 def sha256_bytes(data: bytes) -> str:

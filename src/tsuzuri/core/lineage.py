@@ -1,7 +1,8 @@
-"""From a box back to its sources: the chain of manifests, each input checked against the hash it was used under."""
+"""From a box back to its sources: the chain of manifests, each input checked against the hash it had then."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def walk(box: Path, name: str = "", depth: int = 0, sha256: str = "") -> Iterato
     state = "ok" if found == (sha256 or found) else "changed"
     yield Ancestor(depth, name or (manifest.kind if manifest else ""), box, found, state, manifest)
     for inner_name, item in (manifest.inputs if manifest else {}).items():
-        path = Path((box / item["path"]).resolve())
+        path = Path(os.path.normpath(box.absolute() / item["path"]))  # as it was made: links are not followed
         yield from walk(path, inner_name, depth + 1, item["sha256"])
 
 

@@ -1,7 +1,7 @@
 """Boxes on disk: a folder of plain files with a `manifest.json` that says what it was made from.
 
-The manifest is written last, so a folder with one is complete. It holds no clock reading and no absolute path: the
-same inputs and configuration give the same bytes, and the SHA-256 of a box's manifest stands for the whole box.
+The manifest is written last, so a folder with one is complete. It holds no clock reading and no absolute
+path: the same inputs and configuration give the same bytes, and its SHA-256 stands for the whole box.
 Before the work starts, the same facts stand in `pending.json`, so that a rerun with another recipe is noticed
 on an unfinished box too. Clock readings go to `timings.jsonl`, outside every hash.
 """
@@ -26,7 +26,7 @@ PENDING = "pending.json"
 TIMINGS = "timings.jsonl"
 FORMAT_VERSION = 1
 UNHASHED = frozenset({MANIFEST, PENDING, TIMINGS, ".lock", "tensorboard", "checkpoints"})
-"""Left out of a manifest: itself, what is only there while the work goes on, clock readings, and what carries sums of its own."""
+"""Not in a manifest: itself, what is there only during the work, clock readings, what has its own sums."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def box_sha256(path: Path) -> str:
     path = Path(path)
     if path.is_dir():
         if not (path / MANIFEST).exists():
-            raise InputError(f"{path} has no {MANIFEST}: it is not complete", hint="run the command that makes it again")
+            hint = "run the command that makes it again"
+            raise InputError(f"{path} has no {MANIFEST}: it is not complete", hint=hint)
         return sha256_file(path / MANIFEST)
     if not path.exists():
         raise InputError(f"{path} does not exist")
@@ -72,7 +73,8 @@ def read_manifest(box: Path, kind: str | None = None) -> Manifest:
     path = Path(box) / MANIFEST
     if not path.exists():
         wanted = f"a folder of {kind}" if kind else "a finished folder"
-        raise InputError(f"{box} is not {wanted}: it has no {MANIFEST}", hint="run the command that makes it (again)")
+        hint = "run the command that makes it (again)"
+        raise InputError(f"{box} is not {wanted}: it has no {MANIFEST}", hint=hint)
     try:
         manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
@@ -83,7 +85,7 @@ def read_manifest(box: Path, kind: str | None = None) -> Manifest:
 
 
 def verify_files(box: Path, names: Iterable[str] | None = None) -> None:
-    """Compare the files of a box (all, or those named) with its manifest; IntegrityError names the first at fault."""
+    """Compare a box's files (all, or those named) with its manifest; IntegrityError names the first."""
     manifest = read_manifest(box)
     for name in manifest.files if names is None else names:
         path = Path(box) / name
@@ -106,13 +108,13 @@ def make_box(
 ) -> Manifest:
     """Make a box, or take up where a killed run left it, or find it complete and do nothing.
 
-    `work` writes the files into `box` (atomically, see `core.files`) and returns the counts. It is called only
-    when the box is not complete; what it finds in the folder is its own unfinished work on the same
+    `work` writes the files into `box` (atomically, see `core.files`) and returns the counts. It is called
+    only when the box is not complete; what it finds in the folder is its own unfinished work on the same
     configuration and inputs. Raises ResumeError when the box was begun with others.
     """
     box = Path(box)
     with locked(box):
-        facts = {
+        facts: dict[str, Any] = {
             "kind": kind,
             "config": dict(config),
             "inputs": {name: _input(box, path) for name, path in sorted(inputs.items())},
@@ -121,6 +123,7 @@ def make_box(
         if found is not None:
             _compare(box, found, facts)
         if (box / MANIFEST).exists():
+            (box / PENDING).unlink(missing_ok=True)  # there if a run was killed right after its last file
             return read_manifest(box, kind)
         sweep_temporary(box)
         write_json(box / PENDING, facts)
@@ -156,16 +159,18 @@ def _facts_of(box: Path) -> dict[str, Any] | None:
         path = box / name
         if path.exists():
             try:
-                values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise IntegrityError(f"{path} is damaged", hint=f"remove {box} and run its command again") from error
-            return values
+                values = json.loads(path.read_text(encoding="utf-8"))
+                return {name: values[name] for name in ("kind", "config", "inputs")}
+            except (ValueError, KeyError, TypeError) as error:
+                hint = f"remove {box} and run its command again"
+                raise IntegrityError(f"{path} is damaged", hint=hint) from error
     return None
 
 
 def _compare(box: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if found["kind"] != wanted["kind"]:
-        raise ResumeError(f"{box} holds {found['kind']}, where {wanted['kind']} is to be written", hint="give another --out")
+        message = f"{box} holds {found['kind']}, where {wanted['kind']} is to be written"
+        raise ResumeError(message, hint="give another --out")
     changed = differences(found["config"], json.loads(json.dumps(wanted["config"])))
     old = {name: item["sha256"] for name, item in found["inputs"].items()}
     new = {name: item["sha256"] for name, item in wanted["inputs"].items()}
@@ -175,5 +180,3 @@ def _compare(box: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
             f"{box} was begun with another recipe: {'; '.join(changed)}",
             hint=f"give another --out, or remove {box} to make it anew",
         )
-
-

@@ -1,4 +1,4 @@
-"""Progress for people: a rich bar on a terminal, a plain line now and then in a log. Never on standard output."""
+"""Progress for people: a bar on a terminal, a plain line now and then in a log. Never on standard output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 Item = TypeVar("Item")
 
@@ -20,11 +27,19 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[Item], description: str | Callable[[], str], total: int | None = None) -> Iterator[Item]:
-    """The items, while showing how many of `total` have passed; a callable description is asked anew each time."""
+def track(
+    items: Iterable[Item], description: str | Callable[[], str], total: int | None = None
+) -> Iterator[Item]:
+    """The items, while showing how many of `total` have passed; a callable description is asked each time."""
     describe = description if callable(description) else lambda: description
     if sys.stderr.isatty():
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(describe(), total=total)
             for item in items:
