@@ -1,0 +1,26 @@
+"""Japanese and English names of what the manifests count; what is not listed keeps its own name."""
+
+from __future__ import annotations
+
+STAGES = {
+    "documents": ("文書", "Documents"),
+    "tokenizer": ("語彙", "Tokenizer"),
+    "tokens": ("符号", "Tokens"),
+    "run": ("学習", "Training"),
+    "evaluation": ("評価", "Evaluation"),
+    "release": ("公開", "Release"),
+}
+
+SCRIPTS = {
+    "hiragana": ("ひらがな", "Hiragana"),
+    "katakana": ("カタカナ", "Katakana"),
+    "kanji": ("漢字", "Kanji"),
+    "latin": ("英字", "Latin"),
+    "digit": ("数字", "Digits"),
+    "other": ("その他", "Other"),
+}
+
+
+def name_of(table: dict[str, tuple[str, str]], key: str) -> tuple[str, str]:
+    """The Japanese and English names of `key`; its own words where the table has none."""
+    return table.get(key, (key.replace("_", " "), ""))
