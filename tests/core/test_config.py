@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tsuzuri.core.config import Config, apply_overrides, differences, load_yaml, parse_config
+from tsuzuri.core.errors import InputError, RecipeError
+
+
+class Inner(Config):
+    steps: int = 10
+    learning_rate: float = 0.1
+
+
+class Outer(Config):
+    train: Inner = Inner()
+    other: Inner | None = None
+    names: tuple[str, ...] = ()
+
+
+def test_a_mapping_becomes_a_frozen_config() -> None:
+    config = parse_config(Outer, {"train": {"steps": 3}}, where="recipe")
+    assert config.train == Inner(steps=3)
+    assert config.as_mapping() == {
+        "train": {"steps": 3, "learning_rate": 0.1},
+        "other": None,
+        "names": [],
+    }
+    with pytest.raises(ValidationError):
+        config.names = ("x",)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train": {"stebs": 3}}, r"r\.yaml: unknown key 'train\.stebs' \(did you mean 'steps'\?\)"),
+        ({"trian": {}}, r"unknown key 'trian' \(did you mean 'train'\?\)"),
+        ({"learning_rate": 1}, r"unknown key 'learning_rate' \(did you mean 'other\.learning_rate'\?\)"),
+        ({"other": {"stebs": 3}}, r"'other\.stebs' \(did you mean 'steps'\?\)"),
+        ({"xyzzy": 1}, r"unknown key 'xyzzy' \(allowed: names, other, train\)"),
+        ({"train": {"steps": "many"}}, r"train\.steps: .*integer.* \(got 'many'\)"),
+        ({"train": 3}, r"train: .*\(got 3\)"),
+        ({1: 2}, "1"),
+        ({"train": {"steps": "a", "learning_rate": "b"}}, r"train\.steps: .*; train\.learning_rate: "),
+    ],
+)
+def test_what_is_not_allowed_is_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse_config(Outer, values, where="r.yaml")
+
+
+def test_yaml_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("train:\n  steps: 3\n名前: 綴り\n", encoding="utf-8")
+    assert load_yaml(path) == {"train": {"steps": 3}, "名前": "綴り"}
+    path.write_text("")
+    assert load_yaml(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "message"),
+    [
+        (None, InputError, "no readable recipe"),
+        ("綴り".encode("shift_jis"), InputError, "no readable recipe"),
+        (b"a: [1", RecipeError, "not valid YAML"),
+        (b"- 1\n- 2\n", RecipeError, "holds a list"),
+        (b"a: !!python/object:os.system x", RecipeError, "not valid YAML"),
+    ],
+)
+def test_unreadable_recipes_are_refused(
+    tmp_path: Path, data: bytes | None, kind: type[Exception], message: str
+) -> None:
+    path = tmp_path / "r.yaml"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(kind, match=message):
+        load_yaml(path)
+
+
+def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no readable recipe"):
+        load_yaml(tmp_path)
+
+
+def test_overrides_set_values_in_a_copy() -> None:
+    values = {"train": {"steps": 3, "names": ["a"]}, "empty": None}
+    result = apply_overrides(
+        values, ["train.steps=5", "new.deep.key=[1, x]", "empty.a=true", "text=a=b", "none="]
+    )
+    assert result == {
+        "train": {"steps": 5, "names": ["a"]},
+        "empty": {"a": True},
+        "new": {"deep": {"key": [1, "x"]}},
+        "text": "a=b",
+        "none": None,
+    }
+    assert values == {"train": {"steps": 3, "names": ["a"]}, "empty": None}
+    result["train"]["names"].append("b")
+    assert values["train"]["names"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.steps", "not of the form"),
+        ("=3", "not of the form"),
+        ("train..steps=3", "not of the form"),
+        ("train.steps.deep=3", "'steps' holds a value"),
+        ("train.steps=[1", "not valid YAML"),
+    ],
+)
+def test_overrides_of_another_form_are_refused(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        apply_overrides({"train": {"steps": 3}}, [override])
+
+
+def test_differences_name_dotted_keys() -> None:
+    old = {"a": 1, "b": {"c": 2, "d": 3}, "gone": 4}
+    new = {"a": 1, "b": {"c": 5, "d": 3}, "come": 6}
+    assert differences(old, new) == ["b.c: 2 → 5", "come: None → 6", "gone: 4 → None"]
+    assert differences(old, old) == []
