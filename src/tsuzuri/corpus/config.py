@@ -1,0 +1,183 @@
+"""What a corpus is made from and what is kept: one small frozen configuration per kind of source.
+
+In a recipe `source` may be a word (`debian-docs`), a path (read by `files`), one mapping with a `kind`, or
+a list of these. A source's fields are its own: thresholds, width folding and held-out share are chosen
+where the text is named.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from tsuzuri.core.config import Config
+
+DEFAULT_PACKAGES = (
+    "manpages-ja",
+    "manpages-ja-dev",
+    "debian-reference-ja",
+    "libreoffice-help-ja",
+    "lilypond-doc-html-ja",
+    "developers-reference-ja",
+)
+
+
+class FilterConfig(Config):
+    """Thresholds that a document must pass; a rejected document is counted under the first rule that it
+    breaks."""
+
+    min_characters: int = Field(50, ge=1)
+    """Shortest document kept, in characters (Uzushio's DocLength: 50)."""
+    max_characters: int = Field(20_000_000, ge=1)
+    """Longest document kept, in characters; longer ones are dumps, not documents."""
+    min_japanese_ratio: float = Field(0.5, ge=0, le=1)
+    """Smallest share of kana, kanji and Japanese punctuation in the characters that are no white space
+    (Swallow: 0.5)."""
+    min_kana_ratio: float = Field(0.1, ge=0, le=1)
+    """Smallest share of kana in kana and kanji together: below it a text is Chinese, kanbun or a list of
+    names."""
+    max_repeated_line_ratio: float = Field(0.3, ge=0, le=1)
+    """Largest share of lines that repeat an earlier line (Gopher and Swallow: 0.30)."""
+    max_repeated_ngram_ratio: float = Field(0.1, ge=0, le=1)
+    """Largest share of distinct 10-grams of characters that occur more than once (Swallow: 0.10)."""
+
+
+class LiteratureFilters(FilterConfig):
+    """Thresholds for books: refrains, verse and kanji-heavy old prose are text, not spam."""
+
+    min_kana_ratio: float = Field(0.02, ge=0, le=1)
+    """Smallest share of kana in kana and kanji together."""
+    max_repeated_line_ratio: float = Field(0.5, ge=0, le=1)
+    """Largest share of lines that repeat an earlier line."""
+    max_repeated_ngram_ratio: float = Field(0.3, ge=0, le=1)
+    """Largest share of distinct 10-grams of characters that occur more than once."""
+
+
+class TechnicalFilters(FilterConfig):
+    """Thresholds for manuals, which name commands, options and code in Latin letters."""
+
+    min_characters: int = Field(200, ge=1)
+    """Shortest document kept, in characters: shorter pages are tables of links."""
+    min_japanese_ratio: float = Field(0.25, ge=0, le=1)
+    """Smallest share of Japanese characters in the characters that are no white space."""
+    max_repeated_ngram_ratio: float = Field(0.3, ge=0, le=1)
+    """Largest share of distinct 10-grams of characters that occur more than once."""
+
+
+class RecordFields(Config):
+    """Where a record (JSON object or table row) keeps what a document needs.
+
+    A path is names joined by dots; a number takes that item of a list and `*` every one, joined by newlines:
+    `turns.*.1` is the second item of every turn.
+    """
+
+    text: str = "text"
+    """The text itself."""
+    id: str | None = "id"
+    """A name that is unique in the source; the row number stands in where there is none."""
+    title: str | None = "title"
+    """The title."""
+    author: str | None = "author"
+    """Who wrote it."""
+    date: str | None = "date"
+    """When it was published, as the source writes it."""
+    url: str | None = "url"
+    """Where it was taken from."""
+    license: str | None = "license"
+    """Its SPDX expression, over the source's own."""
+    group: str | None = None
+    """What must not be divided between training and held-out text (author, site); unset: each record
+    alone."""
+
+
+class SourceConfig(Config):
+    """What every kind of source has."""
+
+    name: str = ""
+    """The label of the source in counts, shards and scores; unset: taken from its path or kind."""
+    heldout_fraction: float | None = Field(None, ge=0, le=1)
+    """Share of this source's groups that is held out; unset: the corpus's; 0: train only; 1: evaluate
+    only."""
+    fold_width: bool = True
+    """Turn half-width kana and full-width letters and digits into their common forms."""
+
+
+class FilesSource(SourceConfig):
+    """Folders, zips and single files of text, HTML, JSON lines, tables and Parquet, in any Japanese
+    encoding."""
+
+    kind: Literal["files"] = "files"
+    """Text that lies on this machine."""
+    path: Path
+    """A file or folder, under the corpus's `root` when it is relative."""
+    license: str = "LicenseRef-unknown"
+    """The SPDX expression of texts that name none themselves; a release wants it known."""
+    license_url: str = ""
+    """Where that license can be read."""
+    encoding: str | None = None
+    """The encoding of every file, where it is known; unset: found out file by file."""
+    fields: RecordFields = RecordFields()
+    """Where records keep their text and its description."""
+    group_by: Literal["file", "folder"] = "file"
+    """What a plain text or HTML file is grouped by for the held-out split."""
+    drop_word_spaces: bool = False
+    """Remove the spaces that word segmentation put between Japanese words."""
+    max_file_bytes: int = Field(256 * 2**20, ge=1)
+    """Largest text file, or line of a table, that is read, in bytes after decompression; larger ones are
+    rejected."""
+    filters: FilterConfig = FilterConfig()
+    """Thresholds that its documents must pass."""
+
+
+class AozoraSource(SourceConfig):
+    """A tree or zip of Aozora Bunko works as published: Shift_JIS, ruby, notes, header and colophon."""
+
+    kind: Literal["aozora"] = "aozora"
+    """Aozora Bunko's text form."""
+    path: Path
+    """A folder, zip or file, under the corpus's `root` when it is relative."""
+    license: str = "LicenseRef-PD-JP"
+    """The SPDX expression of works whose colophon names no other: out of copyright in Japan."""
+    fold_width: bool = False
+    """Off: the width of a letter is the book's own."""
+    filters: LiteratureFilters = LiteratureFilters()
+    """Thresholds that its documents must pass."""
+
+
+class DebianDocsSource(SourceConfig):
+    """Japanese documentation packages of the Debian archive that this machine's apt points to."""
+
+    kind: Literal["debian-docs"] = "debian-docs"
+    """HTML manuals and man pages out of Debian packages."""
+    packages: tuple[str, ...] = Field(DEFAULT_PACKAGES, min_length=1)
+    """The packages to take."""
+    filters: TechnicalFilters = TechnicalFilters()
+    """Thresholds that its documents must pass."""
+
+
+AnySource = Annotated[FilesSource | AozoraSource | DebianDocsSource, Field(discriminator="kind")]
+
+
+class CorpusConfig(Config):
+    """The stage from sources to documents."""
+
+    source: tuple[AnySource, ...] = Field((DebianDocsSource(),), min_length=1)
+    """Where the text comes from: a word, a path, a mapping with a `kind`, or a list of these."""
+    root: Path = Path(".")
+    """The folder that relative source paths start from; it is not part of what the documents depend on."""
+    heldout_fraction: float = Field(0.02, gt=0, lt=1)
+    """Share of each source's groups that is held out for evaluation."""
+    keep_rejected: bool = False
+    """Write rejected documents, each with its reason, beside the kept ones."""
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _spell_out(cls, value: Any) -> Any:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_source_mapping(item) if isinstance(item, (str, Path)) else item for item in items)
+
+
+def _source_mapping(word: str | Path) -> dict[str, Any]:
+    return {"kind": "debian-docs"} if word == "debian-docs" else {"kind": "files", "path": word}

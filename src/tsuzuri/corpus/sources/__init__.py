@@ -1,0 +1,1 @@
+"""Where documents come from: each kind of source is one small class that lists its batches and reads them."""

@@ -1,0 +1,193 @@
+"""Aozora Bunko works as published: a tree or zip of Shift_JIS text files with header, notes and colophon.
+
+The header gives title and author, the notes become text (aozora_notation), the colophon (底本：…) is cut
+off into `meta`. Works of an author are one group. A work is out of copyright in Japan unless its colophon
+names a license.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsuzuri.corpus import charset
+from tsuzuri.corpus.config import AozoraSource
+from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources.aozora_notation import plain_text
+from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.members import (
+    DAMAGE,
+    Member,
+    TooLargeError,
+    fingerprint,
+    group_by_size,
+    list_members,
+    read_member,
+)
+
+MAX_WORK_BYTES = 64 * 2**20
+BATCH_BYTES = 16 * 2**20
+_RULE = re.compile(r"^-{20,}$", re.MULTILINE)
+_COLOPHON = re.compile(r"^(底本[：:]|入力者注|テキスト入力|入力[：:])", re.MULTILINE)
+_BODY_END = "［＃本文終わり］"
+_CONTRIBUTOR = re.compile(r".(訳|編|編集|編纂|校訂|校注|校註|訳注|訳註)$")
+_JAPANESE = re.compile("[\u3041-\u30ff\u3400-\u9fff]")
+_LATIN_NAME = re.compile(r"[\s\u3000]([A-Z][A-Za-zÀ-ɏ.,’' \-]+)$")
+_PUBLISHED = re.compile(r"^(\d{4})年(\d{1,2})月(\d{1,2})日(?:公開|作成)", re.MULTILINE)
+_CARD = re.compile(r"(?:^|/)(\d{6})/(?:files/)?(\d+)_")
+_CREATIVE_COMMONS = re.compile(r"クリエイティブ・コモンズ[^「\n]{0,20}「([^」\n]+)」")
+_CC_TERMS = (("表示", "BY"), ("非営利", "NC"), ("継承", "SA"), ("改変禁止", "ND"))
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands above a work."""
+
+    title: str
+    author: str
+    original_title: str
+    contributors: tuple[str, ...]
+
+
+class AozoraWorks:
+    """The works under a folder, zip or file."""
+
+    def __init__(self, config: AozoraSource, root: Path) -> None:
+        self.config = config
+        self.name = config.name or "aozora"
+        self.path = root / config.path
+
+    def members(self) -> list[Member]:
+        """The text files of the source in a stable order."""
+        return list_members(self.path, [".txt"], looked_for="Aozora Bunko text files")
+
+    def fingerprint(self) -> str:
+        """A hash of the names and contents of the works."""
+        return fingerprint(self.members())
+
+    def batches(self) -> list[tuple[Member, ...]]:
+        """Works in batches of some megabytes."""
+        return group_by_size(self.members(), BATCH_BYTES)
+
+    def read(self, batch: tuple[Member, ...]) -> Iterator[Document | Unreadable]:
+        """The documents of a batch."""
+        for member in batch:
+            yield self._read_work(member)
+
+    def _read_work(self, member: Member) -> Document | Unreadable:
+        place = f"{self.name}/{member.name.removesuffix('.txt')}"
+        try:
+            data = read_member(member, MAX_WORK_BYTES)
+        except TooLargeError:
+            return Unreadable(place, "too_large")
+        except DAMAGE:
+            return Unreadable(place, "damaged")
+        decoded = charset.decode(data, declared="shift_jis")
+        if decoded is None:
+            return Unreadable(place, "undecodable")
+        work = parse_work(decoded.text)
+        return Document(
+            id=place,
+            text=work.text,
+            source=self.name,
+            url=_card_url(member.name),
+            license=_license(work.colophon) or self.config.license,
+            title=work.header.title,
+            author=work.header.author,
+            date=work.published,
+            charset=decoded.charset,
+            group=_author_key(work.header.author) or place,
+            meta=json.dumps(work.meta(), ensure_ascii=False),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The parts of one text file."""
+
+    header: Header
+    text: str
+    colophon: str
+    unresolved_gaiji: int
+
+    @property
+    def published(self) -> str:
+        """The date (ISO 8601) on which the bunko published it, if the colophon says."""
+        match = _PUBLISHED.search(self.colophon)
+        return "{}-{:0>2}-{:0>2}".format(*match.groups()) if match else ""
+
+    def meta(self) -> dict[str, object]:
+        """What has no column of its own."""
+        facts = {
+            "original_title": self.header.original_title,
+            "contributors": list(self.header.contributors),
+            "colophon": self.colophon,
+            "unresolved_gaiji": self.unresolved_gaiji,
+        }
+        return {name: value for name, value in facts.items() if value}
+
+
+def parse_work(marked: str) -> Work:
+    """The header, plain text and colophon of an Aozora text file."""
+    marked = marked.replace("\r\n", "\n").lstrip("\n")
+    parts = _RULE.split(marked, maxsplit=2)
+    head, body = (parts[0], parts[2]) if len(parts) == 3 else ("", marked)
+    if not head:
+        head, _, body = marked.partition("\n\n")
+    start = _colophon_start(body)
+    colophon = plain_text(body[start:]).text.strip()
+    plain = plain_text(body[:start].split(_BODY_END)[0])
+    return Work(parse_header(plain_text(head).text), plain.text.strip("\n"), colophon, plain.unresolved_gaiji)
+
+
+def parse_header(head: str) -> Header:
+    """Title, author and helpers from the lines above a work, in the bunko's fixed order."""
+    lines = [line.strip() for line in head.strip().split("\n") if line.strip()]
+    title, *rest = lines or [""]
+    contributors: list[str] = []
+    while len(rest) > 1 and _CONTRIBUTOR.search(rest[-1]):
+        contributors.insert(0, rest.pop())
+    author = rest.pop() if rest else ""
+    subtitles = [line for line in rest if _JAPANESE.search(line)]
+    originals = [line for line in rest if not _JAPANESE.search(line)]
+    return Header("\u3000".join([title, *subtitles]), author, " / ".join(originals), tuple(contributors))
+
+
+def _colophon_start(body: str) -> int:
+    matches = list(_COLOPHON.finditer(body))
+    named = [match for match in matches if match.group().startswith("底本")]
+    if named:
+        return named[-1].start()
+    late = [match for match in matches if match.start() > len(body) - 3_000]
+    return late[0].start() if late else len(body)
+
+
+def _author_key(author: str) -> str:
+    """One name for an author however it is transliterated: the Latin spelling where the header gives it."""
+    match = _LATIN_NAME.search(author)
+    return (match.group(1) if match else author).strip()
+
+
+def _card_url(name: str) -> str:
+    match = _CARD.search(name)
+    return f"https://www.aozora.gr.jp/cards/{match.group(1)}/card{match.group(2)}.html" if match else ""
+
+
+def _license(colophon: str) -> str:
+    match = _CREATIVE_COMMONS.search(colophon)
+    if not match:
+        return ""
+    terms = match.group(1)
+    version = re.search(r"\d\.\d", terms)
+    parts = [code for word, code in _CC_TERMS if word in terms]
+    return "-".join(
+        [
+            "LicenseRef-CC",
+            *parts,
+            *([version.group()] if version else []),
+            *(["JP"] if "日本" in terms else []),
+        ]
+    )

@@ -1,0 +1,145 @@
+"""Text that lies on this machine: folders, zips and single files of text, HTML, JSON lines, tables and
+Parquet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from tsuzuri.corpus import charset
+from tsuzuri.corpus.config import FilesSource
+from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.extract import html_to_text
+from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.members import (
+    DAMAGE,
+    Member,
+    TooLargeError,
+    fingerprint,
+    group_by_size,
+    list_members,
+    open_member,
+    read_member,
+)
+from tsuzuri.corpus.sources.records import RECORD_SUFFIXES, NotARecordError, Record, at_path, read_records
+
+TEXT_SUFFIXES = (".txt", ".txt.gz", ".text", ".md")
+HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz")
+SNIFFED_BYTES = 2**18
+_WIDE = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff60"
+_WORD_SPACE = re.compile(f"(?<=[{_WIDE}]) +| +(?=[{_WIDE}])|(?<=[0-9.,]) +(?=[0-9.,])")
+
+
+class FilesOnDisk:
+    """The files under a folder, zip or file."""
+
+    def __init__(self, config: FilesSource, root: Path) -> None:
+        self.config = config
+        self.path = root / config.path
+        self.name = config.name or self.path.resolve().name.split(".")[0]
+
+    def members(self) -> list[Member]:
+        """The readable files of the source in a stable order."""
+        suffixes = (*TEXT_SUFFIXES, *HTML_SUFFIXES, *RECORD_SUFFIXES)
+        return list_members(self.path, suffixes, looked_for="text, HTML, JSON lines, tables and Parquet")
+
+    def fingerprint(self) -> str:
+        """A hash of the names and contents of the files."""
+        return fingerprint(self.members())
+
+    def batches(self) -> list[tuple[Member, ...]]:
+        """Files in batches of some megabytes; a larger file is a batch of its own."""
+        return group_by_size(self.members())
+
+    def read(self, batch: tuple[Member, ...]) -> Iterator[Document | Unreadable]:
+        """The documents of a batch."""
+        for member in batch:
+            try:
+                if member.name.lower().endswith(RECORD_SUFFIXES):
+                    yield from self._read_records(member)
+                else:
+                    yield self._read_page(member)
+            except TooLargeError:
+                yield Unreadable(self._place(member), "too_large")
+            except DAMAGE:
+                yield Unreadable(self._place(member), "damaged")
+
+    def _place(self, member: Member) -> str:
+        return f"{self.name}/{member.name}"
+
+    def _read_page(self, member: Member) -> Document | Unreadable:
+        data = read_member(member, self.config.max_file_bytes)
+        is_html = member.name.lower().endswith(HTML_SUFFIXES)
+        declared = charset.declared_in_html(data) if is_html else None
+        decoded = charset.decode(data, declared=declared, given=self.config.encoding)
+        place = self._place(member)
+        if decoded is None:
+            return Unreadable(place, "undecodable")
+        text, title = decoded.text, ""
+        if is_html:
+            page = html_to_text(text)
+            if page is None:
+                return Unreadable(place, "nested_too_deep")
+            text, title = page.text, page.title
+        folder = PurePosixPath(place).parent.as_posix()
+        return Document(
+            id=place,
+            text=self._joined(text),
+            source=self.name,
+            license=self.config.license,
+            license_url=self.config.license_url,
+            title=title,
+            charset=decoded.charset,
+            group=folder if self.config.group_by == "folder" else place,
+        )
+
+    def _read_records(self, member: Member) -> Iterator[Document | Unreadable]:
+        place = self._place(member)
+        encoding = self.config.encoding or _sniff(member)
+        if encoding is None:
+            yield Unreadable(place, "undecodable")
+            return
+        records = read_records(member, encoding, self.config.fields, self.config.max_file_bytes)
+        for number, record in enumerate(records):
+            if isinstance(record, NotARecordError):
+                yield Unreadable(f"{place}#{number}", str(record))
+            else:
+                yield self._as_document(record, f"{place}#{number}", encoding)
+
+    def _as_document(self, record: Record, place: str, encoding: str) -> Document | Unreadable:
+        fields = self.config.fields
+        text = at_path(record, fields.text)
+        if not text:
+            return Unreadable(place, "no_text")
+        identity = at_path(record, fields.id)
+        group = at_path(record, fields.group).replace("\n", "+")
+        return Document(
+            id=f"{place.split('#')[0]}#{identity}" if identity else place,
+            text=self._joined(text),
+            source=self.name,
+            url=at_path(record, fields.url),
+            license=at_path(record, fields.license) or self.config.license,
+            license_url=self.config.license_url,
+            title=self._joined(at_path(record, fields.title)),
+            author=at_path(record, fields.author),
+            date=at_path(record, fields.date),
+            charset=encoding,
+            group=f"{self.name}/{group}" if group else place,
+        )
+
+    def _joined(self, text: str) -> str:
+        return _WORD_SPACE.sub("", text) if self.config.drop_word_spaces else text
+
+
+def _sniff(member: Member) -> str | None:
+    """The encoding of a line-based file, judged by whole lines from its start; Parquet is always UTF-8."""
+    if member.name.endswith(".parquet"):
+        return "utf-8"
+    with open_member(member) as stream:
+        head = stream.read(SNIFFED_BYTES)
+    whole_lines = head[: head.rfind(b"\n") + 1] or head
+    decoded = charset.decode(whole_lines)
+    if decoded is None:
+        return None
+    return "utf-8-sig" if decoded.charset_source == "bom" and decoded.charset == "utf-8" else decoded.charset

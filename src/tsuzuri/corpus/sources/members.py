@@ -1,0 +1,132 @@
+"""The files of a source: a single file, a folder's tree, or what is in a zip, read whole or line by line
+with a limit."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tsuzuri.core.errors import InputError
+from tsuzuri.core.files import sha256_file
+
+BATCH_BYTES = 32 * 2**20
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+"""What the standard library raises on a truncated, corrupt or encrypted gzip or zip."""
+
+
+class TooLargeError(Exception):
+    """A file or line holds more bytes than its source allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file: on its own, or inside a zip."""
+
+    name: str
+    """Its place in the source, with `/`: the same wherever the source lies."""
+    path: Path
+    inner: str = ""
+    """Its name inside the zip at `path`, where it is in one."""
+    size: int = 0
+    """Bytes on disk, or unpacked bytes as the zip declares them."""
+
+
+def list_members(path: Path, suffixes: Sequence[str], *, looked_for: str) -> list[Member]:
+    """The files at `path` that end in one of `suffixes`, sorted by name; InputError when there are none."""
+    if not path.exists():
+        raise InputError(f"there is nothing at {path}", hint="check corpus.source and corpus.root")
+    if path.is_file():
+        found = (
+            list(_inside(path, path.name, suffixes)) if path.suffix == ".zip" else [_plain(path, path.name)]
+        )
+    else:
+        found = []
+        for file in sorted(path.rglob("*")):
+            name = file.relative_to(path).as_posix()
+            if not file.is_file() or any(part.startswith(".") for part in name.split("/")):
+                continue
+            if file.suffix == ".zip":
+                found += _inside(file, name, suffixes)
+            elif name.lower().endswith(tuple(suffixes)):
+                found.append(_plain(file, name))
+    if not found:
+        raise InputError(
+            f"{path} holds no document: looked for {looked_for} ({', '.join(suffixes)})",
+            hint="give a folder, zip or file that has some with --set corpus.source=PATH",
+        )
+    return sorted(found, key=lambda member: member.name)
+
+
+def fingerprint(members: Iterable[Member]) -> str:
+    """The SHA-256 over (name, SHA-256) of the files; a zip counts as one file."""
+    total = hashlib.sha256()
+    for path, name in sorted({(m.path, m.name.split(".zip/")[0]) for m in members}, key=lambda item: item[1]):
+        total.update(f"{name}\0{sha256_file(path)}\n".encode())
+    return total.hexdigest()
+
+
+def group_by_size(members: Iterable[Member], batch_bytes: int = BATCH_BYTES) -> list[tuple[Member, ...]]:
+    """Neighbouring members together until they hold `batch_bytes`; a larger one is alone."""
+    batches: list[tuple[Member, ...]] = []
+    waiting: list[Member] = []
+    size = 0
+    for member in members:
+        if waiting and size + member.size > batch_bytes:
+            batches.append(tuple(waiting))
+            waiting, size = [], 0
+        waiting.append(member)
+        size += member.size
+    return [*batches, tuple(waiting)] if waiting else batches
+
+
+@contextmanager
+def open_member(member: Member) -> Iterator[IO[bytes]]:
+    """The member's bytes as a stream, unpacked if its name ends in .gz."""
+    if member.inner:
+        with zipfile.ZipFile(member.path) as archive, archive.open(member.inner) as stream:
+            yield gzip.GzipFile(fileobj=stream) if member.name.endswith(".gz") else stream  # type: ignore[misc]
+    else:
+        with gzip.open(member.path) if member.name.endswith(".gz") else open(member.path, "rb") as stream:
+            yield stream  # type: ignore[misc]
+
+
+def read_member(member: Member, max_bytes: int) -> bytes:
+    """All bytes of a member; TooLargeError before more than `max_bytes` of them are in memory."""
+    with open_member(member) as stream:
+        data = stream.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise TooLargeError
+    return data
+
+
+def read_lines(stream: IO[bytes], max_bytes: int) -> Iterator[bytes]:
+    """The lines of a stream without their newline; TooLargeError at a line of more than `max_bytes`."""
+    buffered = io.BufferedReader(stream, 2**20) if isinstance(stream, io.RawIOBase) else stream
+    while line := buffered.readline(max_bytes + 1):
+        if len(line) > max_bytes:
+            raise TooLargeError
+        yield line.rstrip(b"\r\n")
+
+
+def _plain(file: Path, name: str) -> Member:
+    return Member(name, file, size=file.stat().st_size)
+
+
+def _inside(archive_path: Path, name: str, suffixes: Sequence[str]) -> Iterator[Member]:
+    try:
+        with zipfile.ZipFile(archive_path) as archive:
+            for info in archive.infolist():
+                if not info.is_dir() and info.filename.lower().endswith(tuple(suffixes)):
+                    yield Member(f"{name}/{info.filename}", archive_path, info.filename, info.file_size)
+    except DAMAGE as error:
+        raise InputError(
+            f"{archive_path} is not a whole zip file: {error}", hint="download it again"
+        ) from error

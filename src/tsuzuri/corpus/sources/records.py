@@ -1,0 +1,104 @@
+"""Records with named fields out of JSON lines, tables and Parquet, one at a time in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tsuzuri.corpus.config import RecordFields
+from tsuzuri.corpus.sources.members import Member, open_member, read_lines
+
+RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet")
+ROWS_PER_READ = 256
+Record = dict[str, Any]
+
+
+class NotARecordError(Exception):
+    """A line or file that is no JSON object, table row or Parquet file with the wanted columns."""
+
+
+def read_records(
+    member: Member, charset: str, fields: RecordFields, max_line_bytes: int
+) -> Iterator[Record | NotARecordError]:
+    """The records of a file in order; a line that is none comes as an error, so that one torn line loses
+    only itself."""
+    if member.name.endswith(".parquet"):
+        return _parquet(member, fields)
+    if ".jsonl" in member.name:
+        return _json_lines(member, charset, max_line_bytes)
+    return _table(member, charset, max_line_bytes)
+
+
+def at_path(record: Record, path: str | None) -> str:
+    """The text at a dotted path of a record, several values joined by newlines, or an empty string."""
+    return "\n".join(_values(record, path.split("."))) if path else ""
+
+
+def _values(value: Any, path: Sequence[str]) -> Iterator[str]:
+    if not path:
+        if value is not None and not isinstance(value, (dict, list)):
+            yield str(value)
+        elif isinstance(value, list):
+            for item in value:
+                yield from _values(item, path)
+        return
+    name, *rest = path
+    if isinstance(value, dict) and name in value:
+        yield from _values(value[name], rest)
+    elif isinstance(value, list):
+        chosen = value if name == "*" else value[int(name) : int(name) + 1] if name.isdecimal() else []
+        for item in chosen:
+            yield from _values(item, rest)
+
+
+def _json_lines(member: Member, charset: str, max_line_bytes: int) -> Iterator[Record | NotARecordError]:
+    with open_member(member) as stream:
+        for line in read_lines(stream, max_line_bytes):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line.decode(charset))
+            except (ValueError, RecursionError):
+                record = None
+            yield record if isinstance(record, dict) else NotARecordError("damaged_line")
+
+
+def _table(member: Member, charset: str, max_line_bytes: int) -> Iterator[Record | NotARecordError]:
+    is_tsv = ".tsv" in member.name
+    csv.field_size_limit(max_line_bytes)
+    with open_member(member) as stream:
+        lines = (line.decode(charset, errors="replace") for line in read_lines(stream, max_line_bytes))
+        rows = csv.reader(
+            (line + "\n" for line in lines),
+            delimiter="\t" if is_tsv else ",",
+            quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
+        )
+        names = next(rows, [])
+        for row in rows:
+            if row:
+                yield (
+                    dict(zip(names, row, strict=True))
+                    if len(row) == len(names)
+                    else NotARecordError("damaged_line")
+                )
+
+
+def _parquet(member: Member, fields: RecordFields) -> Iterator[Record | NotARecordError]:
+    with open_member(member) as stream:
+        try:
+            file = pq.ParquetFile(pa.PythonFile(stream, mode="r"))
+        except pa.ArrowInvalid:
+            yield NotARecordError("damaged")
+            return
+        wanted = {path.split(".")[0] for path in fields.model_dump().values() if path}
+        columns = [name for name in file.schema_arrow.names if name in wanted]
+        if fields.text.split(".")[0] not in columns:
+            yield NotARecordError("no_text_column")
+            return
+        for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=columns):
+            yield from batch.to_pylist()

@@ -1,0 +1,108 @@
+"""What is counted while documents pass: sources and licenses, the waterfall of stages, lengths and
+scripts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from tsuzuri.corpus.filters import measures, rules
+
+LENGTH_BOUNDS = (
+    100,
+    200,
+    500,
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+)
+"""Upper bounds of the length histogram in characters; a last bin holds what is longer."""
+UNREADABLE = "unreadable"
+DUPLICATE = "duplicate"
+STAGES = (UNREADABLE, *rules.REASONS, DUPLICATE)
+
+
+class CorpusStats:
+    """Counts of one build; documents are told to it one by one."""
+
+    def __init__(self) -> None:
+        self.read_documents = 0
+        self.read_characters = 0
+        self.rejected: Counter[str] = Counter()
+        self.lost_documents: Counter[str] = Counter()  # by stage
+        self.lost_characters: Counter[str] = Counter()
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.splits: Counter[str] = Counter()
+        self.lengths: Counter[int] = Counter()
+        self.scripts: Counter[str] = Counter()
+        self.characters = 0
+
+    def reject(self, reason: str, characters: int) -> None:
+        """Count a rejected document of so many characters."""
+        self.read_documents += 1
+        self.read_characters += characters
+        self.rejected[reason] += 1
+        stage = reason if reason in STAGES else UNREADABLE
+        self.lost_documents[stage] += 1
+        self.lost_characters[stage] += characters
+
+    def keep(self, text: str, *, source: str, split: str, license_name: str) -> None:
+        """Count a kept document."""
+        self.read_documents += 1
+        self.read_characters += len(text)
+        self.characters += len(text)
+        self.splits[split] += 1
+        item = self.sources.setdefault(
+            source,
+            {
+                "documents": 0,
+                "characters": 0,
+                "heldout_documents": 0,
+                "heldout_characters": 0,
+                "licenses": Counter(),
+            },
+        )
+        item["documents"] += 1
+        item["characters"] += len(text)
+        item["heldout_documents"] += split == "heldout"
+        item["heldout_characters"] += len(text) * (split == "heldout")
+        item["licenses"][license_name] += 1
+        self.lengths[next((bound for bound in LENGTH_BOUNDS if len(text) <= bound), 0)] += 1
+        self.scripts.update(measures.script_counts(measures.class_counts(measures.code_points(text))))
+
+    def counts(self) -> dict[str, Any]:
+        """Everything counted, as the manifest keeps it."""
+        return {
+            "documents": sum(self.splits.values()),
+            "characters": self.characters,
+            "train_documents": self.splits["train"],
+            "heldout_documents": self.splits["heldout"],
+            "rejected": dict(sorted(self.rejected.items())),
+            "waterfall": self.waterfall(),
+            "sources": {
+                name: {**item, "licenses": dict(sorted(item["licenses"].items()))}
+                for name, item in self.sources.items()
+            },
+            "lengths": [
+                [bound, self.lengths[bound]] for bound in (*LENGTH_BOUNDS, 0) if bound or self.lengths[0]
+            ],
+            "scripts": {name: self.scripts[name] for name in measures.SCRIPTS},
+        }
+
+    def waterfall(self) -> list[list[Any]]:
+        """[stage, documents left, characters left] after each stage that every document passes, from what
+        was found."""
+        documents, characters = self.read_documents, self.read_characters
+        steps: list[list[Any]] = [["found", documents, characters]]
+        for stage in STAGES:
+            documents -= self.lost_documents[stage]
+            characters -= self.lost_characters[stage]
+            steps.append([stage, documents, characters])
+        return steps
