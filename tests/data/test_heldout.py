@@ -25,7 +25,7 @@ def collect(
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     documents=DOCUMENTS,
     length=st.integers(1, 12),

@@ -233,7 +233,7 @@ def test_shards_that_a_killed_run_had_made_are_left_as_they_are(documents: Path,
 
 def test_files_that_a_stopped_run_had_encoded_are_left_as_they_are(tmp_path: Path) -> None:
     files = {
-        "train-00000.parquet": [document(1, "a")],
+        "train-00000.parquet": [Document(id="a/1", text="いろは", source="a")],
         "train-00001.parquet": [Document(id="a/2", text="が", source="a")],
         "heldout-00000.parquet": [document(3, "a")],
     }

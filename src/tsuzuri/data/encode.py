@@ -49,21 +49,17 @@ class RowGroup:
 class Encoded:
     """The documents of a row group as tokens."""
 
-    group: RowGroup
     tokens: npt.NDArray[Any]
     """Every document's tokens and its closing end-of-text token, one after the other."""
     table: pa.Table
     """One row per document: id, source, license, its tokens (the closing one too), bytes and characters."""
 
 
-def row_groups(files: Sequence[Path]) -> list[RowGroup]:
-    """The row groups of Parquet files that hold any rows, in order."""
-    groups = []
-    for file in files:
-        metadata = pq.read_metadata(file)
-        rows = (metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
-        groups += [RowGroup(file, number) for number, count in enumerate(rows) if count]
-    return groups
+def row_groups(file: Path) -> list[RowGroup]:
+    """The row groups of a Parquet file that hold any rows, in order."""
+    metadata = pq.read_metadata(file)
+    numbers = range(metadata.num_row_groups)
+    return [RowGroup(file, number) for number in numbers if metadata.row_group(number).num_rows]
 
 
 def encode_all(tokenizer: Path, groups: Sequence[RowGroup], processes: int) -> Iterator[Encoded]:
@@ -114,7 +110,7 @@ def encode_group(tokenizer: Path, group: RowGroup) -> Encoded:
     for name, values in sizes.items():
         table = table.append_column(name, pa.array(values))
     _check_spelling(tokenizer, pieces, tokens, table)
-    return Encoded(group, tokens, table.cast(ENCODED_SCHEMA))
+    return Encoded(tokens, table.cast(ENCODED_SCHEMA))
 
 
 def _check_spelling(tokenizer: Path, pieces: Pieces, tokens: npt.NDArray[Any], table: pa.Table) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,13 @@ def _make_shards(
     files = {split: _files(documents, split) for split in SPLITS}
     verify_files(documents, [file.name for split in SPLITS for file in files[split]])
     parts = {file: box / PARTS / file.stem for split in SPLITS for file in files[split]}
-    groups = row_groups([file for file, part in parts.items() if not _table_path(part).exists()])
+    groups = {file: row_groups(file) for file, part in parts.items() if not _table_path(part).exists()}
+    waiting = list(chain.from_iterable(groups.values()))
     started = time.perf_counter()
     tokens = size = 0
-    encoded = track(encode_all(tokenizer, groups, config.processes), "packing", total=len(groups))
-    for file, run in groupby(encoded, key=lambda item: item.group.file):
-        table = _write_part(parts[file], run, dtype)
+    encoded = track(encode_all(tokenizer, waiting, config.processes), "packing", total=len(waiting))
+    for file, own in groups.items():
+        table = _write_part(parts[file], islice(encoded, len(own)), dtype)
         tokens += pc.sum(table["tokens"]).as_py()
         size += pc.sum(table["bytes"]).as_py()
     if tokens:

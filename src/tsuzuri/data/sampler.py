@@ -42,7 +42,11 @@ class Sampler:
         weights: Mapping[str, float] | None = None,
         split: Split = "train",
     ) -> None:
-        """Rows of `length` predicted tokens, `weights` as in `DataConfig`; RecipeError if they do not fit."""
+        """Rows of `length` predicted tokens. RecipeError when the weights do not fit the box.
+
+        `weights` are the sources' shares of the rows in any unit; each must be named, 0 leaves one out.
+        Without them each source is drawn by its tokens.
+        """
         if length < 1:
             raise RecipeError(f"a row of {length} tokens predicts nothing: the length must be 1 or more")
         streams = {source: box.shard(split, source).tokens for source in box.sources}
