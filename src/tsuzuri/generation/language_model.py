@@ -1,0 +1,164 @@
+"""A model and its tokenizer as one thing that writes, scores and embeds text: what `tsuzuri.load` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tsuzuri.core.config import parse_config
+from tsuzuri.core.errors import InputError, RecipeError, ResourceError
+from tsuzuri.generation.config import SamplingConfig
+from tsuzuri.generation.embed import Pool, text_vectors
+from tsuzuri.generation.generate import Continuation
+from tsuzuri.generation.rules import TextTokenizer, TokenRules, token_rules
+from tsuzuri.generation.score import Score, TokenScore, token_log_probabilities
+from tsuzuri.generation.stopping import StopFinder
+from tsuzuri.generation.streaming import CharacterStream
+from tsuzuri.model.gpt import GPT
+from tsuzuri.model.hf import load_model
+from tsuzuri.tokenizer.codec import Tokenizer
+
+
+class LanguageModel:
+    """Text in, text, scores or vectors out. Activations are of `dtype`, by default that of the weights."""
+
+    def __init__(
+        self,
+        model: GPT,
+        tokenizer: TextTokenizer,
+        *,
+        rules: TokenRules | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.rules = rules or token_rules(tokenizer, model.config.vocab_size)
+        self.dtype = dtype or model.head.dtype
+        self._pieces = tokenizer.pieces
+
+    @classmethod
+    def load(cls, path: Path | str, *, device: str = "auto") -> LanguageModel:
+        """The model of a release, of a build, or of any GPT-2, Llama or Qwen3 folder with a tokenizer.json.
+
+        `device` is cpu, cuda or auto; weights are float32 on a CPU and bfloat16 on a GPU. Raises InputError
+        where there is no such model, IntegrityError where its files are damaged.
+        """
+        folder = _model_folder(Path(path))
+        where = _device(device)
+        dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
+        tokenizer = Tokenizer.load(folder)
+        model = load_model(folder, device=where, dtype=dtype)
+        return cls(model, tokenizer, rules=token_rules(tokenizer, model.config.vocab_size, folder))
+
+    def generate(self, prompt: str = "", **options: Any) -> str | list[str]:
+        """What follows the prompt (without it): a text, or a list of texts where `samples` is more than 1.
+
+        The options are the fields of SamplingConfig, for example max_new_tokens=200, seed=1.
+        """
+        config = parse_config(SamplingConfig, options, where="generate")
+        texts = self.samples(prompt, config)
+        return texts[0] if config.samples == 1 else texts
+
+    def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
+        """What follows the prompt, in parts of whole characters, each as soon as it is certain."""
+        config = parse_config(SamplingConfig, options, where="stream")
+        if config.samples != 1:
+            raise RecipeError(
+                f"a stream is one sample, not {config.samples}", hint="use generate for several"
+            )
+        return (text for _, text in self.parts(prompt, config))
+
+    def samples(self, prompt: str, config: SamplingConfig) -> list[str]:
+        """All samples of one prompt, each without the prompt."""
+        texts = [""] * config.samples
+        for sample, text in self.parts(prompt, config):
+            texts[sample] += text
+        return texts
+
+    def parts(self, prompt: str, config: SamplingConfig) -> Iterator[tuple[int, str]]:
+        """(number of the sample, its next text), as it is written; no part is empty or cuts a character."""
+        continuation = Continuation(
+            self.model, self._encode([prompt])[0], config, self.rules, dtype=self.dtype
+        )
+        characters = [CharacterStream() for _ in range(config.samples)]
+        finders = [StopFinder(config.stop) for _ in range(config.samples)]
+        while continuation.rows:
+            going = []
+            tokens = continuation.step()
+            is_last = continuation.new_tokens == config.max_new_tokens
+            for place, (sample, token) in enumerate(zip(continuation.rows, tokens, strict=True)):
+                finder = finders[sample]
+                is_end = token in self.rules.ends
+                text = "" if is_end else finder.push(characters[sample].push(self._pieces[token]))
+                if is_end or is_last or finder.stopped:
+                    text += finder.flush()
+                else:
+                    going.append(place)
+                if text:
+                    yield sample, text
+            continuation.keep(going)
+
+    def score(self, texts: Sequence[str] | str, *, include_end: bool = False) -> list[Score]:
+        """The log-probability (nats) of each text and of each of its tokens, read from the opening piece on.
+
+        `include_end` counts the closing piece too: the probability that the text is all there is.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        closing = self.rules.ends[:1] if include_end else ()
+        ids = [[self.rules.start, *tokens, *closing] for tokens in self._encode(texts)]
+        scores = []
+        for text, tokens, values in zip(
+            texts, ids, token_log_probabilities(self.model, ids, dtype=self.dtype), strict=True
+        ):
+            each = tuple(
+                TokenScore(token, self._name(token), value)
+                for token, value in zip(tokens[1:], values, strict=True)
+            )
+            scores.append(Score(text, sum(values), each))
+        return scores
+
+    def embed(
+        self, texts: Sequence[str] | str, *, layer: int = -1, pool: Pool = "last"
+    ) -> npt.NDArray[np.float32]:
+        """A vector for each text, (texts, D): of its last token or the mean over its tokens, after any layer.
+
+        Layers are counted as Transformers counts hidden states: 0 the embeddings, −1 the last layer,
+        normalised.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        ids = [[self.rules.start, *tokens] for tokens in self._encode(texts)]
+        return text_vectors(self.model, ids, opening=1, layer=layer, pool=pool, dtype=self.dtype)
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.tokenizer.encode_batch(list(texts))
+
+    def _name(self, token: int) -> str:
+        piece = self._pieces[token]
+        try:
+            return piece.decode("utf-8") if piece else f"<{token}>"
+        except UnicodeDecodeError:
+            return "".join(f"<0x{byte:02X}>" for byte in piece)
+
+
+def _model_folder(path: Path) -> Path:
+    for folder in (path, path / "release"):
+        if (folder / "config.json").exists():
+            return folder
+    raise InputError(
+        f"{path} holds no model: it has no config.json",
+        hint="give a release, a finished build, or a Hugging Face folder of a GPT-2, Llama or Qwen3 model",
+    )
+
+
+def _device(wanted: str) -> torch.device:
+    has_cuda = torch.cuda.is_available()
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise RecipeError(f"no device {wanted!r}", hint="device: auto, cpu or cuda")
+    if wanted == "cuda" and not has_cuda:
+        raise ResourceError("this machine's torch finds no cuda device", hint="use the device auto or cpu")
+    return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
