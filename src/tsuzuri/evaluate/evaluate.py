@@ -1,0 +1,65 @@
+"""The evaluation box: `eval.json` with held-out bits, repetition and the samples that it was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tsuzuri.core.files import write_json
+from tsuzuri.core.manifest import Manifest, make_box
+from tsuzuri.core.progress import track
+from tsuzuri.data.box import TokenBox, require_tokenizer
+from tsuzuri.evaluate.bits import heldout_bits
+from tsuzuri.evaluate.config import EvaluateConfig
+from tsuzuri.evaluate.repetition import repetition
+from tsuzuri.generation.language_model import LanguageModel
+
+EVALUATION = "eval.json"
+
+
+def evaluate(
+    model_path: Path,
+    tokens: Path,
+    config: EvaluateConfig,
+    box: Path,
+    *,
+    load: Callable[[Path], LanguageModel] = LanguageModel.load,
+) -> Manifest:
+    """Evaluate the model that `load` finds at `model_path` on the held-out documents of a tokens box.
+
+    `model_path` is a finished box (a run, a release) or a Hugging Face folder. Raises IntegrityError where
+    the tokens were packed with another tokenizer than the model's.
+    """
+
+    def work() -> Mapping[str, Any]:
+        result = measure(load(model_path), TokenBox.open(tokens), config)
+        write_json(box / EVALUATION, result)
+        return {"bits": result["bits"], "repetition": result["repetition"]}
+
+    is_box = (model_path / "manifest.json").exists()
+    inputs = {"model": model_path if is_box else model_path / "model.safetensors", "tokens": tokens}
+    return make_box(box, kind="evaluation", config=config.as_mapping(), inputs=inputs, work=work)
+
+
+def measure(model: LanguageModel, tokens: TokenBox, config: EvaluateConfig) -> dict[str, Any]:
+    """What stands in `eval.json`: {bits: {source, all}, repetition, samples: [{prompt, text, seed}]}."""
+    require_tokenizer(tokens, model.tokenizer.sha256)
+    bits = heldout_bits(
+        model.model,
+        tokens,
+        max_tokens=config.max_tokens,
+        length=config.sequence_length,
+        batch_rows=config.batch_rows,
+        dtype=model.dtype,
+    )
+    samples: list[dict[str, Any]] = [
+        {"prompt": prompt, "text": text, "seed": config.sampling.seed + number}
+        for prompt in track(config.prompts, "samples", total=len(config.prompts))
+        for number, text in enumerate(model.samples(prompt, config.sampling))
+    ]
+    return {
+        "bits": bits,
+        "repetition": repetition([sample["text"] for sample in samples]),
+        "samples": samples,
+    }
