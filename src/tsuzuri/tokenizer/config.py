@@ -1,0 +1,49 @@
+"""What a tokenizer is made by: its form, the boundaries of its pieces, how much text it learns from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from tsuzuri.core.config import Config
+
+END_OF_TEXT = "<|endoftext|>"
+SPECIAL_PIECES = (END_OF_TEXT, "<|im_start|>", "<|im_end|>", "<|sep|>", "<|mask|>")
+"""The first ids of every vocabulary, whatever its size; no text is ever read as one of them."""
+BYTES = 256
+SMALLEST_VOCABULARY = 512
+
+
+class Form(StrEnum):
+    """How a character that has no piece of its own is written, and which split comes before the merges."""
+
+    BYTE = "byte"
+    """Byte-level BPE under Qwen2's split pattern; every byte string has ids."""
+    CHARACTER = "character"
+    """BPE over characters without a split; a character outside the vocabulary is written as UTF-8 bytes."""
+
+
+class Boundary(StrEnum):
+    """What a piece may not cross, numbers and ends of lines aside (which are always pieces of their own)."""
+
+    NONE = "none"
+    SCRIPT = "script"
+    """A change between hiragana, katakana, kanji and the rest."""
+    SCRIPT_AND_PIECES = "script+pieces"
+    """Also the edge of a piece that a Unigram model of the same text would choose."""
+
+
+class TokenizerConfig(Config):
+    """How to train a tokenizer."""
+
+    vocab_size: int = Field(default=32_000, ge=SMALLEST_VOCABULARY, le=1_000_000)
+    """Ids, special pieces and the 256 bytes included."""
+    form: Form = Form.CHARACTER
+    """`byte` or `character`."""
+    boundary: Boundary = Boundary.NONE
+    """`none`, `script` or `script+pieces`."""
+    longest_piece: int = Field(default=16, ge=1, le=128)
+    """Characters."""
+    train_characters: int = Field(default=10_000_000, ge=1)
+    """The most text to learn from, in characters: documents are taken in the order of a hash of their ids."""
