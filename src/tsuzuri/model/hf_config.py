@@ -136,12 +136,14 @@ def _classic_values(config: ModelConfig) -> dict[str, Any]:
 def _modern_fields(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The fields that a config.json may leave out, at the defaults of LlamaConfig and Qwen3Config."""
     heads = values["num_attention_heads"]
-    rope = _rope_parameters(values)
+    nested_theta, theta = _rope_parameters(values).get("rope_theta"), values.get("rope_theta")
+    if nested_theta and theta and nested_theta != theta:
+        raise InputError(f"config.json: rope_parameters with {nested_theta} and rope_theta {theta} disagree")
     return {
         "num_key_value_heads": values.get("num_key_value_heads") or heads,
         "head_dim": values.get("head_dim") or (128 if kind == "qwen3" else values["hidden_size"] // heads),
         "rms_norm_eps": values.get("rms_norm_eps", 1e-6),
-        "rope_theta": rope.get("rope_theta") or values.get("rope_theta") or 10_000.0,
+        "rope_theta": nested_theta or theta or 10_000.0,
         "tie_word_embeddings": values.get("tie_word_embeddings", False),
     }
 
