@@ -1,0 +1,121 @@
+"""The release of a run: a Hugging Face folder that is complete, checked and says where it came from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tsuzuri.core.errors import IntegrityError
+from tsuzuri.core.files import atomic_file, sha256_file, write_json, write_text
+from tsuzuri.core.manifest import Manifest, box_sha256, make_box, read_manifest, record_timing, verify_files
+from tsuzuri.generation.config import SamplingConfig
+from tsuzuri.model.hf import load_model, save_model
+from tsuzuri.release.card import model_card
+from tsuzuri.release.config import ReleaseConfig
+from tsuzuri.release.datasheet import datasheet
+from tsuzuri.release.facts import Facts
+from tsuzuri.release.license import license_text
+from tsuzuri.release.sums import write_sums
+from tsuzuri.release.terms import check_terms
+from tsuzuri.release.thanks import special_thanks, supporter_names
+from tsuzuri.report.boxes import SCORES, Build, read_build
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+def build_release(
+    *,
+    run: Path,
+    tokenizer: Path,
+    tokens: Path,
+    documents: Path,
+    evaluation: Path,
+    config: ReleaseConfig,
+    box: Path,
+) -> Manifest:
+    """The manifest of the release of `run` in the folder `box`; a complete one is left as it is.
+
+    Raises InputError when a source's license forbids it or a box is not finished, IntegrityError when a box
+    has changed or the tokenizer is not the one that the run was trained with.
+    """
+    inputs = {
+        "run": run,
+        "tokenizer": tokenizer,
+        "tokens": tokens,
+        "documents": documents,
+        "evaluation": evaluation,
+    }
+    config = config.model_copy(update={"supporters": supporter_names(config.supporters)})
+    for stage, folder in inputs.items():
+        read_manifest(folder, stage)  # raises where a box is not finished, which a report may leave out
+    build = read_build(inputs)
+    check_terms(build.counts("documents").get("sources", {}), config.allow_restricted)
+    _check_tokenizer(build, tokenizer)
+    return make_box(
+        box,
+        kind="release",
+        config=config.as_mapping(),
+        inputs=inputs,
+        work=lambda: _write(inputs, build, config, Path(box)),
+    )
+
+
+def _write(inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box: Path) -> dict[str, Any]:
+    for stage in ("tokenizer", "evaluation"):
+        verify_files(inputs[stage])
+    verify_files(inputs["run"], [name for name in build.manifests["run"].files if name.startswith("model/")])
+    model = load_model(inputs["run"] / "model")
+    eos_id = json.loads((inputs["run"] / "model" / "config.json").read_text(encoding="utf-8"))["eos_token_id"]
+    save_model(model, box, eos_id=eos_id, dtype=getattr(torch, config.dtype))
+    for name in TOKENIZER_FILES:
+        _copy(inputs["tokenizer"] / name, box / name)
+    _copy(inputs["evaluation"] / SCORES, box / SCORES)
+    write_json(box / "generation_config.json", generation_config(config.sampling, eos_id))
+    hashes = {stage: box_sha256(path) for stage, path in inputs.items()}
+    facts = Facts(config=config, model=model.config, build=build, hashes=hashes)
+    assert isinstance(config.supporters, tuple), "the names were read before the box was begun"
+    texts = {
+        "README.md": model_card(facts),
+        "DATASHEET.md": datasheet(facts),
+        "special_thanks.txt": special_thanks(config.supporters),
+        "LICENSE": license_text(config.license),
+    }
+    for name, text in texts.items():
+        write_text(box / name, text)
+    write_sums(box)
+    if build.speed_lines:
+        record_timing(box, "training", elapsed_s=build.elapsed_s, tokens_per_s=build.tokens_per_s)
+    return {"parameters": model.config.num_parameters, "restricted_sources": facts.restricted_sources}
+
+
+def generation_config(sampling: SamplingConfig, eos_id: int) -> dict[str, Any]:
+    """The values of generation_config.json: the sampling defaults under Transformers' names."""
+    values: dict[str, Any] = {"bos_token_id": eos_id, "eos_token_id": eos_id, "pad_token_id": eos_id}
+    values |= {"max_new_tokens": sampling.max_new_tokens, "do_sample": sampling.temperature > 0}
+    if sampling.temperature > 0:
+        values |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
+        values |= {"min_p": sampling.min_p} if sampling.min_p else {}
+    values |= {
+        "repetition_penalty": sampling.repetition_penalty,
+        "no_repeat_ngram_size": sampling.no_repeat_ngram,
+    }
+    return values
+
+
+def _check_tokenizer(build: Build, tokenizer: Path) -> None:
+    packed_with = build.counts("tokens").get("tokenizer_sha256")
+    if packed_with != sha256_file(tokenizer / "tokenizer.json"):
+        raise IntegrityError(
+            f"{tokenizer} is not the tokenizer that the tokens were packed with: its SHA-256 differs",
+            hint="give the tokenizer of the same build",
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    with open(source, "rb") as reading, atomic_file(target) as writing:
+        shutil.copyfileobj(reading, writing)

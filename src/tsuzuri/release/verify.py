@@ -1,0 +1,153 @@
+"""The proof that a release is whole and that others read it as we do: checksums, logits, ids, greedy text.
+
+Both sides compute in float32 from the same weights, so that their logits may differ by rounding alone.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from tsuzuri.core.errors import IntegrityError, MissingExtraError
+from tsuzuri.core.manifest import read_manifest, verify_files
+from tsuzuri.model.gpt import GPT
+from tsuzuri.model.hf import load_model
+from tsuzuri.release.sums import HINT, check_sums
+from tsuzuri.tokenizer.codec import Tokenizer
+
+LOGIT_TOLERANCE = 2e-5
+"""Largest allowed difference of logits, as a fraction of the largest logit."""
+PROBE_ROWS, PROBE_TOKENS = 2, 64
+GREEDY_TOKENS = 32
+TEXTS = (
+    "吾輩は猫である。名前はまだ無い。",
+    "むかし、むかし、あるところに、おじいさんとおばあさんが住んでいました。",
+    "　全角の空白、 半角の空白、\tタブ、\n\n改行。ｶﾀｶﾅとカタカナ。",
+    "二〇二六年11月22日、午前9時30分。1,234円（税込）。",
+    "<|endoftext|>は文字として読む。<0x0A>も。▁も。",
+    "👨‍👩‍👧と𠮷野家、が、神\ufa19。",
+    "English words, code: `for i in range(10): print(i)`",
+    "",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was compared and found equal."""
+
+    name: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A release that passed every check; as a string, their table."""
+
+    release: Path
+    checks: tuple[Check, ...]
+
+    def __str__(self) -> str:
+        table = Table("check", "found")
+        for check in self.checks:
+            table.add_row(check.name, check.found)
+        out = io.StringIO()
+        Console(file=out, width=100).print(table)
+        return f"{self.release}: verified\n{out.getvalue().rstrip()}"
+
+
+def verify(release: Path) -> Verification:
+    """The checks that the release passed; IntegrityError names the first that it does not."""
+    release = Path(release)
+    files = check_sums(release)
+    verify_files(release)
+    manifest = read_manifest(release, "release")
+    ours, tokenizer = load_model(release), Tokenizer.load(release)
+    theirs, their_tokenizer = _load_in_transformers(release)
+    with torch.inference_mode():
+        checks = (
+            Check("files", f"{files} match SHA256SUMS and manifest.json"),
+            Check("parameters", f"{_same_parameters(ours, theirs, manifest.counts['parameters']):,}"),
+            Check("logits", f"largest difference {_same_logits(ours, theirs):.1e} of the largest logit"),
+            Check("token ids", f"{_same_ids(tokenizer, their_tokenizer)} texts: the same ids, and back"),
+            Check("greedy text", f"{_same_greedy(ours, theirs, tokenizer)} tokens, the same"),
+        )
+    return Verification(release, checks)
+
+
+def _load_in_transformers(release: Path) -> tuple[Any, Any]:
+    """Transformers' model in float32 and its tokenizer, from the files of the folder alone."""
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer, logging
+    except ImportError as error:
+        raise MissingExtraError("transformers", "train") from error
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(release, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(release, dtype=torch.float32, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise IntegrityError(f"Transformers cannot load {release}: {error}", hint=HINT) from error
+    return model, tokenizer
+
+
+def _same_parameters(ours: GPT, theirs: Any, counted: int) -> int:
+    counts = {
+        "here": sum(parameter.numel() for parameter in ours.parameters()),
+        "in Transformers": sum(parameter.numel() for parameter in theirs.parameters()),
+        "in the manifest": counted,
+    }
+    if len(set(counts.values())) > 1:
+        raise IntegrityError(f"the numbers of parameters differ: {counts}", hint=HINT)
+    return counted
+
+
+def _same_logits(ours: GPT, theirs: Any) -> float:
+    """The largest difference on fixed tokens, as a fraction of the largest logit."""
+    length = min(PROBE_TOKENS, ours.config.max_position_embeddings)
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(ours.config.vocab_size, (PROBE_ROWS, length), generator=generator)
+    expected = theirs(tokens).logits
+    difference = float((ours.logits(ours(tokens)) - expected).abs().max() / expected.abs().max())
+    if not difference <= LOGIT_TOLERANCE:  # NaN fails too
+        raise IntegrityError(
+            f"the logits differ from Transformers' by {difference:.1e} of the largest one, "
+            f"where rounding explains {LOGIT_TOLERANCE:.0e}",
+            hint=HINT,
+        )
+    return difference
+
+
+def _same_ids(ours: Tokenizer, theirs: Any) -> int:
+    for text in TEXTS:
+        ids, their_ids = ours.encode(text), theirs.encode(text)
+        if ids != their_ids:
+            raise IntegrityError(f"{text!r} is {ids} here and {their_ids} in AutoTokenizer", hint=HINT)
+        if theirs.decode(ids) != text or ours.decode(ids) != text:
+            raise IntegrityError(f"{text!r} does not come back from its token ids", hint=HINT)
+    return len(TEXTS)
+
+
+def _same_greedy(ours: GPT, theirs: Any, tokenizer: Tokenizer) -> int:
+    """How many tokens Transformers wrote greedily, each of which is our likeliest too, up to rounding."""
+    from transformers import GenerationConfig
+
+    prompt = [tokenizer.eos_id, *tokenizer.encode(TEXTS[1])][: ours.config.max_position_embeddings // 2]
+    room = min(GREEDY_TOKENS, ours.config.max_position_embeddings - len(prompt))
+    theirs.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=False, max_new_tokens=room, eos_token_id=tokenizer.eos_id, pad_token_id=tokenizer.eos_id
+    )
+    tokens: Tensor = theirs.generate(torch.tensor([prompt]))
+    logits = ours.logits(ours(tokens[:, :-1]))[0, len(prompt) - 1 :]  # (written, V): at each place written
+    written = tokens[0, len(prompt) :]
+    behind = logits.max(-1).values - logits.gather(-1, written[:, None]).squeeze(-1)
+    if (behind > LOGIT_TOLERANCE * logits.abs().max()).any():
+        place = int(behind.argmax())
+        text = tokenizer.decode(written[: place + 1].tolist())
+        raise IntegrityError(f"greedy text differs from Transformers' at the end of {text!r}", hint=HINT)
+    return len(written)
