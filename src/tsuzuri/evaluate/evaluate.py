@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tsuzuri.core.files import write_json
-from tsuzuri.core.manifest import Manifest, make_box
+from tsuzuri.core.manifest import MANIFEST, Manifest, make_box
 from tsuzuri.core.progress import track
 from tsuzuri.data.box import TokenBox, require_tokenizer
 from tsuzuri.evaluate.bits import heldout_bits
 from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.evaluate.repetition import repetition
 from tsuzuri.generation.language_model import LanguageModel
+from tsuzuri.model.hf import INDEX, WEIGHTS
 
 EVALUATION = "eval.json"
 
@@ -37,8 +38,7 @@ def evaluate(
         write_json(box / EVALUATION, result)
         return {"bits": result["bits"], "repetition": result["repetition"]}
 
-    is_box = (model_path / "manifest.json").exists()
-    inputs = {"model": model_path if is_box else model_path / "model.safetensors", "tokens": tokens}
+    inputs = {"model": _stands_for(model_path), "tokens": tokens}
     return make_box(box, kind="evaluation", config=config.as_mapping(), inputs=inputs, work=work)
 
 
@@ -63,3 +63,25 @@ def measure(model: LanguageModel, tokens: TokenBox, config: EvaluateConfig) -> d
         "repetition": repetition([sample["text"] for sample in samples]),
         "samples": samples,
     }
+
+
+def describe(manifest: Manifest) -> str:
+    """The figures of an evaluation as lines of text."""
+    lines = [
+        f"{source}: {bits['bits_per_character']:.3f} bits/character, {bits['bits_per_byte']:.3f} bits/byte"
+        f" ({bits['characters']:,} characters)"
+        for source, bits in manifest.counts["bits"].items()
+    ]
+    found = manifest.counts["repetition"]
+    lines.append(
+        f"{found['samples']} samples: {found['distinct_4']:.3f} of their 4-grams distinct (median),"
+        f" {found['looped_suffix_rate']:.0%} end in a loop"
+    )
+    return "\n".join(lines)
+
+
+def _stands_for(model_path: Path) -> Path:
+    """What the hash of a model is taken of: its box, else the folder's weights or their index."""
+    if (model_path / MANIFEST).exists():
+        return model_path
+    return model_path / (INDEX if (model_path / INDEX).exists() else WEIGHTS)
