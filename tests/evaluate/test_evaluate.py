@@ -69,11 +69,10 @@ def test_the_box_holds_bits_repetition_and_samples(model_folder: Path, tokens: P
     manifest = evaluate(model_folder, tokens, CONFIG, tmp_path / "evaluation")
     result = json.loads((tmp_path / "evaluation" / "eval.json").read_text(encoding="utf-8"))
     assert set(result) == {"bits", "repetition", "samples"}
-    assert result["bits"]["tales"] == result["bits"]["all"]
-    assert result["bits"]["all"]["characters"] == 5
-    assert result["bits"]["all"]["bits_per_byte"] == pytest.approx(
-        result["bits"]["all"]["bits_per_character"] / 3
-    )
+    bits = result["bits"]["all"]
+    assert result["bits"]["tales"] == bits
+    assert bits["characters"] == 5
+    assert bits["bits_per_byte"] == pytest.approx(bits["bits_per_character"] / 3)
     assert result["repetition"]["samples"] == 6
     prompts_and_seeds = [(sample["prompt"], sample["seed"]) for sample in result["samples"]]
     assert prompts_and_seeds == [(prompt, seed) for prompt in CONFIG.prompts for seed in (5, 6, 7)]
