@@ -7,6 +7,7 @@ groups are in memory at once.
 from __future__ import annotations
 
 import os
+from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -93,16 +94,15 @@ def encode_group(tokenizer: Path, group: RowGroup) -> Encoded:
     with pq.ParquetFile(group.file) as file:
         documents = file.read_row_group(group.number, columns=["text", *COLUMNS])
     texts: list[str] = documents["text"].to_pylist()
-    runs: list[npt.NDArray[Any]] = []
-    lengths: list[int] = []
+    flat, lengths = array("i"), array("q")
     for start, end in _spans(texts):
-        encoded = codec.encode_batch(texts[start:end])
-        lengths += [len(ids) + 1 for ids in encoded]
-        flat = [token for ids in encoded for token in (*ids, codec.eos_id)]
-        runs.append(np.array(flat, dtype=token_dtype(codec.vocab_size)))
-    tokens = np.concatenate(runs)
+        for ids in codec.encode_batch(texts[start:end]):
+            flat.fromlist(ids)
+            flat.append(codec.eos_id)
+            lengths.append(len(ids) + 1)
+    tokens = np.frombuffer(flat, np.int32).astype(token_dtype(codec.vocab_size))
     sizes = {
-        "tokens": np.array(lengths, np.int64),
+        "tokens": np.frombuffer(lengths, np.int64),
         "bytes": np.array([len(text.encode()) for text in texts], np.int64),
         "characters": np.array([len(text) for text in texts], np.int64),
     }
