@@ -193,3 +193,15 @@ def test_a_folder_of_transformers_is_used_as_transformers_does(model_type: str, 
     for layer in (0, 1, -1):
         expected_vector = output.hidden_states[layer][0, -1].numpy()
         np.testing.assert_allclose(ours.embed(PROMPT, layer=layer)[0], expected_vector, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_writes_and_scores_as_the_cpu_does(release: Path) -> None:
+    on_gpu, on_cpu = (tsuzuri.load(release, device=device) for device in ("cuda", "cpu"))
+    assert on_gpu.dtype == torch.bfloat16
+    written = [on_gpu.generate(PROMPT, max_new_tokens=100, samples=4, no_repeat_ngram=4) for _ in range(2)]
+    assert written[0] == written[1]
+    ours, theirs = (model.score(SENTENCES)[0].log_probability for model in (on_gpu, on_cpu))
+    assert ours == pytest.approx(theirs, rel=0.02)
+    np.testing.assert_allclose(on_gpu.embed(PROMPT), on_cpu.embed(PROMPT), atol=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,6 @@ def test_distinct_ngrams_are_a_share(text: str, n: int) -> None:
 
 
 def test_the_published_loop_measures_what_is_known_of_it(shared_data: Path) -> None:
-    import json
-
     samples = json.loads((shared_data / "seed-prompts.json").read_text(encoding="utf-8"))["samples"]
     measured = [round(distinct_ngrams(sample["published_output"][:500]), 2) for sample in samples]
     assert measured == [0.98, 0.91, 0.68]
