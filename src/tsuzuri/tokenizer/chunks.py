@@ -20,7 +20,7 @@ from tsuzuri.tokenizer.hf_format import QWEN2_PATTERN
 from tsuzuri.tokenizer.scripts import RUNS
 
 UNIGRAM_CHARACTERS = 2_000_000
-"""What the Unigram model is trained on: its pieces settle early, and its training is slow on its one thread."""
+"""What the Unigram model is trained on: its pieces settle early, and one thread is slow at it."""
 UNIGRAM_PIECES_PER_PIECE = 2
 """Cut further at scripts, Unigram's pieces fall together: as many as the vocabulary's would not fill it."""
 LONGEST_UNIGRAM_LINE_BYTES = 1_000_000

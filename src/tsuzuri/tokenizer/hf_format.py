@@ -22,7 +22,7 @@ QWEN2_PATTERN = (
 
 
 def byte_letters() -> dict[int, str]:
-    """The letter by which byte-level BPE writes each byte: printable Latin-1 itself, others from U+0100 on."""
+    """The letter by which byte-level BPE writes each byte: printable Latin-1 itself, the rest from U+0100."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(BYTES) if byte not in printable]
     return {

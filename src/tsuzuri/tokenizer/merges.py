@@ -176,12 +176,16 @@ class _Learner:
         if left == right:
             at = _every_second(at, length)
         inner = at + np.int32(length)
-        self._remove(np.unique(np.concatenate([self._starts[at - 1], inner])))
-        product = self._product(left, right)
+        before, product = len(self.spelling), self._product(left, right)
+        old = at[:0]
+        if product < before:  # reached by another merge too: count its pairs anew, those seen once included
+            old = np.flatnonzero(self._symbols == product).astype(np.int32)
+        self._remove(np.unique(np.concatenate([self._starts[at - 1], inner, self._starts[old - 1], old])))
         self._symbols[inner] = -1
         self._symbols[at] = product
         self._starts[at + np.int32(self._lengths[product] - 1)] = at
         self._counts.pop(key, None)
+        at = np.concatenate([at, old])
         self._add(np.unique(np.concatenate([self._starts[at - 1], at])))
 
     def _product(self, left: int, right: int) -> int:

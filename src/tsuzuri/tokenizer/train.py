@@ -63,7 +63,7 @@ def train_tokenizer(config: TokenizerConfig, documents: Path, box: Path) -> Mani
 
 
 def learn_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> tuple[str, str]:
-    """The texts of `tokenizer.json` and `tokenizer_config.json`; InputError if `texts` support fewer pieces."""
+    """The texts of `tokenizer.json` and `tokenizer_config.json`; InputError if `texts` support fewer."""
     rules = Rules(scripts=config.boundary is not Boundary.NONE, longest_piece=config.longest_piece)
     fixed = len(SPECIAL_PIECES) + BYTES
     by_bytes = config.form is Form.BYTE
