@@ -7,7 +7,7 @@ looped suffix: what a text ends in saying again and again, in one of two ways:
   last time may be cut). Found for every length of the unit at once with the Z function of the reversed text
   (Gusfield 1997 §1.3), in time linear in the text.
 - drifting: of the last LAST_CHARACTERS characters fewer than MIN_DISTINCT of the 4-grams differ. The endless
-  sample that the first Japanese GPT-2 published (…ことにはないるにはないるにはないることには…) never repeats one unit three
+  sample that the first Japanese GPT-2 published (…にはないるにはないることには…) never repeats one unit three
   times; it measures 0.10 to 0.16 where it loops.
 
 An ellipsis, laughter or a rule of dashes in real prose is shorter, a refrain is followed by other words: of
