@@ -128,8 +128,8 @@ def _last_of_each_step(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _samples_of(line: dict[str, Any]) -> list[dict[str, Any]]:
-    """A line of samples.jsonl holds all samples of one step."""
-    return [{"step": line.get("step"), **sample} for sample in line.get("samples", [line])]
+    """The samples of one line of samples.jsonl, which holds all of one step."""
+    return [{"step": line["step"], **sample} for sample in line.get("samples", [])]
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

@@ -31,10 +31,11 @@ def lineage(build: Build, out: Path) -> Markup:
         return Markup("")
     found: dict[Path, Ancestor] = {}
     for ancestor in walk(out / last):
-        found.setdefault(ancestor.path.resolve(), ancestor)
+        if ancestor.path not in found or ancestor.state != "ok":
+            found[ancestor.path] = ancestor
     rows = [
         (
-            bilingual(*name_of(STAGE_NAMES, item.name)),
+            bilingual(*name_of(STAGE_NAMES, _kind(item))),
             _place(item.path, out),
             Markup(f'<code class="hash">{item.sha256}</code>'),
             STATES[item.state],
@@ -68,5 +69,9 @@ def _place(path: Path, out: Path) -> str:
 
 
 def _order(ancestor: Ancestor) -> int:
-    kind = ancestor.manifest.kind if ancestor.manifest else ancestor.name
+    kind = _kind(ancestor)
     return STAGES.index(kind) if kind in STAGES else len(STAGES)
+
+
+def _kind(ancestor: Ancestor) -> str:
+    return ancestor.manifest.kind if ancestor.manifest else ancestor.name

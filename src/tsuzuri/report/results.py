@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tsuzuri.report.boxes import Build
 from tsuzuri.report.figures import decimals, exact, is_number
 from tsuzuri.report.markup import Markup
-from tsuzuri.report.page import bilingual, definitions, heading, section, table
+from tsuzuri.report.page import bilingual, definitions, heading, section, table, unfolding
 from tsuzuri.report.training import prose
 
 REPETITION = {
-    "distinct_4": ("異なる4文字の割合", "Distinct 4-grams"),
+    "distinct_4": ("異なる4文字の割合", "Distinct 4-grams, median"),
     "looped_suffix_rate": ("堂々巡り", "Looped suffixes"),
     "samples": ("標本", "Samples"),
 }
@@ -30,14 +31,13 @@ def results(build: Build) -> Markup:
 
 
 def writings(build: Build) -> Markup:
-    """The section of texts by the finished model; empty without any."""
+    """The section of texts by the finished model: one a prompt, the others folded; empty without any."""
     samples = build.scores.get("samples", [])
-    items = "\n".join(
-        f"<div>{prose(sample.get('prompt', ''), sample.get('text', ''))}</div>" for sample in samples
-    )
-    return section(
-        "書いたもの", "What it writes", [Markup(f'<div class="cards">\n{items}\n</div>') if items else ""]
-    )
+    first = {sample.get("prompt", ""): sample for sample in reversed(samples)}
+    shown = [sample for sample in samples if first[sample.get("prompt", "")] is sample]
+    others = [sample for sample in samples if first[sample.get("prompt", "")] is not sample]
+    parts = [_cards(shown), unfolding("ほかの作例 · more samples", _cards(others))]
+    return section("書いたもの", "What it writes", parts)
 
 
 def bits(scores: dict[str, dict[str, Any]]) -> Markup:
@@ -58,6 +58,13 @@ def bits(scores: dict[str, dict[str, Any]]) -> Markup:
         "トークン Tokens",
     )
     return table(header, rows, caption=bilingual("評価用文書のビット数", "Bits on held-out documents"))
+
+
+def _cards(samples: Sequence[dict[str, Any]]) -> Markup:
+    items = "\n".join(
+        f"<div>{prose(sample.get('prompt', ''), sample.get('text', ''))}</div>" for sample in samples
+    )
+    return Markup(f'<div class="cards">\n{items}\n</div>' if items else "")
 
 
 def _value(value: Any) -> str:

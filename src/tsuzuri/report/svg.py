@@ -100,14 +100,14 @@ def waterfall_bar(left: float, before: float, whole: float, *, title: str) -> Ma
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     """About `count` + 1 evenly spaced round numbers from at most `low` to at least `high`."""
-    if high <= low:
-        high = low + (abs(low) or 1.0)
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-100):
+        high = low + (abs(low) if abs(low) > 1e-9 else 1.0)
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    return [float(f"{index * step:.10g}") for index in range(first, last + 1)]
 
 
 def _finite(series: Series) -> Series | None:

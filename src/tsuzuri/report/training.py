@@ -75,7 +75,7 @@ def growth(build: Build) -> Markup:
 
 def prose(prompt: str, text: str) -> Markup:
     """A prompt and its continuation, set as a book would."""
-    return Markup(f'<p class="prose"><b>{safe(prompt)}</b>{safe(text.removeprefix(prompt))}</p>')
+    return Markup(f'<p class="prose"><b>{safe(prompt)}</b>{safe(text)}</p>')
 
 
 def facts(build: Build) -> list[tuple[Markup, Any]]:
