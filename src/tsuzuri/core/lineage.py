@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +40,22 @@ def walk(box: Path, name: str = "", depth: int = 0, sha256: str = "") -> Iterato
 
 
 def describe(box: Path) -> str:
-    """The lineage of a box as indented lines of text."""
-    lines = []
+    """The lineage of a box as indented lines of text; what several boxes were made from is described once."""
+    lines: list[str] = []
+    described: set[Path] = set()
+    folded_at = sys.maxsize
     for ancestor in walk(box):
+        if ancestor.depth > folded_at:
+            continue
+        folded_at = ancestor.depth if ancestor.path in described else sys.maxsize
         counts = ancestor.manifest.counts if ancestor.manifest else {}
         facts = ", ".join(f"{key} {value:,}" for key, value in counts.items() if isinstance(value, int))
         mark = "" if ancestor.state == "ok" else f"  ** {ancestor.state} **"
         head = f"{'  ' * ancestor.depth}{ancestor.name}  {ancestor.path}  {ancestor.sha256[:12]}{mark}"
+        if ancestor.path in described:
+            lines.append(f"{head}  (as above)" if ancestor.manifest else head)
+            continue
+        described.add(ancestor.path)
         lines.append(f"{head}\n{'  ' * ancestor.depth}  {facts}" if facts else head)
         if ancestor.manifest and ancestor.manifest.kind == "documents":
             for source, item in ancestor.manifest.counts.get("sources", {}).items():
