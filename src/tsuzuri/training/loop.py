@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from tsuzuri.core.errors import Stopped, TrainingError
+from tsuzuri.core.files import sha256_file, write_text
 from tsuzuri.core.manifest import Manifest, make_box, record_timing
 from tsuzuri.core.progress import say, track
 from tsuzuri.data.loader import BatchLoader
 from tsuzuri.data.sampler import Sampler
-from tsuzuri.data.box import TokenBox
+from tsuzuri.data.box import TokenBox, require_tokenizer
 from tsuzuri.model import hf
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT, Mask
@@ -57,7 +58,9 @@ class Hook:
 class Trainer:
     """A model with its optimizers on a device: `step` makes one optimizer step."""
 
-    def __init__(self, model: GPT, config: TrainConfig, device: Device, *, dtype: torch.dtype, compiled: bool) -> None:
+    def __init__(
+        self, model: GPT, config: TrainConfig, device: Device, *, dtype: torch.dtype, compiled: bool
+    ) -> None:
         self.model, self.config, self.device, self.dtype = model, config, device, dtype
         self.optimizers = build_optimizers(model, config.optimizer, dtype)
         self.block_mask: Callable[[Tensor, int], Mask] = document_block_mask
@@ -92,7 +95,9 @@ class Trainer:
         mask: Mask = None
         positions = None
         if self.config.document_mask:
-            mask = self.block_mask(inputs, eos_id) if self.device.block_masks else document_mask(inputs, eos_id)
+            mask = (
+                self.block_mask(inputs, eos_id) if self.device.block_masks else document_mask(inputs, eos_id)
+            )
             positions = document_positions(inputs, eos_id) if self.model.config.is_classic else None
         hidden = self.model(inputs, mask=mask, positions=positions, dtype=self.dtype)
         return cross_entropy_sum(hidden.flatten(0, 1), self.model.head, targets.flatten(), self.gradient)
@@ -103,11 +108,14 @@ def train(
     model: ModelConfig,
     config: TrainConfig,
     tokens: Path,
+    tokenizer: Path,
     box: Path,
     hooks: Sequence[Hook] = (),
     amend: Sequence[str] = (),
 ) -> Manifest:
     """Train a model on a box of tokens, or go on where a killed run stopped; the run's manifest.
+
+    In the box, `model/` is at the end a Hugging Face folder of the weights with the tokenizer beside them.
 
     Raises ResumeError when the box was begun with another recipe, IntegrityError when a shard or checkpoint is
     damaged, Stopped after SIGTERM or Ctrl-C, TrainingError when the loss is no number any more.
@@ -118,18 +126,21 @@ def train(
         box,
         kind="run",
         config=record.recipe,
-        inputs={"tokens": tokens},
-        work=lambda: _train(record, tokens, box, hooks),
+        inputs={"tokens": tokens, "tokenizer": tokenizer},
+        work=lambda: _train(record, tokens, tokenizer, box, hooks),
     )
 
 
-def _train(record: RunRecord, tokens: Path, box: Path, hooks: Sequence[Hook]) -> Mapping[str, Any]:
+def _train(
+    record: RunRecord, tokens: Path, tokenizer: Path, box: Path, hooks: Sequence[Hook]
+) -> Mapping[str, Any]:
     model_config, config = record.configs()
     device = choose_device(config.device)
     _resolve(record, config, device)
     record.write(box)
     torch.manual_seed(config.seed)
     data = TokenBox.open(tokens)
+    require_tokenizer(data, sha256_file(tokenizer / "tokenizer.json"))
     model = GPT(model_config, torch.Generator().manual_seed(config.seed)).to(device.kind)
     dtype = getattr(torch, record.resolved["precision"])
     trainer = Trainer(model, config, device, dtype=dtype, compiled=record.resolved["compile"])
@@ -137,18 +148,28 @@ def _train(record: RunRecord, tokens: Path, box: Path, hooks: Sequence[Hook]) ->
     step = checkpoint.load_newest(box / "checkpoints", state)
     sampler = Sampler(data, length=config.sequence_length, seed=config.seed, weights=config.mixture)
     log = RunLog(box, step)
-    say(f"training {model_config.num_parameters:,} parameters on {device.name()}, {record.resolved['precision']}, from step {step}")
+    record_timing(box, "machine", device=device.name(), torch=torch.__version__)
+    say(
+        f"training {model_config.num_parameters:,} parameters on {device.name()}, {record.resolved['precision']}, from step {step}"
+    )
     run = _Run(trainer, log, box, hooks, state)
     with (
         stop_requests() as stop,
         BatchLoader(sampler, batch_rows=config.batch_rows, start=step * config.batch_rows) as batches,
     ):
-        for now, (_, rows) in zip(track(range(step, config.steps), run.describe, config.steps - step), batches, strict=False):
+        for now, (_, rows) in zip(
+            track(range(step, config.steps), run.describe, config.steps - step), batches, strict=False
+        ):
             run.step(now, torch.from_numpy(rows), data.eos_id)
             if stop:
                 run.save(now + 1)
-                raise Stopped(f"stopped by {stop[0]} after step {now + 1} of {config.steps}, saved", hint="the same command goes on")
+                raise Stopped(
+                    f"stopped by {stop[0]} after step {now + 1} of {config.steps}, saved",
+                    hint="the same command goes on",
+                )
     hf.save_model(model, box / "model", eos_id=data.eos_id)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        write_text(box / "model" / name, (tokenizer / name).read_text(encoding="utf-8"))
     log.close()
     trained = config.steps * config.tokens_per_step
     return {
@@ -163,7 +184,9 @@ def _train(record: RunRecord, tokens: Path, box: Path, hooks: Sequence[Hook]) ->
 class _Run:
     """One run as it goes: steps, logs, hooks, checkpoints."""
 
-    def __init__(self, trainer: Trainer, log: RunLog, box: Path, hooks: Sequence[Hook], state: dict[str, Tensor]) -> None:
+    def __init__(
+        self, trainer: Trainer, log: RunLog, box: Path, hooks: Sequence[Hook], state: dict[str, Tensor]
+    ) -> None:
         self.trainer, self.log, self.box, self.hooks, self.state = trainer, log, box, hooks, state
         self.config = trainer.config
         self.pending: tuple[int, dict[str, Tensor]] | None = None
@@ -183,9 +206,13 @@ class _Run:
         due = [hook for hook in self.hooks if hook.is_due(done, steps)]
         if due:
             self.write_pending()
-            with torch.compiler.set_stance("force_eager"):  # other shapes than a step's: not worth compiling for
+            with torch.compiler.set_stance(
+                "force_eager"
+            ):  # other shapes than a step's: not worth compiling for
                 for hook in due:
-                    self.log.write(hook.log, {"step": done, hook.name: hook.run(self.trainer.model, self.trainer.dtype)})
+                    self.log.write(
+                        hook.log, {"step": done, hook.name: hook.run(self.trainer.model, self.trainer.dtype)}
+                    )
         if done % self.config.checkpoint_every == 0 or done == steps:
             self.save(done)
 
@@ -203,7 +230,10 @@ class _Run:
         self.last_loss = numbers["loss"]
         rate = self.config.optimizer.learning_rate
         rate *= learning_rate_fraction(self.config.schedule, step - 1, self.config.steps)
-        self.log.write(METRICS, {"step": step, **numbers, "learning_rate": rate, "tokens": step * self.config.tokens_per_step})
+        self.log.write(
+            METRICS,
+            {"step": step, **numbers, "learning_rate": rate, "tokens": step * self.config.tokens_per_step},
+        )
         self.time(step)
 
     def time(self, step: int) -> None:
@@ -214,7 +244,14 @@ class _Run:
         elif elapsed_s >= TIMING_EVERY_S or step == self.config.steps:
             speed = (step - self.timed_step) * self.config.tokens_per_step / elapsed_s
             memory = self.trainer.device.peak_memory_bytes()
-            record_timing(self.box, "train", step=step, tokens_per_s=speed, elapsed_s=elapsed_s, peak_memory_bytes=memory)
+            record_timing(
+                self.box,
+                "train",
+                step=step,
+                tokens_per_s=speed,
+                elapsed_s=elapsed_s,
+                peak_memory_bytes=memory,
+            )
             self.timed_at, self.timed_step = time.perf_counter(), step
 
     def save(self, step: int) -> None:
@@ -230,7 +267,9 @@ def _resolve(record: RunRecord, config: TrainConfig, device: Device) -> None:
     if record.resolved:
         say(f"resuming with the choices made at the start: {record.resolved}")
     else:
-        record.resolved["precision"] = probe_precision(device) if config.precision == "auto" else config.precision
+        record.resolved["precision"] = (
+            probe_precision(device) if config.precision == "auto" else config.precision
+        )
         record.resolved["compile"] = choose_compile(config.compile, device, run_tokens)
         record.resolved["threads"] = torch.get_num_threads()
     torch.set_num_threads(record.resolved["threads"])
