@@ -1,1 +1,1 @@
-"""What is given away: a Hugging Face folder with card, datasheet, thanks, license, checksums; and its proof."""
+"""What is given away: a Hugging Face folder with its card, datasheet, thanks and license; and its proof."""

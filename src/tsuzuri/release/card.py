@@ -215,13 +215,13 @@ def evaluation(facts: Facts) -> str:
 
 
 def samples(facts: Facts) -> str:
-    """What the model writes, unchosen: the samples of the evaluation."""
-    texts = [
-        fenced(sample.get("prompt", "") + sample.get("text", "").removeprefix(sample.get("prompt", "")))
-        for sample in facts.build.scores.get("samples", [])[:3]
-    ]
-    if not texts:
+    """What the model writes, unchosen: the evaluation's first sample for each prompt."""
+    first: dict[str, str] = {}
+    for sample in facts.build.scores.get("samples", []):
+        first.setdefault(sample["prompt"], sample["text"])
+    if not first:
         return ""
+    texts = [fenced(prompt + text) for prompt, text in first.items()]
     return _section("作例 Samples", "選ばずに載せています。 Not chosen by hand.", *texts)
 
 
