@@ -79,7 +79,9 @@ class TrainConfig(Config):
                 f"batch_rows ({self.batch_rows}) must be a multiple of micro_batch_rows ({self.micro_batch_rows})"
             )
         if self.schedule.warmup_steps >= self.steps:
-            raise ValueError(f"schedule.warmup_steps ({self.schedule.warmup_steps}) must be below steps ({self.steps})")
+            raise ValueError(
+                f"schedule.warmup_steps ({self.schedule.warmup_steps}) must be below steps ({self.steps})"
+            )
         return self
 
     @property

@@ -34,7 +34,9 @@ class Device:
 def _cpu_name() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "CPU")
+            return next(
+                (line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "CPU"
+            )
     except OSError:
         return "CPU"
 
@@ -70,7 +72,9 @@ DEVICES = {
 def choose_device(wanted: str) -> Device:
     """The device named, or the first of the table that is there."""
     if wanted != "auto" and not DEVICES[wanted].is_available():
-        raise ResourceError(f"this machine's torch finds no {wanted} device", hint="use --set train.device=auto")
+        raise ResourceError(
+            f"this machine's torch finds no {wanted} device", hint="use --set train.device=auto"
+        )
     names = list(DEVICES) if wanted == "auto" else [wanted]
     return next(DEVICES[name] for name in names if DEVICES[name].is_available())
 

@@ -41,7 +41,13 @@ class Muon(torch.optim.Optimizer):
     """Muon for matrices (rows, columns). State: one momentum buffer in float32, 4 bytes a parameter."""
 
     def __init__(
-        self, parameters: Iterable[Tensor], *, lr: float, momentum: float, weight_decay: float, dtype: torch.dtype
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        dtype: torch.dtype,
     ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self.dtype = dtype
@@ -75,7 +81,9 @@ class Muon(torch.optim.Optimizer):
 def adamw(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.AdamW:
     """torch's fused AdamW with its states made now. 8 bytes of state a parameter."""
     betas = (config.beta1, config.beta2)
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.epsilon, fused=True)
+    optimizer = torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=betas, eps=config.epsilon, fused=True
+    )
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             optimizer.state[parameter] = {
@@ -86,7 +94,9 @@ def adamw(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.
     return optimizer
 
 
-def build_optimizers(model: nn.Module, config: OptimizerConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+def build_optimizers(
+    model: nn.Module, config: OptimizerConfig, dtype: torch.dtype
+) -> list[torch.optim.Optimizer]:
     """The optimizers of a run; `dtype` is that of Muon's iteration. Vectors and embeddings are not decayed."""
     matrices, vectors = [], []
     for name, parameter in model.named_parameters():

@@ -1,0 +1,217 @@
+"""`tsuzuri build` and the commands of its stages: each makes one box from the boxes before it.
+
+Boxes already complete are not made again, so the same command resumes wherever a killed one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsuzuri.core.errors import MissingExtraError
+from tsuzuri.core.progress import say
+from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.ladder import model_config
+from tsuzuri.recipe import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from tsuzuri.core.manifest import Manifest
+    from tsuzuri.training.loop import Hook
+
+STAGES = ("documents", "tokenizer", "tokens", "run", "evaluation", "release")
+
+
+def build(
+    recipe: Path, out: Path, overrides: Sequence[str] = (), amend: Sequence[str] = (), dry_run: bool = False
+) -> Iterator[str]:
+    """Run the whole chain into `out` and yield what a person wants to see at its end: samples and paths."""
+    wanted = load_recipe(recipe, overrides)
+    if dry_run:
+        yield from describe(wanted)
+        return
+    _require_torch()
+    boxes = {stage: out / stage for stage in STAGES}
+    _make_documents(wanted, boxes["documents"])
+    _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
+    _pack(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
+    _train(wanted, boxes["tokens"], boxes["tokenizer"], boxes["run"], amend)
+    _evaluate(wanted, boxes["run"], boxes["tokens"], boxes["evaluation"])
+    _release(wanted, boxes)
+    from tsuzuri.report.build import build_report
+
+    page = build_report(out)
+    yield from _closing_words(boxes, page)
+
+
+def describe(recipe: Recipe) -> Iterator[str]:
+    """What a recipe would do, in a few lines, without doing it."""
+    model, train = _model(recipe), recipe.train
+    tokens = train.steps * train.tokens_per_step
+    yield f"sources     {', '.join(source.name or source.kind for source in recipe.corpus.source)}"
+    yield f"tokenizer   {recipe.tokenizer.vocab_size:,} pieces, {recipe.tokenizer.form.value} form"
+    yield f"model       {recipe.model.size}: {model.num_parameters:,} parameters, {model.model_type}"
+    yield f"training    {train.steps:,} steps of {train.tokens_per_step:,} tokens = {tokens:,} tokens"
+    yield f"compute     {6 * model.num_matrix_parameters * tokens:.2e} floating-point operations (6 a matrix weight and token)"
+
+
+def corpus(recipe: Path, out: Path, overrides: Sequence[str] = ()) -> str:
+    """Sources → documents."""
+    return _summary(out, _make_documents(load_recipe(recipe, overrides), out))
+
+
+def train_tokenizer(recipe: Path, documents: Path, out: Path, overrides: Sequence[str] = ()) -> str:
+    """Documents → tokenizer."""
+    return _summary(out, _make_tokenizer(load_recipe(recipe, overrides), documents, out))
+
+
+def pack(recipe: Path, documents: Path, tokenizer: Path, out: Path, overrides: Sequence[str] = ()) -> str:
+    """Documents and a tokenizer → token shards."""
+    return _summary(out, _pack(load_recipe(recipe, overrides), documents, tokenizer, out))
+
+
+def train(
+    recipe: Path,
+    tokens: Path,
+    tokenizer: Path,
+    out: Path,
+    overrides: Sequence[str] = (),
+    amend: Sequence[str] = (),
+) -> str:
+    """Token shards → weights."""
+    _require_torch()
+    return _summary(out, _train(load_recipe(recipe, overrides), tokens, tokenizer, out, amend))
+
+
+def evaluate(
+    model: Path, tokens: Path, out: Path, recipe: Path | None = None, overrides: Sequence[str] = ()
+) -> str:
+    """A model → held-out bits, repetition and samples."""
+    _require_torch()
+    return _summary(out, _evaluate(load_recipe(recipe, overrides), model, tokens, out))
+
+
+def release(recipe: Path, build: Path, overrides: Sequence[str] = ()) -> str:
+    """The boxes of a build → its release."""
+    _require_torch()
+    boxes = {stage: build / stage for stage in STAGES}
+    return _summary(boxes["release"], _release(load_recipe(recipe, overrides), boxes))
+
+
+def _model(recipe: Recipe) -> ModelConfig:
+    return model_config(
+        recipe.model.size, vocab_size=recipe.tokenizer.vocab_size, overrides=recipe.model.overrides
+    )
+
+
+def _make_documents(recipe: Recipe, box: Path) -> Manifest:
+    from tsuzuri.corpus.build import build_documents
+
+    say(f"documents → {box}")
+    return build_documents(recipe.corpus, box)
+
+
+def _make_tokenizer(recipe: Recipe, documents: Path, box: Path) -> Manifest:
+    from tsuzuri.tokenizer.train import train_tokenizer
+
+    say(f"tokenizer → {box}")
+    return train_tokenizer(recipe.tokenizer, documents, box)
+
+
+def _pack(recipe: Recipe, documents: Path, tokenizer: Path, box: Path) -> Manifest:
+    from tsuzuri.data.pack import pack
+
+    say(f"tokens → {box}")
+    return pack(recipe.pack, documents, tokenizer, box)
+
+
+def _train(recipe: Recipe, tokens: Path, tokenizer: Path, box: Path, amend: Sequence[str]) -> Manifest:
+    from tsuzuri.training.loop import train
+
+    say(f"run → {box}")
+    return train(
+        model=_model(recipe),
+        config=recipe.train,
+        tokens=tokens,
+        tokenizer=tokenizer,
+        box=box,
+        hooks=_hooks(recipe, tokens, tokenizer),
+        amend=amend,
+    )
+
+
+def _hooks(recipe: Recipe, tokens: Path, tokenizer: Path) -> tuple[Hook, ...]:
+    """Held-out bits and samples while a model trains."""
+    import torch
+
+    from tsuzuri.data.box import TokenBox
+    from tsuzuri.evaluate.bits import heldout_bits
+    from tsuzuri.generation.language_model import LanguageModel
+    from tsuzuri.model.gpt import GPT
+    from tsuzuri.tokenizer.codec import Tokenizer
+    from tsuzuri.training.loop import Hook
+    from tsuzuri.training.run import SAMPLES
+
+    config, data, codec = recipe.evaluate, TokenBox.open(tokens, verify=False), Tokenizer.load(tokenizer)
+    one = config.sampling.model_copy(update={"samples": 1})
+
+    def heldout(model: GPT, dtype: torch.dtype) -> dict[str, Any]:
+        bits = heldout_bits(
+            model,
+            data,
+            max_tokens=config.max_tokens_in_training,
+            length=config.sequence_length,
+            batch_rows=config.batch_rows,
+            dtype=dtype,
+        )
+        return {source: dict(values) for source, values in bits.items()}
+
+    def samples(model: GPT, dtype: torch.dtype) -> list[dict[str, str]]:
+        writer = LanguageModel(model, codec, dtype=dtype)
+        return [{"prompt": prompt, "text": writer.samples(prompt, one)[0]} for prompt in config.prompts]
+
+    return (
+        Hook("heldout", recipe.train.evaluate_every, heldout),
+        Hook("samples", recipe.train.sample_every, samples, log=SAMPLES),
+    )
+
+
+def _evaluate(recipe: Recipe, model: Path, tokens: Path, box: Path) -> Manifest:
+    from tsuzuri.evaluate.evaluate import evaluate
+
+    say(f"evaluation → {box}")
+    return evaluate(model, tokens, recipe.evaluate, box)
+
+
+def _release(recipe: Recipe, boxes: dict[str, Path]) -> Manifest:
+    from tsuzuri.release.build import build_release
+
+    say(f"release → {boxes['release']}")
+    inputs = {name: boxes[name] for name in ("run", "tokenizer", "tokens", "documents", "evaluation")}
+    return build_release(**inputs, config=recipe.release, box=boxes["release"])
+
+
+def _closing_words(boxes: dict[str, Path], page: Path) -> Iterator[str]:
+    import json
+
+    scores = json.loads((boxes["evaluation"] / "eval.json").read_text(encoding="utf-8"))
+    shown: dict[str, str] = {}
+    for sample in scores["samples"]:
+        shown.setdefault(sample["prompt"], sample["text"])
+    for prompt, text in list(shown.items())[:3]:
+        yield f"\n【{prompt}】{text}"
+    yield f"\nheld-out bits per character  {scores['bits']['all']['bits_per_character']:.3f}"
+    yield f"release  {boxes['release']}"
+    yield f"report   {page}"
+
+
+def _summary(box: Path, manifest: Manifest) -> str:
+    facts = [f"{key} {value:,}" for key, value in manifest.counts.items() if isinstance(value, int)]
+    return f"{manifest.kind}  {box}  {', '.join(facts)}"
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("torch", "train") from error
