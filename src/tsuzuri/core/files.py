@@ -31,7 +31,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_nearest_existing(path)).free
             raise ResourceError(
-                f"the disk is full: writing {path} failed with {free / 2**20:.0f} MiB free",
+                f"the disk is full: {path} needs more than the {free / 2**20:.0f} MiB that are free",
                 hint="free some space (or give another --out) and run the same command again: it resumes",
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES):
