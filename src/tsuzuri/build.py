@@ -98,6 +98,13 @@ def release(recipe: Path, build: Path, overrides: Sequence[str] = ()) -> str:
     return _summary(boxes["release"], _release(load_recipe(recipe, overrides), boxes))
 
 
+def report(build: Path) -> str:
+    """A build, finished or not → its page."""
+    from tsuzuri.report.build import build_report
+
+    return str(build_report(build))
+
+
 def _model(recipe: Recipe) -> ModelConfig:
     return model_config(
         recipe.model.size, vocab_size=recipe.tokenizer.vocab_size, overrides=recipe.model.overrides

@@ -10,14 +10,18 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from tsuzuri.core.config import Config
 from tsuzuri.core.errors import Stopped, TsuzuriError
 from tsuzuri.core.manifest import code_version
+from tsuzuri.generation.config import SamplingConfig
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,21 @@ MODEL = argument("path", type=Path, metavar="MODEL", help="a release, a run or a
 TEXT = argument("source", metavar="FILE", help="a text file, one text a line; - is standard input")
 DEVICE = argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
 
+
+def fields_of(config: type[Config]) -> tuple[Argument, ...]:
+    """An option for each field of a configuration; only those given are passed on."""
+    return tuple(
+        argument(
+            f"--{name.replace('_', '-')}",
+            type=yaml.safe_load,
+            default=argparse.SUPPRESS,
+            metavar="VALUE",
+            help=f"default: {field.default}",
+        )
+        for name, field in config.model_fields.items()
+    )
+
+
 COMMANDS = (
     Command(
         "build",
@@ -89,6 +108,19 @@ COMMANDS = (
         (RECIPE, DOCUMENTS, OUT, SET),
     ),
     Command(
+        "tokenizer compare",
+        "how tokenizers pack and how fast they encode the same text",
+        "tsuzuri.tokenizer.compare:compare",
+        (
+            argument(
+                "tokenizers", nargs="+", type=Path, metavar="TOKENIZER", help="a folder, .json or .model"
+            ),
+            argument(
+                "--text", nargs="+", type=Path, required=True, metavar="FILE", help="text files in UTF-8"
+            ),
+        ),
+    ),
+    Command(
         "pack", "documents → token shards", "tsuzuri.build:pack", (RECIPE, DOCUMENTS, TOKENIZER, OUT, SET)
     ),
     Command(
@@ -99,12 +131,67 @@ COMMANDS = (
         "a model → held-out bits, repetition, samples",
         "tsuzuri.build:evaluate",
         (
-            argument("model", type=Path, metavar="MODEL", help="a run, a release or a Hugging Face folder"),
+            MODEL,
             TOKENS,
             OUT,
-            argument("--recipe", type=Path, metavar="RECIPE.yaml", help="whose `evaluate` section to use"),
+            argument("--recipe", type=Path, metavar="RECIPE.yaml", help="whose `evaluate` to use"),
             SET,
         ),
+    ),
+    Command(
+        "generate",
+        "text that goes on from a prompt",
+        "tsuzuri.generation.commands:generate",
+        (
+            MODEL,
+            argument("--prompt", metavar="TEXT", help="what to go on from"),
+            argument("--prompts-file", metavar="FILE", help="a prompt a line; - is standard input"),
+            DEVICE,
+            *fields_of(SamplingConfig),
+        ),
+    ),
+    Command(
+        "score",
+        "how likely texts are",
+        "tsuzuri.generation.commands:score_lines",
+        (
+            MODEL,
+            TEXT,
+            argument("--tokens", action="store_true", help="a line for each token too"),
+            argument("--include-end", action="store_true", help="count the end of the text"),
+            DEVICE,
+        ),
+    ),
+    Command(
+        "embed",
+        "texts → vectors in a NumPy file",
+        "tsuzuri.generation.commands:embed_lines",
+        (
+            MODEL,
+            TEXT,
+            argument("--out", type=Path, required=True, metavar="FILE.npy", help="the file to write"),
+            argument("--layer", type=int, default=-1, help="0 is the embedding, -1 the last layer"),
+            argument("--pool", default="last", choices=("last", "mean"), help="the last token or their mean"),
+            DEVICE,
+        ),
+    ),
+    Command(
+        "release build",
+        "the folders of a build → a release",
+        "tsuzuri.build:release",
+        (RECIPE, folder("build", "the folder that `tsuzuri build` wrote into"), SET),
+    ),
+    Command(
+        "release verify",
+        "check sums; load in Transformers; compare logits, ids and text",
+        "tsuzuri.release.verify:verify",
+        (argument("release", type=Path, metavar="RELEASE", help="the folder of a release"),),
+    ),
+    Command(
+        "report",
+        "one HTML page about a build, finished or not",
+        "tsuzuri.build:report",
+        (argument("build", type=Path, metavar="DIR", help="the folder that `tsuzuri build` writes into"),),
     ),
     Command(
         "lineage",
@@ -155,9 +242,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _print(result: str | Iterable[str] | None) -> None:
-    for text in [result] if isinstance(result, str) else result or ():
-        print(text, flush=True)
+def _print(result: object) -> None:
+    lines = result if isinstance(result, Iterator) else [result]
+    for line in lines:
+        if line is not None:
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

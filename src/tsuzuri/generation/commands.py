@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
+from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, RecipeError
 from tsuzuri.core.files import atomic_file
 from tsuzuri.generation.config import SamplingConfig
@@ -21,6 +22,19 @@ SEPARATOR = "========"
 
 LINES_AT_ONCE = 256
 """Texts scored before their lines are printed."""
+
+
+def generate(
+    path: Path,
+    *,
+    prompt: str | None = None,
+    prompts_file: str | None = None,
+    device: str = "auto",
+    **sampling: Any,
+) -> None:
+    """`generate_text` to standard output, its sampling given field by field."""
+    config = parse_config(SamplingConfig, sampling, where="generate")
+    generate_text(path, config, prompt=prompt, prompts_file=prompts_file, device=device)
 
 
 def generate_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import sentencepiece
+from rich.console import Console
 from rich.table import Table
 
 from tsuzuri.core.errors import InputError
@@ -57,6 +59,13 @@ class SentencePiece:
         """The text of ids."""
         text: str = self._model.decode(list(ids))
         return text
+
+
+def compare(tokenizers: Sequence[Path], text: Sequence[Path]) -> str:
+    """The table of `compare_tokenizers`, for a terminal."""
+    out = io.StringIO()
+    Console(file=out, width=120).print(comparison_table(compare_tokenizers(tokenizers, text)))
+    return out.getvalue().rstrip()
 
 
 def compare_tokenizers(paths: Sequence[Path], texts: Sequence[Path]) -> list[Comparison]:
