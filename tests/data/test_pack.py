@@ -262,6 +262,17 @@ def test_other_inputs_are_refused(packed: Path, documents: Path, tokenizer: Path
         pack(PackConfig(), less, tokenizer, packed)
 
 
+def test_a_tokenizer_made_anew_at_the_same_place_is_the_one_that_encodes(tmp_path: Path) -> None:
+    files = {"train-00000.parquet": [document(1, "a")], "heldout-00000.parquet": [document(2, "a")]}
+    box = write_documents(tmp_path / "documents", files)
+    for number, vocab_size in enumerate((400, 300)):
+        shutil.rmtree(tmp_path / "tokenizer", ignore_errors=True)
+        path = train_tokenizer(tmp_path / "tokenizer", vocab_size=vocab_size)
+        pack(PackConfig(), box, path, tmp_path / f"tokens-{number}")
+        tokens = TokenBox.open(tmp_path / f"tokens-{number}").shard("train", "a")[0]
+        assert tokens[:-1].tolist() == Tokenizer.load(path).encode(document(1, "a").text)
+
+
 def test_documents_changed_since_they_were_made_are_refused(tokenizer: Path, tmp_path: Path) -> None:
     files = {"train-00000.parquet": [document(1, "a")], "heldout-00000.parquet": [document(2, "a")]}
     box = write_documents(tmp_path / "documents", files)

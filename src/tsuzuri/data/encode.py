@@ -63,9 +63,11 @@ def row_groups(file: Path) -> list[RowGroup]:
     return [RowGroup(file, number) for number in numbers if metadata.row_group(number).num_rows]
 
 
-def encode_all(tokenizer: Path, groups: Sequence[RowGroup], processes: int) -> Iterator[Encoded]:
+def encode_all(
+    tokenizer: Path, tokenizer_sha256: str, groups: Sequence[RowGroup], processes: int
+) -> Iterator[Encoded]:
     """The row groups encoded, in their order. ResourceError when a process is killed under its work."""
-    encode = partial(encode_group, tokenizer)
+    encode = partial(encode_group, tokenizer, tokenizer_sha256)
     if processes == 1:
         yield from map(encode, groups)
         return
@@ -88,9 +90,9 @@ def encode_all(tokenizer: Path, groups: Sequence[RowGroup], processes: int) -> I
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def encode_group(tokenizer: Path, group: RowGroup) -> Encoded:
+def encode_group(tokenizer: Path, tokenizer_sha256: str, group: RowGroup) -> Encoded:
     """One row group encoded; IntegrityError when a document would not come back exactly from its tokens."""
-    codec, pieces = _codec(tokenizer)
+    codec, pieces = _codec(tokenizer, tokenizer_sha256)
     with pq.ParquetFile(group.file) as file:
         documents = file.read_row_group(group.number, columns=["text", *COLUMNS])
     texts: list[str] = documents["text"].to_pylist()
@@ -140,9 +142,11 @@ def _spans(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=1)
-def _codec(tokenizer: Path) -> tuple[Tokenizer, Pieces]:
-    """The tokenizer, loaded once in each process."""
+def _codec(tokenizer: Path, tokenizer_sha256: str) -> tuple[Tokenizer, Pieces]:
+    """The tokenizer, loaded once in each process; IntegrityError when it is no longer the one that was meant."""
     codec = Tokenizer.load(tokenizer)
+    if codec.sha256 != tokenizer_sha256:
+        raise IntegrityError(f"the tokenizer {tokenizer} has changed while documents were encoded with it")
     return codec, Pieces.of(codec.pieces, codec.eos_id)
 
 

@@ -48,7 +48,7 @@ def pack(config: PackConfig, documents: Path, tokenizer: Path, box: Path) -> Man
     def work() -> dict[str, Any]:
         codec = Tokenizer.load(tokenizer)
         if not (box / PIECES).exists():
-            _make_shards(config, documents, tokenizer, box, token_dtype(codec.vocab_size))
+            _make_shards(config, documents, tokenizer, codec, box)
             Pieces.of(codec.pieces, codec.eos_id).write(box / PIECES)  # last: where it is, every shard is
         shutil.rmtree(box / PARTS, ignore_errors=True)
         return {"sources": _counts(box), "tokenizer_sha256": codec.sha256, "vocab_size": codec.vocab_size}
@@ -62,9 +62,7 @@ def pack(config: PackConfig, documents: Path, tokenizer: Path, box: Path) -> Man
     )
 
 
-def _make_shards(
-    config: PackConfig, documents: Path, tokenizer: Path, box: Path, dtype: np.dtype[Any]
-) -> None:
+def _make_shards(config: PackConfig, documents: Path, tokenizer: Path, codec: Tokenizer, box: Path) -> None:
     files = {split: _files(documents, split) for split in SPLITS}
     verify_files(documents, [file.name for split in SPLITS for file in files[split]])
     parts = {file: box / PARTS / file.stem for split in SPLITS for file in files[split]}
@@ -72,7 +70,9 @@ def _make_shards(
     waiting = list(chain.from_iterable(groups.values()))
     started = time.perf_counter()
     tokens = size = 0
-    encoded = track(encode_all(tokenizer, waiting, config.processes), "packing", total=len(waiting))
+    encoding = encode_all(tokenizer, codec.sha256, waiting, config.processes)
+    encoded = track(encoding, "packing", total=len(waiting))
+    dtype = token_dtype(codec.vocab_size)
     for file, own in groups.items():
         table = _write_part(parts[file], islice(encoded, len(own)), dtype)
         tokens += pc.sum(table["tokens"]).as_py()
