@@ -59,7 +59,10 @@ def test_what_two_boxes_were_made_from_is_described_once(out: Path) -> None:
     lines = describe(out / "tokens").split("\n")
     assert sum("characters 12,345" in line for line in lines) == 1
     assert sum("novel.txt" in line for line in lines) == 1
-    assert [line.endswith("(as above)") for line in lines if line.strip().startswith("documents")] == [False, True]
+    assert [line.endswith("(as above)") for line in lines if line.strip().startswith("documents")] == [
+        False,
+        True,
+    ]
 
 
 def test_what_changed_or_went_is_marked(out: Path) -> None:
