@@ -1,9 +1,10 @@
 """Japanese documentation out of Debian packages: HTML manuals and man pages, each with its own license.
 
-Groups for the held-out split: HTML pages of one folder belong together (a manual, or a part of one); man
-pages whose names begin with the same three letters do, because families (printf, fprintf is not one, but
-curs_*, pthread_*, git-*) copy whole paragraphs from each other. Paragraphs that the translators have left
-in English are dropped.
+Groups for the held-out split: pages of a package whose file names begin alike (man pages of all packages:
+three letters, HTML: four) stay together, because families copy whole paragraphs from each other: printf(1)
+and printf(3), curs_*, pthread_*, LibreOffice's page 05340300 in each of its programs. A whole package is
+too coarse: one of six would be all or nothing. Sentences that the translators have left in English are
+dropped.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from tsuzuri.corpus.sources.roff import man_to_text
 
 _MANUAL = re.compile(r"^usr/share/man/ja[^/]*/man\d\w*/([^/]+)\.gz$")
 _JAPANESE = re.compile("[\u3041-\u30ff\u3400-\u9fff]")
+MANUAL_GROUP_LETTERS = 3
+PAGE_GROUP_LETTERS = 4
 FOREIGN_SENTENCE_WORDS = 4
 FOREIGN_PROSE_WORDS = 8
 """A line without Japanese is untranslated prose, no command or signature, from this many words (a whole
@@ -91,7 +94,7 @@ class DebianDocs:
             license=license_of_manual(decoded.text, package),
             title=f"{page.name} {page.summary}".strip(),
             charset=decoded.charset,
-            group=f"{self.name}/man/{PurePosixPath(path).name[:3].lower()}",
+            group=f"{self.name}/man/{PurePosixPath(path).name[:MANUAL_GROUP_LETTERS].lower()}",
             meta=_meta(batch, path),
         )
 
@@ -114,7 +117,7 @@ class DebianDocs:
             license=license_of(path, licenses, package),
             title=page.title,
             charset=decoded.charset,
-            group=PurePosixPath(place).parent.as_posix(),
+            group=f"{self.name}/{package}/{PurePosixPath(path).name[:PAGE_GROUP_LETTERS].lower()}",
             meta=_meta(batch, path),
         )
 
