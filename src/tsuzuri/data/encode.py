@@ -143,7 +143,7 @@ def _spans(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 @lru_cache(maxsize=1)
 def _codec(tokenizer: Path, tokenizer_sha256: str) -> tuple[Tokenizer, Pieces]:
-    """The tokenizer, loaded once in each process; IntegrityError when it is no longer the one that was meant."""
+    """The tokenizer, loaded once in each process; IntegrityError when it is another by now."""
     codec = Tokenizer.load(tokenizer)
     if codec.sha256 != tokenizer_sha256:
         raise IntegrityError(f"the tokenizer {tokenizer} has changed while documents were encoded with it")
