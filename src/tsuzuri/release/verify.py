@@ -1,6 +1,7 @@
 """The proof that a release is whole and that others read it as we do: checksums, logits, ids, greedy text.
 
-Both sides compute in float32 from the same weights, so that their logits may differ by rounding alone.
+Both sides compute in float32 from the same weights, so that their logits may differ by rounding alone. Measured
+on random models of 4 to 24 layers, as fractions of the largest logit: Llama and Qwen3 0, GPT-2 9e-7.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ def verify(release: Path) -> Verification:
         checks = (
             Check("files", f"{files} match SHA256SUMS and manifest.json"),
             Check("parameters", f"{_same_parameters(ours, theirs, manifest.counts['parameters']):,}"),
-            Check("logits", f"largest difference {_same_logits(ours, theirs):.1e} of the largest logit"),
+            Check("logits", f"largest difference {same_logits(ours, theirs):.1e} of the largest logit"),
             Check("token ids", f"{_same_ids(tokenizer, their_tokenizer)} texts: the same ids, and back"),
-            Check("greedy text", f"{_same_greedy(ours, theirs, tokenizer)} tokens, the same"),
+            Check("greedy text", f"{same_greedy(ours, theirs, tokenizer)} tokens, the same"),
         )
     return Verification(release, checks)
 
@@ -107,8 +108,8 @@ def _same_parameters(ours: GPT, theirs: Any, counted: int) -> int:
     return counted
 
 
-def _same_logits(ours: GPT, theirs: Any) -> float:
-    """The largest difference on fixed tokens, as a fraction of the largest logit."""
+def same_logits(ours: GPT, theirs: Any) -> float:
+    """The largest difference on fixed tokens, as a fraction of the largest logit, if rounding explains it."""
     length = min(PROBE_TOKENS, ours.config.max_position_embeddings)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(ours.config.vocab_size, (PROBE_ROWS, length), generator=generator)
@@ -133,8 +134,8 @@ def _same_ids(ours: Tokenizer, theirs: Any) -> int:
     return len(TEXTS)
 
 
-def _same_greedy(ours: GPT, theirs: Any, tokenizer: Tokenizer) -> int:
-    """How many tokens Transformers wrote greedily, each of which is our likeliest too, up to rounding."""
+def same_greedy(ours: GPT, theirs: Any, tokenizer: Tokenizer) -> int:
+    """How many tokens Transformers wrote greedily, if each is our likeliest too, up to rounding."""
     from transformers import GenerationConfig
 
     prompt = [tokenizer.eos_id, *tokenizer.encode(TEXTS[1])][: ours.config.max_position_embeddings // 2]

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tsuzuri.core.errors import InputError
+from tsuzuri.release.terms import Terms, check_terms, terms_of
+
+FREE = Terms()
+BY = Terms(attribution=True)
+BY_SA = Terms(attribution=True, share_alike=True)
+UNCLEAR = Terms(unclear=True)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("MIT", FREE),
+        ("CC0-1.0", FREE),
+        ("LicenseRef-PD-JP", FREE),
+        ("CC-BY-4.0", BY),
+        ("LicenseRef-CC-BY-2.1-JP", BY),
+        ("CC-BY-SA-3.0", BY_SA),
+        ("GPL-2.0-or-later", BY_SA),
+        ("GFDL-1.3-no-invariants-or-later", BY_SA),
+        ("CC-BY-ND-2.1-JP", Terms(attribution=True, no_derivatives=True)),
+        ("LicenseRef-CC-BY-NC-ND-2.1-JP", Terms(attribution=True, noncommercial=True, no_derivatives=True)),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", BY_SA),
+        ("MIT AND CC-BY-4.0", BY),
+        ("CC-BY-NC-4.0 OR CC-BY-4.0", BY),
+        ("CC-BY-NC-4.0 OR GPL-3.0-only AND MIT", BY_SA),
+        ("(CC-BY-NC-4.0 OR MIT) AND CC-BY-4.0", BY),
+        ("LicenseRef-unknown OR MIT", FREE),
+        ("LicenseRef-manpages-ja", UNCLEAR),
+        ("MIT AND LicenseRef-manpages-ja", UNCLEAR),
+        ("NOASSERTION", UNCLEAR),
+        ("", UNCLEAR),
+        ("MIT AND", UNCLEAR),
+        ("(MIT", UNCLEAR),
+        ("MIT CC-BY-4.0", UNCLEAR),
+        ("OR", UNCLEAR),
+    ],
+)
+def test_terms(expression: str, expected: Terms) -> None:
+    assert terms_of(expression) == expected
+
+
+@given(st.text(alphabet="AND OR()WITHCC-BY-NC4.0 MIT", max_size=60))
+def test_any_text_has_terms(expression: str) -> None:
+    assert isinstance(terms_of(expression), Terms)
+
+
+def test_a_restricted_source_is_refused_by_name() -> None:
+    sources = {
+        "aozora": {"licenses": {"LicenseRef-PD-JP": 3}},
+        "livedoor": {"licenses": {"CC-BY-ND-2.1-JP": 7}},
+        "photos": {"licenses": {"MIT": 1, "CC-BY-NC-4.0": 2}},
+    }
+    with pytest.raises(InputError, match=r"livedoor \(CC-BY-ND-2.1-JP\); photos \(CC-BY-NC-4.0\)") as caught:
+        check_terms(sources, ())
+    assert "allow_restricted" in caught.value.hint
+    with pytest.raises(InputError, match="copies: photos"):
+        check_terms(sources, ("livedoor",))
+    check_terms(sources, ("livedoor", "photos"))
+
+
+def test_terms_are_said_in_both_languages() -> None:
+    assert (
+        terms_of("CC-BY-NC-SA-4.0").in_words()
+        == "商用禁止 no commercial use、表示 attribution、継承 share-alike"
+    )
+    assert FREE.in_words() == "–"
