@@ -339,3 +339,9 @@ def test_a_damaged_config_is_named(folder: Path, data: bytes) -> None:
     (folder / "config.json").write_bytes(data)
     with pytest.raises(IntegrityError, match=r"config\.json"):
         load_model(folder)
+
+
+def test_weights_are_as_readable_as_any_file_made_here(tmp_path: Path) -> None:
+    save_model(GPT(ModelConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1)), tmp_path, eos_id=0)
+    modes = {(tmp_path / name).stat().st_mode for name in ("model.safetensors", "config.json")}
+    assert len(modes) == 1
