@@ -1,7 +1,7 @@
 """The proof that a release is whole and that others read it as we do: checksums, logits, ids, greedy text.
 
-Both sides compute in float32 from the same weights, so that their logits may differ by rounding alone. Measured
-on random models of 4 to 24 layers, as fractions of the largest logit: Llama and Qwen3 0, GPT-2 9e-7.
+Both sides compute in float32 from the same weights, so that their logits may differ by rounding alone.
+Measured on random models of 4 to 24 layers, as fractions of the largest logit: Llama and Qwen3 0, GPT-2 9e-7.
 """
 
 from __future__ import annotations
