@@ -31,7 +31,7 @@ def defined_merges(chunks: dict[str, int], rules: Rules) -> list[tuple[str, str]
         kinds = rules.kind(left[0]), rules.kind(right[0])
         return bool(allowed[kinds]) and len(left + right) <= rules.longest_piece
 
-    merges = []
+    merges: list[tuple[str, str]] = []
     while True:
         counts: Counter[tuple[str, str]] = Counter()
         for line, seen in lines:
