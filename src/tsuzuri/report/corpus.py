@@ -6,7 +6,7 @@ from typing import Any
 
 from tsuzuri.report.boxes import Build
 from tsuzuri.report.figures import exact, percent, short
-from tsuzuri.report.labels import SCRIPTS, name_of
+from tsuzuri.report.labels import LOSSES, SCRIPTS, name_of
 from tsuzuri.report.markup import Markup
 from tsuzuri.report.page import bilingual, figure, section, side_by_side, table, unfolding
 from tsuzuri.report.svg import COLOURS, bar, column_chart, waterfall_bar
@@ -20,7 +20,7 @@ def corpus(build: Build) -> Markup:
     parts = [
         sources(counts.get("sources", {})),
         waterfall(counts.get("waterfall", [])),
-        rejected(counts.get("rejected", {})),
+        rejected(counts.get("rejected", {}), {stage[0] for stage in counts.get("waterfall", [])}),
         side_by_side([lengths(counts.get("lengths", [])), scripts(counts.get("scripts", {}))]),
     ]
     return section("文書", "Corpus", parts)
@@ -66,7 +66,7 @@ def waterfall(stages: list[list[Any]]) -> Markup:
         lost = before[1] - documents
         picture = waterfall_bar(documents, before[1], whole, title=f"{name}: {documents:,} ({-lost:+,})")
         left = (exact(documents), _loss(lost), exact(characters), _loss(before[2] - characters))
-        rows.append((name, picture, *left))
+        rows.append((bilingual(*name_of(LOSSES, name)), picture, *left))
         before = stage
     columns = ("残った文書 Documents left", "減 Lost", "残った文字 Characters left", "減 Lost")
     return table(
@@ -77,12 +77,12 @@ def waterfall(stages: list[list[Any]]) -> Markup:
     )
 
 
-def rejected(reasons: dict[str, int]) -> Markup:
-    """How many documents were turned away, by reason, folded away; empty when none was."""
+def rejected(reasons: dict[str, int], stages: set[str]) -> Markup:
+    """How many documents were turned away for reasons that are no stage of the waterfall, folded away."""
     rows = [
         (reason, exact(count))
         for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-        if count
+        if count and reason not in stages
     ]
     return unfolding("除いた理由 · reasons", table(("理由 Reason", "文書 Documents"), rows))
 

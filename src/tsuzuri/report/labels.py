@@ -11,6 +11,18 @@ STAGES = {
     "release": ("公開", "Release"),
 }
 
+LOSSES = {
+    "found": ("見つけた文書", "found"),
+    "unreadable": ("読めない", "unreadable"),
+    "too_short": ("短すぎる", "too short"),
+    "too_long": ("長すぎる", "too long"),
+    "not_japanese": ("日本語でない", "not Japanese"),
+    "few_kana": ("かなが少ない", "few kana"),
+    "repeated_lines": ("同じ行の繰り返し", "repeated lines"),
+    "repeated_ngrams": ("同じ句の繰り返し", "repeated n-grams"),
+    "duplicate": ("重複", "duplicates"),
+}
+
 SCRIPTS = {
     "hiragana": ("ひらがな", "Hiragana"),
     "katakana": ("カタカナ", "Katakana"),

@@ -30,6 +30,8 @@ ARCHITECTURE = {
 }
 TABLE_ROWS = 12
 SAMPLES_SHOWN = 6
+SAMPLE_CHARACTERS = 140
+GROWTH_NOTE = f"はじめの {SAMPLE_CHARACTERS} 字。全文と、ほかの歩みは run/samples.jsonl に。"
 Step = dict[str, Any]
 
 
@@ -66,11 +68,17 @@ def growth(build: Build) -> Markup:
         samples = [sample for sample in build.samples if sample.get("prompt", "") == prompt]
         items = "\n".join(
             f'<li><span class="step">step {exact(sample["step"])}</span>'
-            f"{prose(prompt, sample.get('text', ''))}</li>"
+            f"{prose(prompt, beginning(sample.get('text', '')))}</li>"
             for sample in spread(samples, SAMPLES_SHOWN)
         )
         parts.append(Markup(f'<ol class="growth">\n{items}\n</ol>'))
-    return section("文の育ち", "Samples through training", parts)
+    note = Markup(f'<p class="note">{GROWTH_NOTE}</p>') if parts else ""
+    return section("文の育ち", "Samples through training", [*parts, note])
+
+
+def beginning(text: str) -> str:
+    """The text, or as much of it as a line of growth shows."""
+    return text if len(text) <= SAMPLE_CHARACTERS else f"{text[:SAMPLE_CHARACTERS]}……"
 
 
 def prose(prompt: str, text: str) -> Markup:
@@ -124,9 +132,10 @@ def series(name: str, lines: Sequence[Step], key: str) -> Series:
 
 def heldout_series(lines: Sequence[Step], key: str) -> list[Series]:
     """One line for each source, the whole last."""
-    names = sorted(
-        {name for line in lines for name in line["heldout"]}, key=lambda name: (name == "all", name)
-    )
+    found = {name for line in lines for name in line["heldout"]}
+    names = sorted(found, key=lambda name: (name == "all", name))
+    if len(names) == 2:
+        names = names[:1]  # the only source is the whole
     return [
         Series(
             name,
