@@ -106,8 +106,11 @@ def test_half_a_surrogate_pair_is_an_error(language_model: LanguageModel) -> Non
         language_model.generate("\ud83c")
 
 
-def test_a_build_is_loaded_by_its_release(release: Path, tmp_path: Path) -> None:
-    shutil.copytree(release, tmp_path / "release")
+@pytest.mark.parametrize("name", ["model", "release"])
+def test_a_run_is_loaded_by_its_model_and_a_build_by_its_release(
+    release: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(release, tmp_path / name)
     assert tsuzuri.load(tmp_path, device="cpu").generate(PROMPT, max_new_tokens=3) is not None
 
 

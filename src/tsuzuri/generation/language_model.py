@@ -146,12 +146,12 @@ class LanguageModel:
 
 
 def _model_folder(path: Path) -> Path:
-    for folder in (path, path / "release"):
+    for folder in (path, path / "model", path / "release"):
         if (folder / "config.json").exists():
             return folder
     raise InputError(
         f"{path} holds no model: it has no config.json",
-        hint="give a release, a finished build, or a Hugging Face folder of a GPT-2, Llama or Qwen3 model",
+        hint="give a release, a run, a build, or a Hugging Face folder of a GPT-2, Llama or Qwen3 model",
     )
 
 
