@@ -64,9 +64,10 @@ def waterfall(stages: list[list[Any]]) -> Markup:
     for stage in stages:
         name, documents, characters = stage[:3]
         lost = before[1] - documents
-        picture = waterfall_bar(documents, before[1], whole, title=f"{name}: {documents:,} ({-lost:+,})")
+        names = name_of(LOSSES, name)
+        picture = waterfall_bar(documents, before[1], whole, title=f"{names[0]}: {documents:,} ({-lost:+,})")
         left = (exact(documents), _loss(lost), exact(characters), _loss(before[2] - characters))
-        rows.append((bilingual(*name_of(LOSSES, name)), picture, *left))
+        rows.append((bilingual(*names), picture, *left))
         before = stage
     columns = ("残った文書 Documents left", "減 Lost", "残った文字 Characters left", "減 Lost")
     return table(
