@@ -12,7 +12,7 @@ from tsuzuri.report.page import bilingual, definitions, heading, section, table,
 from tsuzuri.report.training import prose
 
 REPETITION = {
-    "distinct_4": ("異なる4文字の割合", "Distinct 4-grams, median"),
+    "distinct_4": ("異なる4文字の割合", "Distinct 4-grams"),
     "looped_suffix_rate": ("堂々巡り", "Looped suffixes"),
     "samples": ("標本", "Samples"),
 }
