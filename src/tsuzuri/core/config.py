@@ -5,7 +5,7 @@ An unknown key is an error that names the closest one, in the same section or, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -98,9 +98,7 @@ def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
     name = ".".join(place) or kind.__name__
     if item["type"] != "extra_forbidden":
         return f"{name}: {item['msg']} (got {item.get('input')!r})"
-    section: type[BaseModel] | None = kind
-    for part in place[:-1]:
-        section = _inner(section, part) if section else None
+    section = _section(kind, place[:-1])
     allowed = sorted(section.model_fields) if section else []
     hint = closest(place[-1], allowed)
     if not hint:
@@ -109,9 +107,20 @@ def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
     return f"unknown key {name!r}{hint}"
 
 
-def _inner(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
-    field = kind.model_fields.get(name)
-    return next(iter(_configs(field.annotation)), None) if field else None
+def _section(kind: type[BaseModel], place: Sequence[str]) -> type[BaseModel] | None:
+    """The configuration at a place, through lists (a number) and unions (the `kind` that was chosen)."""
+    found = [kind]
+    for part in place:
+        if part.isdecimal():
+            continue
+        chosen = [config for config in found if "kind" in config.model_fields and _default_kind(config) == part]
+        fields = [config.model_fields[part] for config in found if part in config.model_fields]
+        found = chosen or [config for field in fields for config in _configs(field.annotation)]
+    return found[0] if found else None
+
+
+def _default_kind(config: type[BaseModel]) -> Any:
+    return config.model_fields["kind"].default
 
 
 def _configs(annotation: Any) -> list[type[BaseModel]]:
