@@ -195,7 +195,7 @@ def _check_split(decisions: Sequence[str], groups: Mapping[str, Mapping[str, int
             sizes = ", ".join(f"{source} has {len(found)}" for source, found in groups.items())
             raise InputError(
                 f"no document is left for {name}: groups (author, file) are held out whole, and {sizes}",
-                hint=f"{other} corpus.heldout_fraction, choose a finer `fields.group` or `group_by`, or add text",
+                hint=f"{other} corpus.heldout_fraction, choose a finer fields.group or group_by, or add text",
             )
 
 

@@ -150,11 +150,11 @@ def _decode_iso_2022_line(line: bytes, charset: bytes) -> str:
 
 
 def _detect(data: bytes) -> Decoded | None:
-    guess = chardetng_py.detect(data, allow_utf8=True, tld=b"jp").lower()
-    charset = WHATWG_LABELS.get(guess, guess)
-    if charset not in ("utf-8", "euc-jp", "cp932"):
-        return None
-    text = data.decode(charset, errors="replace")
-    return (
-        Decoded(text, charset, "detected") if text.count("\ufffd") <= len(text) * MAX_DAMAGED_RATIO else None
-    )
+    """Damaged text in UTF-8 (which the detector gives up at one wrong byte) or in the encoding that it finds."""
+    guess = chardetng_py.detect(data, allow_utf8=False, tld=b"jp").lower()
+    for charset in ("utf-8", WHATWG_LABELS.get(guess, guess)):
+        if charset in ("utf-8", "euc-jp", "cp932"):
+            text = data.decode(charset, errors="replace")
+            if text.count("\ufffd") <= len(text) * MAX_DAMAGED_RATIO:
+                return Decoded(text, charset, "detected")
+    return None

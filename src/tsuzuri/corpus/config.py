@@ -163,7 +163,7 @@ AnySource = Annotated[FilesSource | AozoraSource | DebianDocsSource, Field(discr
 class CorpusConfig(Config):
     """The stage from sources to documents."""
 
-    source: tuple[AnySource, ...] = Field((DebianDocsSource(),), min_length=1)
+    source: tuple[AnySource, ...] = (DebianDocsSource(),)
     """Where the text comes from: a word, a path, a mapping with a `kind`, or a list of these."""
     root: Path = Path(".")
     """The folder that relative source paths start from; it is not part of what the documents depend on."""
@@ -176,6 +176,8 @@ class CorpusConfig(Config):
     @classmethod
     def _spell_out(cls, value: Any) -> Any:
         items = value if isinstance(value, (list, tuple)) else [value]
+        if not items:
+            raise ValueError("there is no source")
         return tuple(_source_mapping(item) if isinstance(item, (str, Path)) else item for item in items)
 
 

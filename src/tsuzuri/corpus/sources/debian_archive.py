@@ -24,6 +24,7 @@ from tsuzuri.core.files import disk_errors
 from tsuzuri.core.progress import say
 
 MAX_MEMBER_BYTES = 64 * 2**20
+MAX_COMPLAINTS = 8
 OWN_FOLDER_HINT = "use your own text instead: --set corpus.source=FOLDER"
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER_BYTES = 60
@@ -118,17 +119,20 @@ def _apt_download(packages: Sequence[str], folder: Path) -> list[Path]:
     """The downloaded files: with the machine's own package lists or, where they are missing or stale,
     private ones."""
     options: list[str] = []
+    update = ""
     message = _apt(["download", *packages], options, folder)
     if message:
         options = _private_state(folder)
-        message = _apt(["update"], options, folder) or _apt(["download", *packages], options, folder)
+        update = _apt(["update"], options, folder)
+        message = _apt(["download", *packages], options, folder)
     unknown = {first or second for first, second in _UNKNOWN_PACKAGE.findall(message)}
     known = [name for name in packages if name not in unknown]
     if unknown and known:
         say(f"left out, because this machine's archive does not have them: {', '.join(sorted(unknown))}")
         message = _apt(["download", *known], options, folder)
     if message:
-        raise InputError(f"apt-get could not download {', '.join(packages)}: {message}", hint=OWN_FOLDER_HINT)
+        reason = f"{message} {update}".strip()
+        raise InputError(f"apt-get could not download {', '.join(packages)}: {reason}", hint=OWN_FOLDER_HINT)
     return sorted(folder.glob("*.deb"))
 
 
@@ -147,7 +151,8 @@ def _private_state(folder: Path) -> list[str]:
 
 
 def _apt(arguments: Sequence[str], options: Sequence[str], folder: Path) -> str:
-    """What went wrong, in one line, or an empty string."""
+    """What went wrong, in one line, or an empty string; an update that fails in part is no error for
+    apt-get."""
     result = subprocess.run(
         ["apt-get", "-q", *options, "-o", "APT::Sandbox::User=", *arguments],
         cwd=folder,
@@ -156,7 +161,9 @@ def _apt(arguments: Sequence[str], options: Sequence[str], folder: Path) -> str:
         text=True,
         check=False,
     )
-    errors = [line for line in result.stderr.splitlines() if line.startswith("E:")] or [
-        f"exit status {result.returncode}"
+    complaints = [
+        line for line in result.stderr.splitlines() if line.startswith(("E:", "W: Failed to fetch"))
     ]
-    return " ".join(errors) if result.returncode else ""
+    if result.returncode and not complaints:
+        return f"exit status {result.returncode}"
+    return " ".join(complaints[:MAX_COMPLAINTS])

@@ -117,7 +117,12 @@ def read_lines(stream: IO[bytes], max_bytes: int) -> Iterator[bytes]:
 
 
 def _plain(file: Path, name: str) -> Member:
-    return Member(name, file, size=file.stat().st_size)
+    return Member(_readable(name), file, size=file.stat().st_size)
+
+
+def _readable(name: str) -> str:
+    """A name that UTF-8 can hold, whatever bytes the file system or the zip has for it."""
+    return name.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
 def _inside(archive_path: Path, name: str, suffixes: Sequence[str]) -> Iterator[Member]:
@@ -125,7 +130,9 @@ def _inside(archive_path: Path, name: str, suffixes: Sequence[str]) -> Iterator[
         with zipfile.ZipFile(archive_path) as archive:
             for info in archive.infolist():
                 if not info.is_dir() and info.filename.lower().endswith(tuple(suffixes)):
-                    yield Member(f"{name}/{info.filename}", archive_path, info.filename, info.file_size)
+                    yield Member(
+                        _readable(f"{name}/{info.filename}"), archive_path, info.filename, info.file_size
+                    )
     except DAMAGE as error:
         raise InputError(
             f"{archive_path} is not a whole zip file: {error}", hint="download it again"

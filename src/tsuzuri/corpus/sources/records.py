@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from tsuzuri.corpus.sources.members import Member, open_member, read_lines
 RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet")
 ROWS_PER_READ = 256
 Record = dict[str, Any]
+_SURROGATES = re.compile("[\ud800-\udfff]")  # JSON can name half a character, UTF-8 cannot
 
 
 class NotARecordError(Exception):
@@ -36,7 +38,7 @@ def read_records(
 
 def at_path(record: Record, path: str | None) -> str:
     """The text at a dotted path of a record, several values joined by newlines, or an empty string."""
-    return "\n".join(_values(record, path.split("."))) if path else ""
+    return _SURROGATES.sub("\ufffd", "\n".join(_values(record, path.split(".")))) if path else ""
 
 
 def _values(value: Any, path: Sequence[str]) -> Iterator[str]:
@@ -72,20 +74,27 @@ def _table(member: Member, charset: str, max_line_bytes: int) -> Iterator[Record
     is_tsv = ".tsv" in member.name
     csv.field_size_limit(max_line_bytes)
     with open_member(member) as stream:
-        lines = (line.decode(charset, errors="replace") for line in read_lines(stream, max_line_bytes))
+        lines = read_lines(stream, max_line_bytes)
         rows = csv.reader(
-            (line + "\n" for line in lines),
+            (line.decode(charset, errors="surrogateescape") + "\n" for line in lines),
             delimiter="\t" if is_tsv else ",",
             quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
         )
-        names = next(rows, [])
-        for row in rows:
-            if row:
-                yield (
-                    dict(zip(names, row, strict=True))
-                    if len(row) == len(names)
-                    else NotARecordError("damaged_line")
-                )
+        try:
+            names = next(rows, [])
+            for row in rows:
+                if row:
+                    yield _row(names, row)
+        except csv.Error:
+            yield NotARecordError("damaged")
+
+
+def _row(names: Sequence[str], row: Sequence[str]) -> Record | NotARecordError:
+    if len(row) != len(names):
+        return NotARecordError("damaged_line")
+    if any(_SURROGATES.search(cell) for cell in row):
+        return NotARecordError("undecodable")
+    return dict(zip(names, row, strict=True))
 
 
 def _parquet(member: Member, fields: RecordFields) -> Iterator[Record | NotARecordError]:
