@@ -31,7 +31,7 @@ ARCHITECTURE = {
 TABLE_ROWS = 12
 SAMPLES_SHOWN = 6
 SAMPLE_CHARACTERS = 140
-GROWTH_NOTE = f"はじめの {SAMPLE_CHARACTERS} 字。全文は run/samples.jsonl に。 Whole texts: run/samples.jsonl."
+GROWTH_NOTE = f"はじめの {SAMPLE_CHARACTERS} 字。全文は run/samples.jsonl に。 Whole: run/samples.jsonl."
 Step = dict[str, Any]
 
 
