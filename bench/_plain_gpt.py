@@ -1,8 +1,7 @@
 """The peer of the training benches: a modern GPT and its loop as one would write them plainly, after nanoGPT.
 
-Fused projections, SDPA, full logits, torch's fused AdamW, torch.compile over the whole model. It computes the same function
-as our qwen3 shape, so that tokens a second compare like with like.
-"""
+Fused projections, SDPA, full logits, torch's fused AdamW, torch.compile over the whole model. It computes the
+same function as our qwen3 shape, so that tokens a second compare like with like."""
 
 from __future__ import annotations
 
@@ -61,9 +60,12 @@ class PlainGPT(nn.Module):
         angles = torch.outer(torch.arange(config.max_position_embeddings), frequencies).repeat(1, 2)
         self.register_buffer("cos", angles.cos()[:, None])
         self.register_buffer("sin", angles.sin()[:, None])
-        for parameter in self.parameters():
+        for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                nn.init.normal_(parameter, std=0.02)
+                into_residual = name.endswith(("proj.weight", "down.weight"))
+                nn.init.normal_(
+                    parameter, std=0.02 / (2 * config.num_hidden_layers) ** 0.5 if into_residual else 0.02
+                )
 
     def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """The mean cross-entropy (nats)."""
@@ -75,12 +77,19 @@ class PlainGPT(nn.Module):
 
 
 class PlainLoop:
-    """nanoGPT's loop: forward under autocast, backward, clip, fused AdamW."""
+    """nanoGPT's loop: forward under autocast, backward, clip, fused AdamW; `set_lr` is the schedule."""
 
     def __init__(
-        self, config: ModelConfig, *, device: str, dtype: torch.dtype, compiled: bool, lr: float
+        self,
+        config: ModelConfig,
+        *,
+        device: str,
+        dtype: torch.dtype,
+        compiled: bool,
+        lr: float,
+        seed: int = 1,
     ) -> None:
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         self.model = PlainGPT(config).to(device)
         self.device, self.dtype = device, dtype
         self.run = torch.compile(self.model, dynamic=False) if compiled else self.model
@@ -88,6 +97,11 @@ class PlainLoop:
         rest = [p for p in self.model.parameters() if p.dim() < 2]
         groups = [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), fused=True)
+
+    def set_lr(self, lr: float) -> None:
+        """The learning rate from the next step on."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
 
     def step(self, rows: Tensor, micro_batch_rows: int) -> float:
         """One optimizer step on rows (batch_rows, T + 1); the mean loss."""

@@ -2,11 +2,11 @@
 
     python bench/train_step.py [--sizes 30m 110m] [--rounds 7] [--device cpu|cuda]
 
-Same shape, vocabulary, rows and causal masks on every side, each in the precision that is fastest here, AdamW on all of them. The
-sides take turns within one process: in every round each makes a few steps. A ratio is the lower end of the 95 % interval of
-the mean ratio over the rounds. The last lines also set 6 · parameters · tokens/s against the rate of a matrix product
-measured in the same rounds, and on a GPU against its peak (MFU).
-"""
+Same shape, vocabulary, rows and causal masks on every side, each in the precision that is fastest here, AdamW
+on all of them. The sides take turns within one process: in every round each makes a few steps. A ratio is the
+lower end of the 95 % interval of the mean ratio over the rounds. The last lines also set 6 · parameters ·
+tokens/s against the rate of a matrix product measured in the same rounds, and on a GPU against its peak
+(MFU)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+
 from _plain_gpt import PlainLoop
 from _report import Comparison, emit, is_installed, machine
-
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
 from tsuzuri.training.devices import DEVICES, can_compile, probe_precision
-from tsuzuri.training.loop import Trainer
+from tsuzuri.training.step import Trainer
 
 T_95 = {6: 2.447, 5: 2.571, 4: 2.776, 3: 3.182, 2: 4.303, 1: 12.71}  # two-sided 95 % of Student's t
 GPU_PEAK = {
@@ -151,7 +151,7 @@ def lower_end(ours: list[float], peer: list[float]) -> float:
 def race(
     sides: list[Side], config: ModelConfig, options: argparse.Namespace, dtype: torch.dtype
 ) -> list[float]:
-    """Warm up, run the rounds (Transformers' Trainer drives them, where it takes part); product rates by round."""
+    """Warm up, run the rounds (Transformers' Trainer drives them, where it takes part); product rates."""
     rows = torch.randint(1, config.vocab_size, (options.rows * options.accumulate, options.length + 1))
     rows[:, :: options.length // 3] = 0
     for side in sides:
@@ -233,7 +233,8 @@ def bench(size: str, options: argparse.Namespace) -> list[Comparison]:
         ]
     products = race(sides, config, options, dtype)
     print(
-        f"\n{size}: {config.num_parameters:,} parameters, {options.length} × {options.rows} × {options.accumulate}, {dtype}"
+        f"\n{size}: {config.num_parameters:,} parameters, "
+        f"{options.length} × {options.rows} × {options.accumulate}, {dtype}"
     )
     for side in sides:
         operations = 6 * config.num_parameters * side.rate

@@ -52,7 +52,8 @@ def describe(recipe: Recipe) -> Iterator[str]:
     yield f"tokenizer   {recipe.tokenizer.vocab_size:,} pieces, {recipe.tokenizer.form.value} form"
     yield f"model       {recipe.model.size}: {model.num_parameters:,} parameters, {model.model_type}"
     yield f"training    {train.steps:,} steps of {train.tokens_per_step:,} tokens = {tokens:,} tokens"
-    yield f"compute     {6 * model.num_matrix_parameters * tokens:.2e} floating-point operations (6 a matrix weight and token)"
+    operations = 6 * model.num_matrix_parameters * tokens
+    yield f"compute     {operations:.2e} floating-point operations (6 a matrix weight and token)"
 
 
 def corpus(recipe: Path, out: Path, overrides: Sequence[str] = ()) -> str:
@@ -84,11 +85,13 @@ def train(
 
 
 def evaluate(
-    model: Path, tokens: Path, out: Path, recipe: Path | None = None, overrides: Sequence[str] = ()
+    path: Path, tokens: Path, out: Path, recipe: Path | None = None, overrides: Sequence[str] = ()
 ) -> str:
     """A model → held-out bits, repetition and samples."""
     _require_torch()
-    return _summary(out, _evaluate(load_recipe(recipe, overrides), model, tokens, out))
+    from tsuzuri.evaluate.evaluate import describe
+
+    return describe(_evaluate(load_recipe(recipe, overrides), path, tokens, out))
 
 
 def release(recipe: Path, build: Path, overrides: Sequence[str] = ()) -> str:

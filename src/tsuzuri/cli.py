@@ -1,7 +1,7 @@
 """The command line: one table from command to function, and no logic.
 
-A function is named by `module:name` and imported only when its command is called, so `tsuzuri --help` starts without
-torch. It receives the arguments by keyword, and what it returns (text, or an iterator of texts) is printed.
+A function is named by `module:name` and imported only when its command is called, so `tsuzuri --help` starts
+without torch. It receives the arguments by keyword, and what it returns (text, or an iterator of texts) is printed.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0, 2 for a mistake that its user can mend, 128 + signal when stopped."""
+    """Run one command; the exit status: 0, 2 for a mistake its user can mend, 128 + signal when stopped."""
     values = vars(parser().parse_args(arguments))
     module, _, name = values.pop("function").partition(":")
     values = {key: value for key, value in values.items() if key not in ("command", "subcommand")}

@@ -1,4 +1,5 @@
-"""The recipe: one typed file that says how a model comes about, put together from each room's own configuration.
+"""The recipe: one typed file that says how a model comes about, put together from each room's own
+configuration.
 
 A recipe holds only what differs from the defaults. It imports no torch.
 """
@@ -38,6 +39,6 @@ class Recipe(Config):
 
 
 def load_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a YAML file (without one: all defaults) with every `section.key=value` of `overrides` set."""
+    """The recipe in a YAML file (without one: all defaults) with every `key=value` of `overrides` set."""
     values = load_yaml(path) if path else {}
     return parse_config(Recipe, apply_overrides(values, overrides), where=str(path or "--set"))

@@ -1,0 +1,64 @@
+"""Imports go one way, and what is to start light imports no torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tsuzuri
+
+PACKAGE = Path(tsuzuri.__file__).parent
+
+ALLOWED: dict[str, set[str]] = {
+    "core": set(),
+    "corpus": {"core"},
+    "tokenizer": {"core", "corpus"},  # it reads documents
+    "model": {"core"},
+    "data": {"core", "corpus", "tokenizer"},
+    "generation": {"core", "data", "model", "tokenizer"},
+    "evaluate": {"core", "data", "generation", "model", "tokenizer"},
+    "training": {"core", "data", "model"},
+    "release": {"core", "data", "generation", "model", "report", "tokenizer"},
+    "report": {"core"},
+}
+LIGHT = (
+    "tsuzuri",
+    "tsuzuri.cli",
+    "tsuzuri.recipe",
+    "tsuzuri.build",
+    "tsuzuri.core.lineage",
+    "tsuzuri.corpus.build",
+)
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms that a file imports from."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{item.name}" for item in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {item.name for item in node.names}
+    parts = (name.split(".") for name in names)
+    return {
+        part[1] for part in parts if part[0] == "tsuzuri" and len(part) > 1 and (PACKAGE / part[1]).is_dir()
+    }
+
+
+@pytest.mark.parametrize(
+    "room", sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
+)
+def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        beyond = imported_rooms(path) - ALLOWED[room] - {room}
+        assert not beyond, f"{path.relative_to(PACKAGE)} imports {sorted(beyond)}"
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_what_starts_light_imports_no_torch(module: str) -> None:
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
