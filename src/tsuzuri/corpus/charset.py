@@ -150,7 +150,7 @@ def _decode_iso_2022_line(line: bytes, charset: bytes) -> str:
 
 
 def _detect(data: bytes) -> Decoded | None:
-    """Damaged text in UTF-8 (which the detector gives up at one wrong byte) or in the encoding that it finds."""
+    """Damaged text, in UTF-8 (which the detector gives up at one wrong byte) or in what it finds."""
     guess = chardetng_py.detect(data, allow_utf8=False, tld=b"jp").lower()
     for charset in ("utf-8", WHATWG_LABELS.get(guess, guess)):
         if charset in ("utf-8", "euc-jp", "cp932"):

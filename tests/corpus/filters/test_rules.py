@@ -7,12 +7,16 @@ import pytest
 from tsuzuri.corpus.config import FilterConfig, LiteratureFilters, TechnicalFilters
 from tsuzuri.corpus.filters.rules import REASONS, reject_reason
 
-GOOD = "吾輩は猫である。名前はまだ無い。どこで生れたか頓と見当がつかぬ。何でも薄暗いじめじめした所で泣いていた事だけは記憶している。"
+GOOD = (
+    "吾輩は猫である。名前はまだ無い。どこで生れたか頓と見当がつかぬ。"
+    "何でも薄暗いじめじめした所で泣いていた事だけは記憶している。"
+)
 BAD = {
     "too_short": "短い。",
     "too_long": GOOD,
     "not_japanese": "This page has not been translated from English yet, sorry. " + GOOD[:10],
-    "few_kana": "中國哲學書電子化計劃線上開放電子圖書館為中外學者提供中國歷代傳世文獻力圖超越印刷媒體限制通過電子科技探索新方式與古代文獻進行溝通",
+    "few_kana": "中國哲學書電子化計劃線上開放電子圖書館為中外學者提供中國歷代傳世文"
+    "獻力圖超越印刷媒體限制通過電子科技探索新方式與古代文獻進行溝通",
     "repeated_lines": "\n".join(["同じ行がまた来る。"] * 8 + [GOOD]),
     "repeated_ngrams": "そして彼は扉を開けて中を見た。" * 3 + GOOD,
 }

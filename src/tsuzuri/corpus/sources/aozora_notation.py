@@ -15,6 +15,7 @@ from dataclasses import dataclass
 GETA = "〓"
 _NOTE_OPEN = "［＃"
 _GAIJI_WITHOUT_MARK = re.compile("※［(?!＃)(?=[^［］\n]*］)")  # a slip of the typist that a few works have
+_INNER_NOTE = re.compile("［＃[^［］]*］")
 _RUBY_BASE = re.compile("｜([^｜《》\n]*)《[^《》\n]*》")
 _RUBY = re.compile("《[^《》\n]*》")
 _BRACKETED = re.compile("〔([^〔〕\n]*)〕")
@@ -61,7 +62,7 @@ def plain_text(marked: str) -> Body:
 
 def gaiji(note: str) -> str | None:
     """The character that a gaiji note names, or None when it gives no code."""
-    note = note.translate(_FULL_TO_HALF)
+    note = _INNER_NOTE.sub("", note).translate(_FULL_TO_HALF)  # a part of the shape may be a gaiji itself
     for plane, row, cell in _MEN_KU_TEN.findall(note):
         if character := jis_x_0213(int(plane), int(row), int(cell)):
             return {"《": _OPEN_DOUBLE, "》": _CLOSE_DOUBLE}.get(character, character)
@@ -131,7 +132,7 @@ def _note_end(line: str, start: int) -> int:
             depth -= 1
             if depth == 0:
                 return place + 1
-    return start + len(_NOTE_OPEN) + 1  # never closed: only the mark itself goes
+    return start + len(_NOTE_OPEN)  # never closed: only the mark itself goes
 
 
 def _compose_accents(match: re.Match[str]) -> str:

@@ -1,0 +1,160 @@
+"""Documents out of files of every kind that users have."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tsuzuri.corpus.config import FilesSource, RecordFields
+from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.files import FilesOnDisk
+
+TEXT = "吾輩は猫である。名前はまだ無い。"
+
+
+def read(path: Path, **settings: Any) -> list[Document | Unreadable]:
+    source = FilesOnDisk(FilesSource(path=path, name="試", **settings), Path("."))
+    return [item for batch in source.batches() for item in source.read(batch)]
+
+
+def document(items: list[Document | Unreadable]) -> Document:
+    (item,) = items
+    assert isinstance(item, Document)
+    return item
+
+
+def reasons(items: list[Document | Unreadable]) -> list[str]:
+    return [item.reason if isinstance(item, Unreadable) else "" for item in items]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932", "euc-jp", "iso-2022-jp"])
+def test_text_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "猫.txt").write_bytes(TEXT.encode(encoding))
+    found = document(read(tmp_path, license="CC0-1.0"))
+    assert (found.id, found.text, found.charset, found.license) == ("試/猫.txt", TEXT, encoding, "CC0-1.0")
+    assert found.group == found.id
+
+
+def test_html_is_read_as_its_meta_says(tmp_path: Path) -> None:
+    head = '<head><meta charset="euc-jp"><title>題</title></head>'
+    page = f"<html>{head}<body><nav>x</nav><p>{TEXT}</p></body></html>"
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "page.html").write_bytes(page.encode("euc-jp"))
+    found = document(read(tmp_path, group_by="folder"))
+    assert (found.text, found.title, found.group) == (TEXT, "題", "試/a/b")
+
+
+RECORD = {
+    "id": 7,
+    "title": "題",
+    "who": {"name": "漱石"},
+    "turns": [["A", "一"], ["B", "二"]],
+    "license": "CC-BY-4.0",
+    "text": TEXT,
+}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_records_keep_their_fields(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"r{suffix}"
+    line = json.dumps(RECORD, ensure_ascii=False).encode() + b"\n"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist([RECORD]), path)
+    else:
+        path.write_bytes(gzip.compress(line) if suffix.endswith(".gz") else line)
+    fields = RecordFields(text="turns.*.1", author="who.name", group="turns.*.0")
+    found = document(read(path, fields=fields))
+    assert (found.id, found.text, found.author, found.title) == (f"試/r{suffix}#7", "一\n二", "漱石", "題")
+    assert (found.license, found.group) == ("CC-BY-4.0", "試/A+B")
+
+
+@pytest.mark.parametrize(("name", "separator"), [("t.tsv", "\t"), ("t.csv", ",")])
+def test_tables_and_words_that_were_set_apart(tmp_path: Path, name: str, separator: str) -> None:
+    rows = [["id", "body", "title"], ["1", "日本 の 首都 は Tokyo Metropolis で ある 。", "首都"]]
+    (tmp_path / name).write_text("\n".join(separator.join(row) for row in rows) + "\n")
+    found = document(read(tmp_path, fields=RecordFields(text="body"), drop_word_spaces=True))
+    assert found.text == "日本の首都はTokyo Metropolisである。"
+
+
+def test_a_torn_line_loses_only_itself(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"text": TEXT}),
+        '{"text": "torn',
+        "[1]",
+        json.dumps({"body": TEXT}),
+        json.dumps({"text": TEXT}),
+    ]
+    (tmp_path / "r.jsonl").write_text("\n".join(lines))
+    assert reasons(read(tmp_path)) == ["", "damaged_line", "damaged_line", "no_text", ""]
+
+
+def test_half_a_surrogate_pair_in_json_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text('{"text": "猫\\ud83d犬", "id": "\\udc00"}\n')
+    found = document(read(tmp_path))
+    assert found.text == "猫\ufffd犬"
+    found.id.encode("utf-8")
+
+
+def test_a_table_row_of_the_wrong_width_or_encoding_is_counted(tmp_path: Path) -> None:
+    data = f"text\ttitle\n{TEXT}\t題\nno title\n".encode() + b"\xff\xfe\t\xff\n"
+    (tmp_path / "t.tsv").write_bytes(data)
+    assert reasons(read(tmp_path, encoding="utf-8")) == ["", "damaged_line", "undecodable"]
+
+
+def damaged_files(folder: Path) -> None:
+    (folder / "binary.txt").write_bytes(bytes(range(256)))
+    (folder / "torn.txt.gz").write_bytes(gzip.compress(TEXT.encode() * 100)[:40])
+    (folder / "torn.jsonl.gz").write_bytes(
+        gzip.compress((json.dumps({"text": TEXT}) + "\n").encode() * 500)[:60]
+    )
+    (folder / "deep.html").write_text("<div>" * 100_000)
+    (folder / "large.txt").write_text("長" * 1_000)
+    (folder / "wrong.parquet").write_bytes(b"PAR1 no parquet PAR1")
+    pq.write_table(pa.table({"other": ["x"]}), folder / "columns.parquet")
+    with zipfile.ZipFile(folder / "z.zip", "w") as archive:
+        archive.writestr("in.txt", TEXT)
+    data = bytearray((folder / "z.zip").read_bytes())
+    data[data.index("猫".encode())] ^= 0xFF
+    (folder / "z.zip").write_bytes(bytes(data))
+
+
+def test_what_cannot_be_read_is_counted_and_stops_nothing(tmp_path: Path) -> None:
+    damaged_files(tmp_path)
+    (tmp_path / "zz.txt").write_text(TEXT)
+    items = read(tmp_path, max_file_bytes=2_000)
+    found = {
+        item.id.split("/")[1].split("#")[0]: item.reason for item in items if isinstance(item, Unreadable)
+    }
+    assert found == {
+        "binary.txt": "undecodable",
+        "columns.parquet": "no_text_column",
+        "deep.html": "too_large",
+        "large.txt": "too_large",
+        "torn.jsonl.gz": "damaged",
+        "torn.txt.gz": "damaged",
+        "wrong.parquet": "damaged",
+        "z.zip": "damaged",
+    }
+    assert [item.text for item in items if isinstance(item, Document)] == [TEXT]
+
+
+def test_html_that_nests_too_deep_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "deep.html").write_text("<div>" * 100_000)
+    assert reasons(read(tmp_path)) == ["nested_too_deep"]
+
+
+def test_real_dialogues_and_news(shared_data: Path) -> None:
+    fields = RecordFields(text="turns.*.1", group="interlocutors.*")
+    source = FilesOnDisk(FilesSource(path=Path("real-persona-chat.jsonl.gz"), fields=fields), shared_data)
+    first = next(source.read(source.batches()[0]))
+    assert isinstance(first, Document)
+    assert first.text.startswith("よろしくお願いいたします。\nよろしくお願いします！\n")
+    assert first.group == "real-persona-chat/AA+AB"

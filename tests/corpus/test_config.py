@@ -1,0 +1,55 @@
+"""What a user may write under `corpus.source`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tsuzuri.core.config import parse_config
+from tsuzuri.core.errors import RecipeError
+from tsuzuri.corpus.config import AozoraSource, CorpusConfig, DebianDocsSource, FilesSource
+
+
+def parse(source: Any) -> CorpusConfig:
+    return parse_config(CorpusConfig, {"source": source}, where="recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("debian-docs", [DebianDocsSource()]),
+        ("/my/folder", [FilesSource(path=Path("/my/folder"))]),
+        ({"kind": "aozora", "path": "a"}, [AozoraSource(path=Path("a"))]),
+        (["debian-docs", {"kind": "files", "path": "b"}], [DebianDocsSource(), FilesSource(path=Path("b"))]),
+    ],
+)
+def test_a_source_in_its_short_and_long_forms(written: Any, meant: list[Any]) -> None:
+    assert list(parse(written).source) == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"kind": "files", "pth": "x"}, "did you mean 'path'?"),
+        ({"kind": "filez", "path": "x"}, "'files', 'aozora', 'debian-docs'"),
+        (
+            [{"kind": "aozora", "path": "x", "filters": {"min_charcters": 3}}],
+            "did you mean 'min_characters'?",
+        ),
+        ({"kind": "files", "path": "x", "fields": {"txt": "a"}}, "did you mean 'text'?"),
+        ([], "there is no source"),
+        (3, "source.0"),
+    ],
+)
+def test_a_mistake_is_named(written: Any, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(written)
+    assert message in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_resolved_configuration_is_read_back() -> None:
+    config = parse([{"kind": "aozora", "path": "x"}, "debian-docs"])
+    assert parse_config(CorpusConfig, config.as_mapping(), where="run.yaml") == config
