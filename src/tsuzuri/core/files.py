@@ -34,6 +34,11 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"the disk is full: {path} needs more than the {free / 2**20:.0f} MiB that are free",
                 hint="free some space (or give another --out) and run the same command again: it resumes",
             ) from error
+        if error.errno == errno.EFBIG:
+            raise ResourceError(
+                f"{path} cannot be written: it is larger than a file may be here",
+                hint="raise the limit (ulimit -f), or give another --out, and run the same command again",
+            ) from error
         if error.errno in (errno.EROFS, errno.EACCES):
             message = f"{path} cannot be written: {error.strerror}"
             raise ResourceError(message, hint="give another --out") from error

@@ -133,6 +133,13 @@ def make_box(
         return _finish(box, Manifest(code_version=code_version(), counts=dict(counts), **facts))
 
 
+def reopen(box: Path) -> None:
+    """Let a finished box be taken up again: the next `make_box` calls its work once more."""
+    manifest = read_manifest(box)
+    write_json(box / PENDING, {name: getattr(manifest, name) for name in ("kind", "config", "inputs")})
+    (box / MANIFEST).unlink()
+
+
 def record_timing(box: Path, stage: str, **readings: float | str) -> None:
     """Append clock readings (seconds, speeds) of a stage to the box's `timings.jsonl`."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
