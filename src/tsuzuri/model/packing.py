@@ -6,6 +6,8 @@ document starts at an end-of-text token and its first token is predicted from th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
@@ -23,15 +25,17 @@ def document_mask(tokens: Tensor, eos_id: int) -> Tensor:
     return same.tril()[:, None]
 
 
-def document_block_mask(tokens: Tensor, eos_id: int) -> BlockMask:
-    """The same as `document_mask`, as flex_attention's sparse blocks (CUDA)."""
+def document_block_mask(
+    tokens: Tensor, eos_id: int, create: Callable[..., BlockMask] = create_block_mask
+) -> BlockMask:
+    """The same as `document_mask`, as flex_attention's sparse blocks; `create` may be the compiled form."""
     ids = document_ids(tokens, eos_id)
 
     def allowed(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
         return (q >= kv) & (ids[b, q] == ids[b, kv])
 
     B, T = tokens.shape
-    return create_block_mask(allowed, B=B, H=None, Q_LEN=T, KV_LEN=T, device=tokens.device)
+    return create(allowed, B=B, H=None, Q_LEN=T, KV_LEN=T, device=tokens.device)
 
 
 def document_positions(tokens: Tensor, eos_id: int) -> Tensor:

@@ -13,9 +13,10 @@ class OptimizerConfig(Config):
     """The optimizer of a run; defaults are what `bench/learn.py` measured best."""
 
     kind: Literal["muon", "adamw"] = "muon"
-    """muon: Muon for the matrices of the blocks, AdamW for embeddings, head and vectors. adamw: AdamW for all."""
+    """muon: Muon for the matrices of the blocks, AdamW for embeddings, head and vectors.
+    adamw: AdamW for all."""
     learning_rate: float = Field(default=0.006, gt=0)
-    """Peak learning rate. Muon's steps are scaled to AdamW's usual root mean square, so that both share one."""
+    """Peak learning rate. Muon's steps are scaled to AdamW's usual root mean square: both share one."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled decay a step, in units of the learning rate, on matrices alone."""
     momentum: float = Field(default=0.95, ge=0, lt=1)
@@ -34,7 +35,7 @@ class ScheduleConfig(Config):
     decay_fraction: float = Field(default=0.3, ge=0, le=1)
     """Share of all steps that wsd's fall takes."""
     final_fraction: float = Field(default=0.0, ge=0, le=1)
-    """Learning rate of the last step, as a fraction of the peak."""
+    """What the learning rate falls to, as a fraction of the peak: reached one step after the last."""
 
 
 class TrainConfig(Config):
@@ -76,7 +77,8 @@ class TrainConfig(Config):
     def _check(self) -> TrainConfig:
         if self.batch_rows % self.micro_batch_rows:
             raise ValueError(
-                f"batch_rows ({self.batch_rows}) must be a multiple of micro_batch_rows ({self.micro_batch_rows})"
+                f"batch_rows ({self.batch_rows}) must be a multiple of "
+                f"micro_batch_rows ({self.micro_batch_rows})"
             )
         if self.schedule.warmup_steps >= self.steps:
             raise ValueError(

@@ -1,7 +1,8 @@
-"""One table of the devices that the loop runs on, and the probes that choose precision and compilation there."""
+"""One table of the devices that the loop runs on, and what is chosen on them: precision and the like."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -9,9 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import Field
 
+from tsuzuri.core.config import Config
 from tsuzuri.core.errors import ResourceError
 from tsuzuri.core.progress import say
+from tsuzuri.training.config import TrainConfig
 
 PROBE_S = 0.25
 
@@ -79,13 +83,61 @@ def choose_device(wanted: str) -> Device:
     return next(DEVICES[name] for name in names if DEVICES[name].is_available())
 
 
+class Choices(Config):
+    """What was chosen for a run where its recipe leaves it open. `run.yaml` keeps it."""
+
+    precision: Literal["float32", "bfloat16"]
+    compile: bool
+    threads: int = Field(ge=1)
+    """Threads of an operation on the CPU: sums are rounded otherwise with another number of them."""
+
+
+def choose(config: TrainConfig, device: Device, earlier: Choices | None) -> Choices:
+    """What the recipe asks for; where it leaves it open what was chosen `earlier`, or else by a probe, now.
+
+    Says so when a run goes on with earlier choices, and when a choice cannot be kept on this machine.
+    """
+    if earlier:
+        say(
+            f"going on as the run was begun: {earlier.precision}, {_mode(earlier)}, {earlier.threads} threads"
+        )
+    precision = earlier.precision if earlier else None
+    compiled = (
+        earlier.compile if earlier else config.steps * config.tokens_per_step >= device.compile_repays_tokens
+    )
+    threads, cores = earlier.threads if earlier else torch.get_num_threads(), os.cpu_count() or 1
+    if earlier and threads > cores:
+        say(f"only {cores} of {threads} threads are possible here: the last bits of the numbers may differ")
+    return Choices(
+        precision=precision or probe_precision(device) if config.precision == "auto" else config.precision,
+        compile=(compiled if config.compile == "auto" else config.compile == "always")
+        and can_compile(device),
+        threads=min(threads, cores) if earlier else threads,
+    )
+
+
 def probe_precision(device: Device) -> Literal["float32", "bfloat16"]:
     """The faster of the two for a matrix product here and now: never assumed from the kind of machine.
 
-    With AMX, or on a GPU since Ampere, bfloat16 is several times faster; on a CPU with AVX2 alone twenty times slower.
+    With AMX, or on a GPU since Ampere, bfloat16 is several times faster; on a CPU with AVX2 alone twenty
+    times slower. Takes `PROBE_S` for each.
     """
     rates = {dtype: _products_per_second(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
     return "bfloat16" if rates[torch.bfloat16] > 1.3 * rates[torch.float32] else "float32"
+
+
+def can_compile(device: Device) -> bool:
+    """Whether torch.compile works here, by trying it. Says so where it does not."""
+    compilers = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
+    if device.kind == "cpu" and not any(map(shutil.which, compilers)):
+        say("torch.compile needs a C++ compiler: running without it (install g++ for more speed)")
+        return False
+    try:
+        torch.compile(lambda x: x.sin() + 1, dynamic=False)(torch.ones(8, device=device.kind))
+    except Exception as error:  # whatever the compiler or its headers lack, the run goes on without it
+        say(f"torch.compile does not work here, running without it: {repr(error).splitlines()[0]}")
+        return False
+    return True
 
 
 def _products_per_second(device: Device, dtype: torch.dtype) -> float:
@@ -102,23 +154,5 @@ def _products_per_second(device: Device, dtype: torch.dtype) -> float:
     return count / elapsed_s
 
 
-def choose_compile(wanted: str, device: Device, run_tokens: int) -> bool:
-    """Whether to compile: as wanted, or where it can and repays itself. Says so where it cannot."""
-    if wanted == "never" or (wanted == "auto" and run_tokens < device.compile_repays_tokens):
-        return False
-    if can_compile(device):
-        return True
-    say("torch.compile finds no working C++ compiler here: running without it (install g++ for more speed)")
-    return False
-
-
-def can_compile(device: Device) -> bool:
-    """Whether torch.compile works here, by trying it."""
-    if device.kind == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        return False
-    try:
-        torch.compile(lambda x: x.sin() + 1, dynamic=False)(torch.ones(8, device=device.kind))
-    except Exception as error:  # whatever the compiler or its headers lack, the run goes on without it
-        say(f"torch.compile does not work here: {str(error).splitlines()[0]}")
-        return False
-    return True
+def _mode(choices: Choices) -> str:
+    return "compiled" if choices.compile else "not compiled"

@@ -1,8 +1,8 @@
 """The only training loop: one device, packed rows, accumulated gradients, exact resume.
 
-Row i of the data is a pure function of (seed, mixture, i), so the position of a run is one integer, its step. A run killed at
-any instant resumes from its newest checkpoint and, on the same machine with the same number of threads, ends
-with bitwise the same weights and metrics as one never stopped.
+Row i of the data is a pure function of (seed, mixture, i), so the position of a run is one integer, its step.
+A run killed at any instant resumes from its newest checkpoint and, on the same machine with the same number
+of threads, ends with bitwise the same weights and logs as one never stopped.
 """
 
 from __future__ import annotations
@@ -17,90 +17,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsuzuri.core.errors import Stopped, TrainingError
+from tsuzuri.core.errors import RecipeError, Stopped, TrainingError
 from tsuzuri.core.files import sha256_file, write_text
 from tsuzuri.core.manifest import Manifest, make_box, record_timing
 from tsuzuri.core.progress import say, track
+from tsuzuri.data.box import TokenBox, require_tokenizer
 from tsuzuri.data.loader import BatchLoader
 from tsuzuri.data.sampler import Sampler
-from tsuzuri.data.box import TokenBox, require_tokenizer
 from tsuzuri.model import hf
 from tsuzuri.model.config import ModelConfig
-from tsuzuri.model.gpt import GPT, Mask
-from tsuzuri.model.loss import IGNORE, cross_entropy_sum, softmax_gradient
-from tsuzuri.model.packing import document_block_mask, document_mask, document_positions
+from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
 from tsuzuri.training.config import TrainConfig
-from tsuzuri.training.devices import Device, choose_compile, choose_device, probe_precision
-from tsuzuri.training.optimizers import build_optimizers, state_tensors
-from tsuzuri.training.run import METRICS, RunLog, RunRecord, open_run, stop_requests
-from tsuzuri.training.schedule import learning_rate_fraction
+from tsuzuri.training.devices import choose, choose_device
+from tsuzuri.training.optimizers import state_tensors
+from tsuzuri.training.run import CHECKPOINTS, METRICS, RunLog, RunRecord, open_run, stop_requests
+from tsuzuri.training.step import Trainer
 
 TIMING_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
 class Hook:
-    """Something to do with the model now and then: evaluation, samples. What it returns is logged under its name."""
+    """Something to do with the model now and then: evaluation, samples. Its result is logged by its name."""
 
     name: str
     every: int
     """Steps between two calls; 0: at the end alone. It is always called at the end."""
     run: Callable[[GPT, torch.dtype], Any]
+    """Its result must depend on the model alone, or a resumed run would log something else."""
     log: str = METRICS
     """The log of the run that its result goes to."""
 
     def is_due(self, step: int, steps: int) -> bool:
         """Whether it is to be called after `step` of `steps`."""
         return step == steps or (self.every > 0 and step % self.every == 0)
-
-
-class Trainer:
-    """A model with its optimizers on a device: `step` makes one optimizer step."""
-
-    def __init__(
-        self, model: GPT, config: TrainConfig, device: Device, *, dtype: torch.dtype, compiled: bool
-    ) -> None:
-        self.model, self.config, self.device, self.dtype = model, config, device, dtype
-        self.optimizers = build_optimizers(model, config.optimizer, dtype)
-        self.block_mask: Callable[[Tensor, int], Mask] = document_block_mask
-        self.gradient = softmax_gradient
-        if compiled:
-            for block in model.layers:
-                block.compile(dynamic=False, fullgraph=True)
-            self.gradient = torch.compile(softmax_gradient, dynamic=False)
-
-    def step(self, step: int, rows: Tensor, eos_id: int) -> dict[str, Tensor]:
-        """Update the weights once from rows (batch_rows, T + 1) of token ids; loss (nats a token) and gradient norm."""
-        config = self.config
-        rate = config.optimizer.learning_rate * learning_rate_fraction(config.schedule, step, config.steps)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        rows = rows.to(self.device.kind, non_blocking=True)
-        valid = (rows[:, 1:] != IGNORE).sum()
-        loss = torch.zeros((), device=self.device.kind)
-        for micro in rows.split(config.micro_batch_rows):
-            micro_loss = self.loss(micro[:, :-1], micro[:, 1:], eos_id) / valid
-            micro_loss.backward()  # type: ignore[no-untyped-call]
-            loss += micro_loss.detach()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        return {"loss": loss, "grad_norm": norm}
-
-    def loss(self, inputs: Tensor, targets: Tensor, eos_id: int) -> Tensor:
-        """Summed negative log-likelihood (nats) of targets (B, T) after inputs (B, T)."""
-        mask: Mask = None
-        positions = None
-        if self.config.document_mask:
-            mask = (
-                self.block_mask(inputs, eos_id) if self.device.block_masks else document_mask(inputs, eos_id)
-            )
-            positions = document_positions(inputs, eos_id) if self.model.config.is_classic else None
-        hidden = self.model(inputs, mask=mask, positions=positions, dtype=self.dtype)
-        return cross_entropy_sum(hidden.flatten(0, 1), self.model.head, targets.flatten(), self.gradient)
 
 
 def train(
@@ -116,12 +67,13 @@ def train(
     """Train a model on a box of tokens, or go on where a killed run stopped; the run's manifest.
 
     In the box, `model/` is at the end a Hugging Face folder of the weights with the tokenizer beside them.
+    `amend` (["train.key=value"]) changes a begun run on purpose from here on; with a larger `train.steps` a
+    finished run goes on too, and what was made of it (evaluation, release) no longer belongs to it.
 
-    Raises ResumeError when the box was begun with another recipe, IntegrityError when a shard or checkpoint is
-    damaged, Stopped after SIGTERM or Ctrl-C, TrainingError when the loss is no number any more.
+    Raises ResumeError when the box was begun with another recipe, IntegrityError when a shard or checkpoint
+    is damaged, Stopped after SIGTERM or Ctrl-C, TrainingError when the loss is no number any more.
     """
-    found = checkpoint.checkpoints(box / "checkpoints")
-    record = open_run(box, model, config, amend, step=checkpoint.step_of(found[-1]) if found else 0)
+    record = open_run(box, model, config, amend)
     return make_box(
         box,
         kind="run",
@@ -134,64 +86,66 @@ def train(
 def _train(
     record: RunRecord, tokens: Path, tokenizer: Path, box: Path, hooks: Sequence[Hook]
 ) -> Mapping[str, Any]:
-    model_config, config = record.configs()
-    device = choose_device(config.device)
-    _resolve(record, config, device)
     record.write(box)
-    torch.manual_seed(config.seed)
+    shape, config = record.configs()
     data = TokenBox.open(tokens)
     require_tokenizer(data, sha256_file(tokenizer / "tokenizer.json"))
-    model = GPT(model_config, torch.Generator().manual_seed(config.seed)).to(device.kind)
-    dtype = getattr(torch, record.resolved["precision"])
-    trainer = Trainer(model, config, device, dtype=dtype, compiled=record.resolved["compile"])
-    state = state_tensors(model, trainer.optimizers)
-    step = checkpoint.load_newest(box / "checkpoints", state)
+    _require_fit(shape, config, data)
     sampler = Sampler(data, length=config.sequence_length, seed=config.seed, weights=config.mixture)
-    log = RunLog(box, step)
+    device = choose_device(config.device)
+    choices = choose(config, device, record.resolved)
+    record.model_copy(update={"resolved": choices}).write(box)
+
+    torch.set_num_threads(choices.threads)
+    model = GPT(shape, torch.Generator().manual_seed(config.seed)).to(device.kind)
+    dtype = getattr(torch, choices.precision)
+    trainer = Trainer(model, config, device, dtype=dtype, compiled=choices.compile)
+    state = state_tensors(model, trainer.optimizers)
+    start = checkpoint.load_newest(box / CHECKPOINTS, state)
     record_timing(box, "machine", device=device.name(), torch=torch.__version__)
     say(
-        f"training {model_config.num_parameters:,} parameters on {device.name()}, {record.resolved['precision']}, from step {step}"
+        f"training {shape.num_parameters:,} parameters in {choices.precision} on {device.name()}, "
+        f"steps {start + 1} to {config.steps}"
     )
-    run = _Run(trainer, log, box, hooks, state)
+    first_row = start * config.batch_rows
     with (
+        RunLog(box, start) as log,
         stop_requests() as stop,
-        BatchLoader(sampler, batch_rows=config.batch_rows, start=step * config.batch_rows) as batches,
+        BatchLoader(sampler, batch_rows=config.batch_rows, start=first_row) as batches,
     ):
-        for now, (_, rows) in zip(
-            track(range(step, config.steps), run.describe, config.steps - step), batches, strict=False
-        ):
-            run.step(now, torch.from_numpy(rows), data.eos_id)
+        run = _Run(trainer, log, box, hooks, state)
+        steps = track(range(start + 1, config.steps + 1), run.describe, config.steps - start)
+        for step, (_, rows) in zip(steps, batches, strict=False):  # the batches never end
+            run.step(step, torch.from_numpy(rows), data.eos_id)
             if stop:
-                run.save(now + 1)
+                run.save(step)
                 raise Stopped(
-                    f"stopped by {stop[0]} after step {now + 1} of {config.steps}, saved",
+                    f"stopped by {stop[0]}, saved after step {step} of {config.steps}",
                     hint="the same command goes on",
                 )
     hf.save_model(model, box / "model", eos_id=data.eos_id)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         write_text(box / "model" / name, (tokenizer / name).read_text(encoding="utf-8"))
-    log.close()
-    trained = config.steps * config.tokens_per_step
     return {
         "steps": config.steps,
-        "tokens": trained,
-        "parameters": model_config.num_parameters,
+        "tokens": config.steps * config.tokens_per_step,
+        "parameters": shape.num_parameters,
         "epochs": sampler.epochs(config.steps * config.batch_rows),
-        "amendments": record.amendments,
+        "amendments": [amendment.as_mapping() for amendment in record.amendments],
     }
 
 
 class _Run:
-    """One run as it goes: steps, logs, hooks, checkpoints."""
+    """One run as it goes: steps, logs, hooks, checkpoints. Steps are counted from 1."""
 
     def __init__(
-        self, trainer: Trainer, log: RunLog, box: Path, hooks: Sequence[Hook], state: dict[str, Tensor]
+        self, trainer: Trainer, log: RunLog, box: Path, hooks: Sequence[Hook], state: Mapping[str, Tensor]
     ) -> None:
         self.trainer, self.log, self.box, self.hooks, self.state = trainer, log, box, hooks, state
         self.config = trainer.config
-        self.pending: tuple[int, dict[str, Tensor]] | None = None
+        self.unread: tuple[int, dict[str, Tensor]] | None = None
         self.last_loss = math.nan
-        self.timed_at, self.timed_step = time.perf_counter(), -1
+        self.timed_step, self.timed_at = 0, 0.0
 
     def describe(self) -> str:
         """One line on how the run stands."""
@@ -199,77 +153,78 @@ class _Run:
 
     def step(self, step: int, rows: Tensor, eos_id: int) -> None:
         """One step with everything that is due after it."""
-        metrics = self.trainer.step(step, rows, eos_id)
-        self.write_pending()  # of the step before: reading a number waits for the device
-        self.pending = (step + 1, metrics)
-        done, steps = step + 1, self.config.steps
-        due = [hook for hook in self.hooks if hook.is_due(done, steps)]
-        if due:
-            self.write_pending()
-            with torch.compiler.set_stance(
-                "force_eager"
-            ):  # other shapes than a step's: not worth compiling for
-                for hook in due:
-                    self.log.write(
-                        hook.log, {"step": done, hook.name: hook.run(self.trainer.model, self.trainer.dtype)}
-                    )
-        if done % self.config.checkpoint_every == 0 or done == steps:
-            self.save(done)
+        metrics = self.trainer.step(step - 1, rows, eos_id)
+        self.read_metrics()  # of the step before, now that the device has this one to do
+        self.unread = (step, metrics)
+        due = [hook for hook in self.hooks if hook.is_due(step, self.config.steps)]
+        saves = step % self.config.checkpoint_every == 0 or step == self.config.steps
+        if due or saves:
+            self.read_metrics()
+            paused_at = time.perf_counter()
+            self.call(due, step)
+            if saves:
+                self.save(step)
+            self.timed_at += time.perf_counter() - paused_at  # no time of the steps
 
-    def write_pending(self) -> None:
-        """Log the metrics of the last step; TrainingError when they are no numbers."""
-        if self.pending is None:
+    def call(self, hooks: Sequence[Hook], step: int) -> None:
+        """Call the hooks and log what they return."""
+        with self.trainer.eager():
+            for hook in hooks:
+                result = hook.run(self.trainer.model, self.trainer.dtype)
+                self.log.write(hook.log, {"step": step, hook.name: result})
+
+    def read_metrics(self) -> None:
+        """Log what is not logged yet; TrainingError when it is no number."""
+        if self.unread is None:
             return
-        (step, metrics), self.pending = self.pending, None
+        (step, metrics), self.unread = self.unread, None
         numbers = {key: value.item() for key, value in metrics.items()}
         if not all(map(math.isfinite, numbers.values())):
+            saved = checkpoint.newest_step(self.box / CHECKPOINTS)
+            lower = self.config.optimizer.learning_rate / 2
             raise TrainingError(
-                f"step {step}: {numbers}: the loss or its gradient is no number any more",
-                hint="--amend a lower train.optimizer.learning_rate: the run goes on from its last good checkpoint",
+                f"step {step}: loss {numbers['loss']}, norm of the gradient {numbers['grad_norm']}",
+                hint=f"go on from step {saved}, say with --amend train.optimizer.learning_rate={lower:g}",
             )
         self.last_loss = numbers["loss"]
-        rate = self.config.optimizer.learning_rate
-        rate *= learning_rate_fraction(self.config.schedule, step - 1, self.config.steps)
-        self.log.write(
-            METRICS,
-            {"step": step, **numbers, "learning_rate": rate, "tokens": step * self.config.tokens_per_step},
-        )
+        rate, tokens = self.trainer.learning_rate(step - 1), step * self.config.tokens_per_step
+        self.log.write(METRICS, {"step": step, **numbers, "learning_rate": rate, "tokens": tokens})
         self.time(step)
 
     def time(self, step: int) -> None:
-        """Record the speed now and then."""
+        """Record the speed now and then; the first step, which warms up, is left out."""
         elapsed_s = time.perf_counter() - self.timed_at
-        if self.timed_step < 0:
-            self.timed_at, self.timed_step = time.perf_counter(), step  # the first step warms up
-        elif elapsed_s >= TIMING_EVERY_S or step == self.config.steps:
+        if self.timed_step and elapsed_s < TIMING_EVERY_S and step < self.config.steps:
+            return
+        if self.timed_step:
             speed = (step - self.timed_step) * self.config.tokens_per_step / elapsed_s
             memory = self.trainer.device.peak_memory_bytes()
-            record_timing(
-                self.box,
-                "train",
-                step=step,
-                tokens_per_s=speed,
-                elapsed_s=elapsed_s,
-                peak_memory_bytes=memory,
-            )
-            self.timed_at, self.timed_step = time.perf_counter(), step
+            reading = {
+                "step": step,
+                "elapsed_s": elapsed_s,
+                "tokens_per_s": speed,
+                "peak_memory_bytes": memory,
+            }
+            record_timing(self.box, "train", **reading)
+        self.timed_step, self.timed_at = step, time.perf_counter()
 
     def save(self, step: int) -> None:
-        """Write a checkpoint after `step`."""
-        self.write_pending()
+        """Write a checkpoint after `step`, with every line of the logs before it on the disk."""
+        self.read_metrics()
         self.log.flush()
-        checkpoint.save(self.box / "checkpoints", step, self.state, keep=self.config.keep_checkpoints)
+        checkpoint.save(self.box / CHECKPOINTS, step, self.state, keep=self.config.keep_checkpoints)
 
 
-def _resolve(record: RunRecord, config: TrainConfig, device: Device) -> None:
-    """Let the machine choose what the recipe leaves open; what a run has once chosen is kept."""
-    run_tokens = config.steps * config.tokens_per_step
-    if record.resolved:
-        say(f"resuming with the choices made at the start: {record.resolved}")
-    else:
-        record.resolved["precision"] = (
-            probe_precision(device) if config.precision == "auto" else config.precision
+def _require_fit(model: ModelConfig, config: TrainConfig, data: TokenBox) -> None:
+    if config.sequence_length > model.max_position_embeddings:
+        raise RecipeError(
+            f"rows of {config.sequence_length} tokens are longer than the model's context of "
+            f"{model.max_position_embeddings}",
+            hint="lower train.sequence_length, or raise model.overrides.max_position_embeddings",
         )
-        record.resolved["compile"] = choose_compile(config.compile, device, run_tokens)
-        record.resolved["threads"] = torch.get_num_threads()
-    torch.set_num_threads(record.resolved["threads"])
+    if data.vocab_size > model.vocab_size:
+        raise RecipeError(
+            f"{data.path} holds tokens of {data.vocab_size:,} kinds, the model's vocabulary is "
+            f"{model.vocab_size:,}",
+            hint="set tokenizer.vocab_size to the tokenizer's",
+        )

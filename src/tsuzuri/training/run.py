@@ -1,8 +1,9 @@
 """The folder of a run: what it was asked to do, what was chosen for it, and what it has written so far.
 
-`run.yaml` holds the recipe that the run was begun with, what the machine's probes chose (kept when the run goes on
-elsewhere), and every amendment with the step it was made at. The logs are cut back to the checkpoint that a run resumes
-from, so that a run killed at any step ends with the same lines as one never stopped.
+`run.yaml` holds the recipe that the run was begun with, what was chosen on the first machine (kept when the
+run goes on elsewhere), and every amendment with the step it was made at. The logs are cut back to the
+checkpoint that a run resumes from, so that a run killed at any step ends with the same lines as one never
+stopped.
 """
 
 from __future__ import annotations
@@ -11,124 +12,195 @@ import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import yaml
+from pydantic import Field
 
-from tsuzuri.core.config import apply_overrides, differences, load_yaml, parse_config
+from tsuzuri.core.config import Config, apply_overrides, differences, load_yaml, parse_config
 from tsuzuri.core.errors import ResumeError
-from tsuzuri.core.files import read_json_lines, write_text
-from tsuzuri.core.manifest import MANIFEST
+from tsuzuri.core.files import disk_errors, fsync_file, locked, read_json_lines, write_text
+from tsuzuri.core.manifest import MANIFEST, reopen
 from tsuzuri.core.progress import say
 from tsuzuri.model.config import ModelConfig
+from tsuzuri.training.checkpoint import newest_step
 from tsuzuri.training.config import TrainConfig
+from tsuzuri.training.devices import Choices
 
 RUN_FILE = "run.yaml"
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
+CHECKPOINTS = "checkpoints"
+FIXED = (
+    "model.",
+    "train.optimizer.kind",
+    "train.seed",
+    "train.batch_rows",
+    "train.sequence_length",
+    "train.mixture",
+)
+"""What a run keeps to its end: its tensors, and the order of its data, whose position is the step alone."""
 
 
-@dataclass
-class RunRecord:
+class Amendment(Config):
+    """A change of the recipe that was made on purpose while the run stood after `step`."""
+
+    step: int = Field(ge=0)
+    set: tuple[str, ...]
+    """Each train.key=value."""
+
+
+class RunRecord(Config):
     """What `run.yaml` holds."""
 
     recipe: dict[str, Any]
     """{model, train} as the run was begun with."""
-    resolved: dict[str, Any] = field(default_factory=dict)
-    """precision, compile, threads: what the probes chose."""
-    amendments: list[dict[str, Any]] = field(default_factory=list)
-    """[{step, set: ["train.key=value", …]}], in the order they were made."""
+    resolved: Choices | None = None
+    """What was chosen where the recipe leaves it open."""
+    amendments: tuple[Amendment, ...] = ()
+    """In the order they were made."""
 
     def configs(self) -> tuple[ModelConfig, TrainConfig]:
         """The configurations in force: the recipe with every amendment."""
-        values = apply_overrides(self.recipe, [change for item in self.amendments for change in item["set"]])
-        model = parse_config(ModelConfig, values["model"], where="model")
-        return model, parse_config(TrainConfig, values["train"], where="train")
+        values = apply_overrides(self.recipe, [change for item in self.amendments for change in item.set])
+        model = parse_config(ModelConfig, values.pop("model"), where="model")
+        train = parse_config(TrainConfig, values.pop("train"), where="train")
+        if values:
+            raise ResumeError(f"a run has no {min(values)!r} to amend", hint="amend a key of train")
+        return model, train
+
+    def amended(self, changes: Sequence[str], step: int) -> RunRecord:
+        """The record with `changes` in force from `step` on; itself when they are in force already.
+
+        Raises ResumeError for what a run keeps to its end, or when the run would have to go backwards.
+        """
+        amendment = Amendment(step=step, set=tuple(changes))
+        record = self.model_copy(update={"amendments": (*self.amendments, amendment)})
+        changed = differences(_mapping(*self.configs()), _mapping(*record.configs()))
+        if not changed:
+            return self
+        refused = [line for line in changed if line.startswith(FIXED)]
+        if refused:
+            raise ResumeError(
+                f"not to be changed within a run: {'; '.join(refused)}", hint="give another --out for it"
+            )
+        steps = record.configs()[1].steps
+        if steps <= step:
+            raise ResumeError(
+                f"the run stands after step {step} and is to end after {steps}: it has nowhere to go on to",
+                hint=f"--amend train.steps=N with more than {step}",
+            )
+        say(f"from step {step} on: {'; '.join(changed)}")
+        return record
 
     def write(self, box: Path) -> None:
         """Write `run.yaml` into the box."""
-        write_text(box / RUN_FILE, yaml.safe_dump(self.__dict__, sort_keys=False, allow_unicode=True))
+        values = self.model_dump(mode="json", exclude=None if self.resolved else {"resolved"})
+        write_text(box / RUN_FILE, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
-def open_run(box: Path, model: ModelConfig, train: TrainConfig, amend: Sequence[str], step: int) -> RunRecord:
-    """The record of the run in `box`, begun now or before; `step` is where it stands.
+def open_run(box: Path, model: ModelConfig, train: TrainConfig, amend: Sequence[str]) -> RunRecord:
+    """The record of the run in `box`, begun now or before, with what is amended now.
 
-    Raises ResumeError, naming the keys, when it was begun with another recipe and they were not amended.
+    Raises ResumeError, naming the keys, when it was begun with another recipe.
     """
-    asked = {"model": model.as_mapping(), "train": train.as_mapping()}
-    if not (box / RUN_FILE).exists():
-        record = RunRecord(apply_overrides(asked, amend))
-        record.configs()
-        return record
-    record = RunRecord(**load_yaml(box / RUN_FILE))
-    changed = differences(record.recipe, asked)
-    if changed:
-        keys = " ".join(f"--amend {line.split(':')[0]}=…" for line in changed)
-        raise ResumeError(
-            f"{box} was begun with another recipe: {'; '.join(changed)}",
-            hint=f"give another --out, or change it on purpose from step {step} on: {keys}",
-        )
-    before = [config.as_mapping() for config in record.configs()]
-    record.amendments.append({"step": step, "set": list(amend)})
-    if [config.as_mapping() for config in record.configs()] == before:
-        record.amendments.pop()  # nothing new: the same command given again
-        return record
-    if before[0] != record.configs()[0].as_mapping():
-        raise ResumeError("the model of a run cannot be amended", hint="give another --out for another model")
-    (box / MANIFEST).unlink(missing_ok=True)  # a finished run that is to go on
-    return record
+    asked = _mapping(model, train)
+    with locked(box):
+        step = newest_step(box / CHECKPOINTS)
+        if not (box / RUN_FILE).exists():
+            return RunRecord(recipe=asked).amended(amend, step)
+        record = parse_config(RunRecord, load_yaml(box / RUN_FILE), where=str(box / RUN_FILE))
+        amended = record.amended(amend, step)
+        in_force = set(map(_key, differences(_mapping(*amended.configs()), asked)))
+        changed = [line for line in differences(record.recipe, asked) if _key(line) in in_force]
+        if changed:
+            raise ResumeError(
+                f"{box} was begun with another recipe: {'; '.join(changed)}", hint=_ways_out(changed, step)
+            )
+        if amended is not record and (box / MANIFEST).exists():
+            reopen(box)
+        return amended
 
 
 class RunLog:
-    """`metrics.jsonl`, `samples.jsonl` and TensorBoard's events of a run, from `step` on."""
+    """`metrics.jsonl`, `samples.jsonl` and TensorBoard's events, cut back to `step`, then added to."""
 
     def __init__(self, box: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.box = box
-        for name in (METRICS, SAMPLES):
-            kept = [line for line in read_json_lines(box / name) if line["step"] <= step]
-            write_text(box / name, "".join(map(_line, kept)))
-        self.files = {name: open(box / name, "a", encoding="utf-8") for name in (METRICS, SAMPLES)}  # noqa: SIM115
-        self.events = SummaryWriter(str(box / "tensorboard"), purge_step=step or None)
+        self._paths = {name: box / name for name in (METRICS, SAMPLES)}
+        for path in self._paths.values():
+            kept = [line for line in read_json_lines(path) if line["step"] <= step]
+            write_text(path, "".join(map(_line, kept)))
+        self._files = {name: open(path, "a", encoding="utf-8") for name, path in self._paths.items()}  # noqa: SIM115
+        self._events = SummaryWriter(str(box / "tensorboard"), purge_step=step + 1 if step else None)
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Append a line to the log `name`; its numbers go to TensorBoard too."""
-        self.files[name].write(_line(value))
-        for key, number in _numbers(value):
-            if key != "step":
-                self.events.add_scalar(key, number, value["step"])
+        with disk_errors(self._paths[name]):
+            self._files[name].write(_line(value))
+            for key, number in _numbers(value):
+                if key != "step":
+                    self._events.add_scalar(key, number, value["step"])
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system."""
-        for file in self.files.values():
-            file.flush()
+        """Bring everything written so far to the disk."""
+        for name, path in self._paths.items():
+            with disk_errors(path):
+                self._files[name].flush()
+                fsync_file(path)
+                self._events.flush()
 
-    def close(self) -> None:
-        """Close the files."""
-        for file in self.files.values():
-            file.close()
-        self.events.close()
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name, path in self._paths.items():
+            with disk_errors(path):
+                self._files[name].close()
+                self._events.close()
 
 
 @contextmanager
 def stop_requests() -> Iterator[list[str]]:
-    """A list that stays empty until SIGTERM or Ctrl-C arrives; it then holds the signal's name."""
+    """A list that stays empty until SIGTERM or Ctrl-C arrives; it then holds the signal's name.
+
+    The first request is noted, for the loop to save and stop; a second one ends the process as usual.
+    """
     received: list[str] = []
+    old = {int(number): signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(signal.Signals(number).name)
-        say(f"{received[-1]} received: saving after this step")
+        say(f"{received[-1]} received: saving after this step (once more: stop at once)")
+        signal.signal(number, old[number])
 
-    old = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in old:
+        signal.signal(number, note)
     try:
         yield received
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _key(difference: str) -> str:
+    return difference.partition(": ")[0]
+
+
+def _ways_out(changed: Sequence[str], step: int) -> str:
+    if any(line.startswith(FIXED) for line in changed):
+        return "give another --out"
+    amend = " ".join(f"--amend {_key(line)}={line.rpartition(' → ')[2]}" for line in changed)
+    return f"give another --out, or change it on purpose from step {step} on: {amend}"
+
+
+def _mapping(model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
+    return {"model": model.as_mapping(), "train": train.as_mapping()}
 
 
 def _line(value: Mapping[str, Any]) -> str:
