@@ -1,0 +1,136 @@
+"""Runs of a tiny model on made-up tokens, small enough to be made dozens of times in a test."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from token_boxes import write_token_box
+from tsuzuri.core.config import apply_overrides, parse_config
+from tsuzuri.core.files import sha256_file, write_text
+from tsuzuri.core.manifest import UNHASHED, Manifest, make_box
+from tsuzuri.data.box import TokenBox
+from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.gpt import GPT
+from tsuzuri.training.config import TrainConfig
+from tsuzuri.training.loop import Hook, train
+from tsuzuri.training.run import SAMPLES
+
+VOCABULARY = 64
+MODEL = ModelConfig(
+    vocab_size=VOCABULARY,
+    hidden_size=16,
+    intermediate_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    head_dim=8,
+    max_position_embeddings=32,
+)
+TRAIN = {
+    "steps": 6,
+    "batch_rows": 4,
+    "micro_batch_rows": 2,
+    "sequence_length": 16,
+    "schedule": {"warmup_steps": 1},
+    "device": "cpu",
+    "precision": "float32",
+    "compile": "never",
+    "checkpoint_every": 2,
+}
+
+
+def train_config(*overrides: str) -> TrainConfig:
+    """The configuration of a tiny run with some "key=value" changed."""
+    return parse_config(TrainConfig, apply_overrides(TRAIN, overrides), where="test")
+
+
+def write_inputs(folder: Path, *, seed: int = 1, vocab_size: int = VOCABULARY) -> Path:
+    """`folder`, holding a tokens box of random documents that repeat themselves, and a tokenizer box."""
+
+    def write_tokenizer() -> dict[str, Any]:
+        write_text(folder / "tokenizer" / "tokenizer.json", json.dumps({"seed": seed}))
+        write_text(folder / "tokenizer" / "tokenizer_config.json", "{}")
+        return {}
+
+    make_box(folder / "tokenizer", kind="tokenizer", config={"seed": seed}, inputs={}, work=write_tokenizer)
+    write_token_box(
+        folder / "tokens",
+        {source: documents(seed + place, vocab_size) for place, source in enumerate(("a", "b"))},
+        vocab_size=vocab_size,
+        tokenizer_sha256=sha256_file(folder / "tokenizer" / "tokenizer.json"),
+    )
+    return folder
+
+
+def documents(seed: int, vocab_size: int) -> list[list[int]]:
+    """A hundred documents of a few words said again and again: something to learn."""
+    draw = random.Random(seed)
+    words = [[draw.randrange(1, vocab_size) for _ in range(3)] for _ in range(8)]
+    return [[*chain(*draw.choices(words, k=draw.randrange(2, 9))), 0] for _ in range(100)]
+
+
+def run(
+    inputs: Path,
+    box: Path,
+    *overrides: str,
+    model: ModelConfig = MODEL,
+    hooks: Sequence[Hook] | None = None,
+    amend: Sequence[str] = (),
+) -> Manifest:
+    """Train a tiny model; `overrides` are "key=value" of the train section."""
+    return train(
+        model=model,
+        config=train_config(*overrides),
+        tokens=inputs / "tokens",
+        tokenizer=inputs / "tokenizer",
+        box=box,
+        hooks=HOOKS if hooks is None else hooks,
+        amend=amend,
+    )
+
+
+def _score(model: GPT, dtype: torch.dtype) -> dict[str, float]:
+    return {"sum": sum(float(parameter.detach().double().sum()) for parameter in model.parameters())}
+
+
+def _write(model: GPT, dtype: torch.dtype) -> list[dict[str, str]]:
+    with torch.inference_mode():
+        hidden = model(torch.arange(8)[None].to(model.head.device), dtype=dtype)
+        tokens = (hidden @ model.head.to(dtype).T).argmax(-1)[0].tolist()
+    return [{"prompt": "い", "text": "ろは"[tokens[-1] % 2] * (tokens[0] + 1)}]
+
+
+HOOKS = (Hook("heldout", 3, _score), Hook("samples", 0, _write, log=SAMPLES))
+
+
+def contents(box: Path) -> dict[str, bytes]:
+    """The bytes of every file of a run that is to be the same however often it was killed.
+
+    Beside what the manifest lists, the newest checkpoint: momenta and all.
+    """
+    files = [path for path in box.rglob("*") if path.is_file()]
+    hashed = [path for path in files if path.relative_to(box).parts[0] not in UNHASHED]
+    newest = sorted((box / "checkpoints").glob("step-*"))[-1]
+    return {str(path.relative_to(box)): path.read_bytes() for path in (*hashed, *newest.glob("*.distcp"))}
+
+
+def lines(box: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    """The lines of a log of a run."""
+    return [json.loads(line) for line in (box / name).read_text(encoding="utf-8").splitlines()]
+
+
+def losses(box: Path) -> list[float]:
+    """The losses of a run, step by step."""
+    return [line["loss"] for line in lines(box) if "loss" in line]
+
+
+def open_tokens(inputs: Path) -> TokenBox:
+    """The tokens box in `inputs`."""
+    return TokenBox.open(inputs / "tokens", verify=False)

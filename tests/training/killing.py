@@ -1,0 +1,104 @@
+"""Kills runs at chosen places and lets them go on: a program of its own, for `test_killed.py`.
+
+    python killing.py INPUTS FOLDER PLACES…
+
+A place is the number of an operation on files (opening for writing, making, renaming or removing) within the
+run's folder: the process is killed by SIGKILL right before it. Several places joined by `+` are those of
+one run's processes one after the other. After each the same command is given once more and ends the run in
+peace. Prints how many operations a run makes that is never killed, then what each of the others ends with:
+`same`, or the names of the files that differ from the first one's.
+
+One process imports torch and forks the others, which takes a hundredth of the time; it computes nothing
+itself, so that no thread is lost in the fork.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import runs
+
+OPERATIONS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
+OVERRIDES = ("keep_checkpoints=1",)
+
+
+def in_a_process(work: Callable[[], object]) -> int:
+    """Fork, do the work there, and return the status that the process ends with (negative: a signal)."""
+    process = os.fork()
+    if not process:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def watch(box: Path, seen: Callable[[], None]) -> None:
+    """Call `seen` before every operation on files within `box`, in this process from now on."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in OPERATIONS or not isinstance(arguments[0], str | Path):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        if str(arguments[0]).startswith(str(box)):
+            seen()
+
+    sys.addaudithook(hook)
+
+
+def killed_run(inputs: Path, box: Path, place: int) -> None:
+    """Go on with the run until its `place`th operation from here, and die there."""
+    count = 0
+
+    def seen() -> None:
+        nonlocal count
+        if count == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count += 1
+
+    watch(box, seen)
+    runs.run(inputs, box, *OVERRIDES)
+
+
+def counted_run(inputs: Path, box: Path, count_file: Path) -> None:
+    """Make a whole run and write how many operations it took."""
+    count = 0
+
+    def seen() -> None:
+        nonlocal count
+        count += 1
+
+    watch(box, seen)
+    runs.run(inputs, box, *OVERRIDES)
+    count_file.write_text(str(count))
+
+
+def main(inputs: Path, folder: Path, places: list[str]) -> None:
+    """Kill the runs and print how they end."""
+    whole = folder / "whole"
+    assert in_a_process(lambda: counted_run(inputs, whole, folder / "count")) == 0
+    operations = int((folder / "count").read_text())
+    print(operations, flush=True)
+    expected = runs.contents(whole)
+    for name in places:
+        box = folder / name
+        for place in map(int, name.split("+")):
+            status = in_a_process(lambda place=place, box=box: killed_run(inputs, box, place % operations))
+            assert status in (0, -signal.SIGKILL), status
+        assert in_a_process(lambda box=box: runs.run(inputs, box, *OVERRIDES)) == 0
+        found = runs.contents(box)
+        names = sorted({*found, *expected})
+        print(" ".join(name for name in names if found.get(name) != expected.get(name)) or "same", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

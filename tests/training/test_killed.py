@@ -1,0 +1,43 @@
+"""A run killed by SIGKILL, at any operation on its files, ends with the same bytes as one never stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+OPERATIONS = 79
+"""About as many as a run makes; places beyond the last begin again with the first."""
+
+
+def endings(inputs: Path, folder: Path, places: Sequence[str]) -> list[str]:
+    """What `killing.py` says of the run killed at each place."""
+    tests = Path(__file__).parents[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent / 'src'}",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, str(Path(__file__).with_name("killing.py")), str(inputs), str(folder), *places]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    operations, *found = done.stdout.splitlines()
+    assert 0.9 * OPERATIONS < int(operations) < 1.1 * OPERATIONS, "the places no longer cover a run"
+    return found
+
+
+@pytest.mark.slow
+def test_a_run_killed_here_and_there(inputs: Path, tmp_path: Path) -> None:
+    places = [*map(str, range(1, OPERATIONS, 9)), "30+10+25+4"]
+    assert endings(inputs, tmp_path, places) == ["same"] * len(places)
+
+
+@pytest.mark.large
+@pytest.mark.timeout(1800)
+def test_a_run_killed_everywhere(inputs: Path, tmp_path: Path) -> None:
+    places = list(map(str, range(OPERATIONS + 8)))
+    assert endings(inputs, tmp_path, places) == ["same"] * len(places)
