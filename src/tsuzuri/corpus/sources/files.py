@@ -28,7 +28,7 @@ TEXT_SUFFIXES = (".txt", ".txt.gz", ".text", ".md")
 HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz")
 SNIFFED_BYTES = 2**18
 _WIDE = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff60"
-_WORD_SPACE = re.compile(f"(?<=[{_WIDE}]) +| +(?=[{_WIDE}])|(?<=[0-9.,]) +(?=[0-9.,])")
+_WORD_SPACE = re.compile(rf"(?<=[{_WIDE}(\[]) +| +(?=[{_WIDE})\].,:;!?%])|(?<=[0-9.,]) +(?=[0-9.,])")
 
 
 class FilesOnDisk:
