@@ -1,16 +1,17 @@
 """Interpolated modified Kneser-Ney over characters: what counting alone makes of a text.
 
-Chen and Goodman 1998 ("An Empirical Study of Smoothing Techniques for Language Modeling", §4.1.6 and eq. 26), after Kneser
-and Ney 1995: three discounts an order, estimated from the counts of counts; orders below the highest count how many
-different characters come before an n-gram. Where a text is too small for the estimate (a count of counts is 0) the
-discounts are 0.5, 1 and 1.5, KenLM's fallback.
+Chen and Goodman 1998 ("An Empirical Study of Smoothing Techniques for Language Modeling", §4.1.6 and eq.
+26), after Kneser and Ney 1995: three discounts an order, estimated from the counts of counts; orders below
+the highest count how many different characters come before an n-gram. Where a text is too small for the
+estimate (a count of counts is 0) the discounts are 0.5, 1 and 1.5, KenLM's fallback.
 
-Every document is opened by order − 1 end symbols and closed by one, which is predicted too, so that all documents together
-are a proper distribution over texts. The vocabulary is open: below the unigrams lies a uniform share, 1 / 1,112,065, for every
-Unicode scalar value and the end symbol. A character never seen costs that times the unigrams' weight of new ones.
+Every document is opened by order − 1 end symbols and closed by one, which is predicted too, so that all
+documents together are a proper distribution over texts. The vocabulary is open: below the unigrams lies a
+uniform share, 1 / 1,112,065, for every Unicode scalar value and the end symbol. A character never seen
+costs that times the unigrams' weight of new ones.
 
-An n-gram's number is that of its prefix with a character: `np.unique` of (prefix, character) pairs, one order after the
-other, in about 100 bytes a training character.
+An n-gram's number is that of its prefix with a character: `np.unique` of (prefix, character) pairs, one
+order after the other, in about 100 bytes a training character.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class KneserNey:
 
 
 def bits_per_character(train_texts: Iterable[str], heldout_texts: Iterable[str], order: int = 5) -> float:
-    """Bits that a character of the held-out texts costs, their ends included, after counting the training texts."""
+    """Bits a character of the held-out texts, their ends included, after counting the training texts."""
     bits, characters = KneserNey(train_texts, order).bits(heldout_texts)
     return bits / characters
 
@@ -125,7 +126,8 @@ def _discount(keys: Integers, counts: Integers, contexts: int, radix: int) -> Le
     freed = np.bincount(prefixes, weights=discounts, minlength=contexts)
     followed = totals > 0
     backoff = np.divide(freed, totals, out=np.ones(contexts), where=followed)
-    shares = np.divide(counts - discounts, totals[prefixes], out=np.zeros(len(keys)), where=followed[prefixes])
+    kept = counts - discounts
+    shares = np.divide(kept, totals[prefixes], out=np.zeros(len(keys)), where=followed[prefixes])
     return Level(keys, shares.astype(np.float32), backoff.astype(np.float32))
 
 
