@@ -43,6 +43,7 @@ WHATWG_LABELS = {
     **dict.fromkeys(["utf-8", "utf8", "unicode-1-1-utf-8", "x-unicode20utf8"], "utf-8"),
     **dict.fromkeys(["latin1", "latin-1", "iso-8859-1", "us-ascii", "ascii"], "cp1252"),
 }
+_TO_HIGH_HALF = bytes(byte | 0x80 for byte in range(256))
 _ESCAPE = re.compile(rb"\x1b(\$@|\$B|\$\(D|\(B|\(J|\(I)")
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.\-]+)", re.IGNORECASE)
@@ -141,7 +142,7 @@ def _decode_iso_2022_jp(data: bytes) -> str:
 def _decode_iso_2022_line(line: bytes, charset: bytes) -> str:
     if line in (b"\n", b"\r\n"):
         return line.decode("ascii")
-    high = bytes(byte | 0x80 for byte in line)
+    high = line.translate(_TO_HIGH_HALF)
     if charset == b"(I":
         high = b"".join(b"\x8e" + high[at : at + 1] for at in range(len(high)))
     elif charset == b"$(D":
