@@ -75,7 +75,7 @@ def test_candidates_are_those_of_transformers(rules: dict[str, Any]) -> None:
         expected = transformers.TopPLogitsWarper(rules["top_p"])(None, expected)
     if "min_p" in rules:
         expected = transformers.MinPLogitsWarper(rules["min_p"])(None, expected)
-    found = spread_out(*kept_candidates(logits, SamplingConfig(**rules)), VOCABULARY)
+    found = spread_out(*kept_candidates(logits, SamplingConfig(**{"min_p": 0, **rules})), VOCABULARY)
     torch.testing.assert_close(found, expected.softmax(-1))
 
 
@@ -83,7 +83,7 @@ def test_candidates_are_those_of_transformers(rules: dict[str, Any]) -> None:
 def test_top_p_ranks_further_where_the_first_ranks_do_not_reach_it(spread: float) -> None:
     vocabulary = 4 * RANKED_AT_FIRST
     logits = random_logits(2, vocabulary, spread) + torch.arange(vocabulary) * 1e-4
-    found = spread_out(*kept_candidates(logits, SamplingConfig(top_p=0.9)), vocabulary)
+    found = spread_out(*kept_candidates(logits, SamplingConfig(top_p=0.9, min_p=0)), vocabulary)
     expected = transformers.TopPLogitsWarper(0.9)(None, logits).softmax(-1)
     assert (
         (found > 0) != (expected > 0)

@@ -1,4 +1,24 @@
-"""How text is sampled. Imports no torch."""
+"""How text is sampled. Imports no torch.
+
+The default is what `bench/generate.py --grid` measured on a 2M model of Aozora Bunko: 48 samples of 500
+characters; median and lowest tenth of the shares of distinct 4-grams, and nats a character by the model's
+own account.
+
+    always the likeliest token    0.030  0.022  1.88   every sample a loop
+    min-p 0.1                     0.941  0.863  2.35
+    min-p 0.07                    0.958  0.907  2.47
+    min-p 0.05                    0.969  0.940  2.56   the default
+    top-k 40                      0.970  0.946  2.53
+    temperature 0.7               0.972  0.915  2.69
+    top-p 0.9                     0.990  0.976  3.12
+    no rule                       0.992  0.982  3.55
+    Aozora Bunko itself           0.956  0.901
+
+Of the rules that repeat no more than people do, a least probability relative to the likeliest token (min-p)
+writes the likeliest text, for it is narrow where the model is sure and wide where it is not. 0.05 leaves a
+margin for models that know more and are surer. Only the first row looped; banning repeated 8-grams changed
+no other row.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +40,7 @@ class SamplingConfig(Config):
     """Only the k likeliest tokens may be drawn; 0: all."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Only the likeliest tokens that together reach this probability may be drawn; 1: all."""
-    min_p: float = Field(default=0.0, ge=0, le=1)
+    min_p: float = Field(default=0.05, ge=0, le=1)
     """Only tokens at least this fraction as likely as the likeliest may be drawn; 0: all."""
     repetition_penalty: float = Field(default=1.0, gt=0)
     """What the logits of tokens already in the text are divided by (multiplied, if negative); 1: nothing."""
