@@ -7,9 +7,10 @@ from math import log2
 
 import numpy as np
 import pytest
-from _ngram import END, FALLBACK_DISCOUNTS, OUTCOMES, KneserNey, bits_per_character
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from _ngram import END, FALLBACK_DISCOUNTS, OUTCOMES, KneserNey, bits_per_character
 
 TEXTS = ["今日は日曜。", "今日は雨。", "明日は日曜の次の日。", "", "あああああ"]
 END_TEXT = "\0"
@@ -47,7 +48,9 @@ def by_definition(texts: list[str], order: int, context: str, following: str) ->
     """p(following | context) from n-grams as strings, order by order."""
     opening = END_TEXT * (order - 1)
     padded = [opening + text + END_TEXT for text in texts]
-    counts = {order: Counter(text[i - order + 1 : i + 1] for text in padded for i in range(order - 1, len(text)))}
+    counts = {
+        order: Counter(text[i - order + 1 : i + 1] for text in padded for i in range(order - 1, len(text)))
+    }
     for length in range(order - 1, 0, -1):
         counts[length] = Counter(gram[1:] for gram in counts[length + 1])
     result = 1 / OUTCOMES
