@@ -96,6 +96,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
     place = [str(part) for part in item["loc"]]
     name = ".".join(place) or kind.__name__
+    if item["type"] == "value_error":  # a section's own check, whose words name keys and values
+        return f"{name}: {item['ctx']['error']}"
     if item["type"] != "extra_forbidden":
         return f"{name}: {item['msg']} (got {item.get('input')!r})"
     section = _section(kind, place[:-1])
@@ -113,7 +115,9 @@ def _section(kind: type[BaseModel], place: Sequence[str]) -> type[BaseModel] | N
     for part in place:
         if part.isdecimal():
             continue
-        chosen = [config for config in found if "kind" in config.model_fields and _default_kind(config) == part]
+        chosen = [
+            config for config in found if "kind" in config.model_fields and _default_kind(config) == part
+        ]
         fields = [config.model_fields[part] for config in found if part in config.model_fields]
         found = chosen or [config for field in fields for config in _configs(field.annotation)]
     return found[0] if found else None
