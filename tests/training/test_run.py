@@ -17,7 +17,7 @@ from tsuzuri.training.run import METRICS, RunLog, open_run
 LOWER = "train.optimizer.learning_rate=0.001"
 
 
-class Killed(Exception):
+class DeadError(Exception):
     """What a run dies of in these tests."""
 
 
@@ -29,7 +29,7 @@ def die_after(step: int) -> Hook:
         nonlocal calls
         calls += 1
         if calls == step:
-            raise Killed
+            raise DeadError
         return 0
 
     return Hook("dies", 1, hook)
@@ -41,7 +41,7 @@ STAYS = (Hook("dies", 1, lambda model, dtype: 0),)
 @pytest.fixture
 def begun(inputs: Path, tmp_path: Path) -> Path:
     """A run that died in its fifth step: its newest checkpoint is that of the fourth."""
-    with pytest.raises(Killed):
+    with pytest.raises(DeadError):
         runs.run(inputs, tmp_path / "run", hooks=[die_after(5)])
     return tmp_path / "run"
 
@@ -74,9 +74,9 @@ def test_what_a_run_keeps_to_its_end_is_not_amended(inputs: Path, begun: Path, c
 
 
 def test_the_model_is_not_amended(inputs: Path, begun: Path) -> None:
-    with pytest.raises(ResumeError, match="model.rope_theta"):
+    with pytest.raises(ResumeError, match=r"model\.rope_theta"):
         runs.run(inputs, begun, amend=["model.rope_theta=5000"])
-    with pytest.raises(ResumeError, match="model.num_hidden_layers: 2 → 3"):
+    with pytest.raises(ResumeError, match=r"model\.num_hidden_layers: 2 → 3"):
         runs.run(inputs, begun, model=runs.MODEL.model_copy(update={"num_hidden_layers": 3}))
 
 
@@ -101,7 +101,7 @@ def test_amendments_that_cannot_be(
 
 
 def test_an_amendment_is_kept_with_its_step(inputs: Path, begun: Path, tmp_path: Path) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(DeadError):
         runs.run(inputs, begun, hooks=[die_after(1)], amend=[LOWER])
     runs.run(inputs, begun, hooks=STAYS)  # the command without it: it stays in force
     assert record(begun)["amendments"] == [{"step": 4, "set": [LOWER]}]
@@ -122,7 +122,7 @@ def test_the_same_amendment_again_changes_nothing(inputs: Path, begun: Path) -> 
 
 
 def test_a_run_may_be_amended_from_its_first_step_on(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(DeadError):
         runs.run(inputs, tmp_path / "run", hooks=[die_after(3)], amend=[LOWER])
     runs.run(inputs, tmp_path / "run", hooks=STAYS, amend=[LOWER])
     assert record(tmp_path / "run")["amendments"] == [{"step": 0, "set": [LOWER]}]
@@ -173,7 +173,7 @@ def test_other_tokens_than_the_run_was_begun_with_are_refused(inputs: Path, tmp_
 def test_what_was_chosen_at_the_start_is_kept(
     inputs: Path, begun: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(DeadError):
         runs.run(inputs, tmp_path / "open", "precision=auto", hooks=[die_after(3)])
     values = record(tmp_path / "open")
     values["resolved"] = {"precision": "bfloat16", "compile": False, "threads": 1}

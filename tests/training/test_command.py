@@ -1,0 +1,89 @@
+"""`tsuzuri train` as its user meets it: stopped, gone on with, and refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import releases
+from builds import STORIES
+from token_boxes import write_token_box
+from tsuzuri.core.manifest import make_box, read_manifest
+from tsuzuri.tokenizer.codec import Tokenizer
+
+RECIPE = f"""
+tokenizer: {{vocab_size: {releases.VOCABULARY}}}
+model: {{size: tiny}}
+train:
+  {{steps: 3000, schedule: {{warmup_steps: 2}}, batch_rows: 2, micro_batch_rows: 2, sequence_length: 16,
+   checkpoint_every: 5}}
+evaluate:
+  {{max_tokens_in_training: 100, prompts: [朝、], sampling: {{max_new_tokens: 4}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe, a tokenizer box and a tokens box."""
+    folder = tmp_path_factory.mktemp("command")
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    box = folder / "tokenizer"
+    make_box(box, kind="tokenizer", config={}, inputs={}, work=lambda: releases.write_tokenizer(box) or {})
+    tokenizer = Tokenizer.load(box)
+    texts = [text for pair in STORIES.values() for text in pair]
+    documents = [[*tokenizer.encode(text), tokenizer.eos_id] for text in texts]
+    write_token_box(
+        folder / "tokens",
+        {"a": documents},
+        {"a": documents[:2]},
+        vocab_size=tokenizer.vocab_size,
+        tokenizer_sha256=tokenizer.sha256,
+    )
+    return folder
+
+
+def command(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """`tsuzuri train`, started."""
+    words = ["-m", "tsuzuri.cli", "train", f"{folder}/recipe.yaml", "--out", f"{folder}/run"]
+    boxes = ["--tokens", f"{folder}/tokens", "--tokenizer", f"{folder}/tokenizer"]
+    return subprocess.Popen(
+        [sys.executable, *words, *boxes, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.slow
+def test_a_run_is_stopped_and_gone_on_with(folder: Path) -> None:
+    process = command(folder)
+    while process.poll() is None and not list((folder / "run" / "checkpoints").glob("step-*")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM, said
+    stopped = re.search(r"stopped by SIGTERM, saved after step (\d+) of 3000\n  → the same command", said)
+    assert stopped, said
+    step = int(stopped[1])
+
+    process = command(folder, "--set", "train.gradient_clip=0.5")
+    printed, said = process.communicate()
+    assert process.returncode == 2
+    assert "Traceback" not in said
+    assert "train.gradient_clip: 1.0 → 0.5" in said
+    assert f"from step {step} on: --amend train.gradient_clip=0.5" in said
+
+    process = command(folder, "--amend", f"train.steps={step + 2}")
+    printed, said = process.communicate()
+    assert process.returncode == 0, said
+    assert f"steps {step + 2}" in printed
+    manifest = read_manifest(folder / "run", "run")
+    assert manifest.counts["amendments"] == [{"step": step, "set": [f"train.steps={step + 2}"]}]
