@@ -188,8 +188,12 @@ def test_sweeping_leaves_other_files(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / ".tmp-2-c").mkdir()
     (tmp_path / ".tmp-2-c" / "d").touch()
+    (tmp_path / ".tmp-2-c" / ".tmp-2-e").touch()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / ".tmp-3-f").touch()
     sweep_temporary(tmp_path)
-    assert names(tmp_path) == [".hidden", "b"]
+    assert names(tmp_path) == [".hidden", "b", "model"]
+    assert names(tmp_path / "model") == []
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,8 @@ def sha256_file(path: Path) -> str:
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Remove what killed processes left half-written directly in `folder`."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+    """Remove what killed processes left half-written in `folder` and below it."""
+    for path in list(folder.rglob(f"{TEMPORARY_PREFIX}*")):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
