@@ -54,13 +54,6 @@ def test_a_checkpoint_that_is_there_is_not_written_again(tmp_path: Path) -> None
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_what_a_killed_process_left_is_swept_away(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, 1, TENSORS, keep=1)
-    (tmp_path / ".tmp-123-step-00000002").mkdir()
-    assert checkpoint.load_newest(tmp_path, blank()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
-
-
 @pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata", checkpoint.SUMS])
 def test_a_flipped_byte_is_found(tmp_path: Path, name: str) -> None:
     checkpoint.save(tmp_path, 1, TENSORS, keep=1)

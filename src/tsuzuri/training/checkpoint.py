@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributed.checkpoint import api, filesystem, state_dict_loader, state_dict_saver
 
 from tsuzuri.core.errors import IntegrityError
-from tsuzuri.core.files import TEMPORARY_PREFIX, atomic_folder, sha256_file, sweep_temporary, write_json
+from tsuzuri.core.files import TEMPORARY_PREFIX, atomic_folder, sha256_file, write_json
 
 SUMS = "sha256.json"
 
@@ -53,7 +53,6 @@ def newest_step(folder: Path) -> int:
 
 def load_newest(folder: Path, tensors: Mapping[str, Tensor]) -> int:
     """Fill `tensors` in place from the newest checkpoint, if there is one; the step it was written after."""
-    sweep_temporary(folder)
     found = checkpoints(folder)
     if found:
         load(found[-1], tensors)
