@@ -9,7 +9,6 @@ seeds. Every result is a line of `--results`, so the same command goes on where 
 table of all points, the best first.
 
 A setting is what `--set` takes. Those beginning with `trial.` are ideas that the recipe does not have:
-`others_rate`, the learning rate of embeddings, head and norms in units of the matrices';
 `embedding_scale`, of the first embeddings; `silent_writers`, zeros as the first weights of what writes
 into the residual stream.
 """
@@ -42,7 +41,7 @@ from tsuzuri.training.step import Trainer
 RATE = "train.optimizer.learning_rate"
 AXES: dict[str, tuple[str, ...]] = {
     RATE: ("0.002", "0.003", "0.004", "0.006", "0.008", "0.012", "0.016", "0.024"),
-    "trial.others_rate": ("0.25", "0.5", "2", "4", "8"),
+    "train.optimizer.adamw_rate_factor": ("0.5", "1", "2", "8", "16"),
     "train.schedule.decay_fraction": ("0.2", "0.5", "0.7", "1.0"),
     "train.schedule.warmup_steps": ("1", "5", "10", "40"),
     "train.schedule.final_fraction": ("0.05", "0.1"),
@@ -84,29 +83,10 @@ def train_once(point: Point, seed: int, options: argparse.Namespace) -> float:
             if values["trial"].get("silent_writers") and name.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
     trainer = Trainer(model.to(options.device), train, setting.device, dtype=torch.float32, compiled=False)
-    trainer.optimizers[-1] = Scaled(trainer.optimizers[-1], values["trial"].get("others_rate", 1))
     side = Side(lambda step, rows: trainer.step(step, rows, data.eos_id), lambda: model)
     race([side], setting, seed, train.steps)
     bits = setting.bits(model)
     return bits if math.isfinite(bits) else math.inf
-
-
-class Scaled:
-    """An optimizer at a multiple of the learning rate that it is given."""
-
-    def __init__(self, inner: torch.optim.Optimizer, factor: float) -> None:
-        self.inner, self.factor = inner, factor
-        self.param_groups: list[dict[str, float]] = [{}]
-
-    def step(self) -> None:
-        """A step at the scaled rate."""
-        for group in self.inner.param_groups:
-            group["lr"] = self.param_groups[0]["lr"] * self.factor
-        self.inner.step()
-
-    def zero_grad(self, set_to_none: bool) -> None:
-        """As the inner one's."""
-        self.inner.zero_grad(set_to_none=set_to_none)
 
 
 class Search:

@@ -1,7 +1,8 @@
 """The command line: one table from command to function, and no logic.
 
 A function is named by `module:name` and imported only when its command is called, so `tsuzuri --help` starts
-without torch. It receives the arguments by keyword, and what it returns (text, or an iterator of texts) is printed.
+without torch. It receives the arguments by keyword; what it returns is printed (an iterator's items one by
+one).
 """
 
 from __future__ import annotations
@@ -226,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = vars(parser().parse_args(arguments))
     module, _, name = values.pop("function").partition(":")
     values = {key: value for key, value in values.items() if key not in ("command", "subcommand")}
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     try:
         _print(getattr(import_module(module), name)(**values))
     except Stopped as stop:

@@ -133,6 +133,26 @@ def test_a_run_asked_to_stop_saves_and_goes_on(inputs: Path, tmp_path: Path, num
     assert runs.contents(tmp_path / "run") == runs.contents(tmp_path / "whole")
 
 
+def test_a_run_stopped_between_hooks_has_logged_its_last_step(inputs: Path, tmp_path: Path) -> None:
+    calls = 0
+
+    def stop_in_the_fifth_step(model: torch.nn.Module, arguments: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # two micro-batches a step
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def prepare(model: GPT, dtype: torch.dtype) -> int:
+        model.register_forward_pre_hook(stop_in_the_fifth_step)
+        return 1
+
+    with pytest.raises(Stopped, match="after step 5"):
+        runs.run(inputs, tmp_path, hooks=[Hook("third", 3, prepare)])
+    assert [line["step"] for line in runs.lines(tmp_path) if "loss" in line] == [1, 2, 3, 4, 5]
+    runs.run(inputs, tmp_path, hooks=[Hook("third", 3, lambda model, dtype: 1)])
+    assert [line["step"] for line in runs.lines(tmp_path) if "loss" in line] == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_second_request_stops_at_once() -> None:
     before = signal.getsignal(signal.SIGINT)
     with stop_requests() as stop:

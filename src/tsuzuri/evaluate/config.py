@@ -13,6 +13,8 @@ class EvaluateConfig(Config):
 
     max_tokens: int = Field(default=200_000, ge=1)
     """Held-out tokens read at most for each source, from its first document on."""
+    max_tokens_in_training: int = Field(default=20_000, ge=1)
+    """The same while the model trains, where an evaluation is to be quick."""
     sequence_length: int = Field(default=0, ge=0)
     """Tokens of context; 0: all that the model has."""
     batch_rows: int = Field(default=8, ge=1)

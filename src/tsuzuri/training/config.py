@@ -16,7 +16,9 @@ class OptimizerConfig(Config):
     """muon: Muon for the matrices of the blocks, AdamW for embeddings, head and vectors.
     adamw: AdamW for all."""
     learning_rate: float = Field(default=0.006, gt=0)
-    """Peak learning rate. Muon's steps are scaled to AdamW's usual root mean square: both share one."""
+    """Peak learning rate. Muon's steps are scaled to AdamW's usual root mean square."""
+    adamw_rate_factor: float = Field(default=4.0, gt=0)
+    """Under muon, the learning rate of embedding, head and norms, which AdamW updates, over learning_rate."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled decay a step, in units of the learning rate, on matrices alone."""
     momentum: float = Field(default=0.95, ge=0, lt=1)

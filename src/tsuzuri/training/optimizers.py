@@ -3,7 +3,7 @@
 Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/): Nesterov momentum of a matrix's
 gradient, made nearly orthogonal by five steps of a quintic Newton-Schulz iteration. Deviations: the step is
 scaled by 0.2 · √max(rows, columns), which gives it AdamW's usual root mean square (Liu et al. 2025,
-arXiv 2502.16982, eq. 4), so that both kinds of parameters share one learning rate; matrices of one shape are
+arXiv 2502.16982, eq. 4), so that its learning rate is an AdamW's; matrices of one shape are
 iterated together; the iteration runs in the precision that the run's probe found fast (torch.optim.Muon
 always takes bfloat16, which is about twenty times slower than float32 on a CPU without bfloat16 units).
 """
@@ -114,7 +114,7 @@ def build_optimizers(
         weight_decay=config.weight_decay,
         dtype=dtype,
     )
-    return [muon, adamw([undecayed], config)]
+    return [muon, adamw([{**undecayed, "rate_factor": config.adamw_rate_factor}], config)]
 
 
 def state_tensors(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Tensor]:

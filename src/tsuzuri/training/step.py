@@ -55,7 +55,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(step)
+                group["lr"] = self.learning_rate(step) * group.get("rate_factor", 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return {"loss": loss, "grad_norm": norm}
