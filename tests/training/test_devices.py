@@ -71,12 +71,12 @@ def test_without_a_compiler_a_run_is_not_compiled_and_says_so(
 def test_a_compiler_that_fails_is_named(tmp_path: Path) -> None:
     program = "import runs; from tsuzuri.training.devices import DEVICES, choose;"
     program += "assert not choose(runs.train_config('compile=always'), DEVICES['cpu'], None).compile"
-    tests = Path(__file__).parents[1]
+    tests = str(Path(__file__).parents[1])
     environment = {
         **os.environ,
         "CXX": str(shutil.which("false")),
         "TORCHINDUCTOR_CACHE_DIR": str(tmp_path),
-        "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent / 'src'}",
+        "PYTHONPATH": os.pathsep.join(filter(None, (tests, os.environ.get("PYTHONPATH")))),
     }
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False

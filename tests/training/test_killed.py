@@ -17,11 +17,8 @@ OPERATIONS = 79
 def endings(inputs: Path, folder: Path, places: Sequence[str]) -> list[str]:
     """What `killing.py` says of the run killed at each place."""
     tests = Path(__file__).parents[1]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent / 'src'}",
-        "OMP_NUM_THREADS": "1",
-    }
+    path = os.pathsep.join(filter(None, (str(tests), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(Path(__file__).with_name("killing.py")), str(inputs), str(folder), *places]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
