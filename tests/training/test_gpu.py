@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ SHAPE = ModelConfig.model_validate(
     }
 )
 TEN_STEPS = ("steps=10", "sequence_length=128", "optimizer.learning_rate=0.002")
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    """torch compiles a function for eight shapes at most: no test is to count against another's."""
+    yield
+    torch.compiler.reset()
 
 
 @pytest.fixture(scope="module")

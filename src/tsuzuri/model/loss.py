@@ -20,18 +20,19 @@ IGNORE = -100
 CHUNK_LOGITS = {"cpu": 8_388_608, "cuda": 268_435_456}
 """Logits held at once: 32 MiB in float32 stay near a CPU's cache, 1 GiB fills an accelerator."""
 
-Gradient: TypeAlias = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Gradient: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def softmax_gradient(logits: Tensor, index: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """The summed loss (scalar) of logits (n, V) at index (n, 1), and its gradient (n, V) in their dtype.
+def softmax_gradient(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses (n,) in float32 of logits (n, V) at index (n, 1); their gradient (n, V) in the logits' dtype.
 
-    Positions that are not `valid` (n,) count for nothing. A pure function, so that it can be compiled.
+    Its cost is passes over (n, V): it makes three, in place where it can. It can be compiled.
     """
     log_probabilities = torch.log_softmax(logits.float(), dim=-1)
-    loss = -(log_probabilities.gather(1, index)[:, 0] * valid).sum()
-    gradient = log_probabilities.exp().scatter_add(1, index, torch.full_like(index, -1, dtype=torch.float32))
-    return loss, (gradient * valid[:, None]).to(logits.dtype)
+    losses = -log_probabilities.gather(1, index)[:, 0]
+    gradient = log_probabilities.exp_()
+    gradient.scatter_add_(1, index, torch.full_like(index, -1, dtype=torch.float32))
+    return losses, gradient.to(logits.dtype)
 
 
 def cross_entropy_sum(
@@ -68,21 +69,21 @@ class _CrossEntropySum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, gradient: Gradient) -> Tensor:
         weight = head.detach().to(hidden.dtype)
-        hidden = hidden.detach()
+        valid = targets != IGNORE
+        hidden = hidden.detach() * valid[:, None]  # the others add nothing to the head's gradient
         d_hidden = torch.empty_like(hidden)
         d_head = torch.zeros_like(head, dtype=torch.float32)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for start, end in _chunks(hidden, head):
-            valid = targets[start:end] != IGNORE
             index = targets[start:end].clamp(min=0)[:, None]
-            loss, d_logits = gradient(hidden[start:end] @ weight.T, index, valid)
-            total += loss
+            losses, d_logits = gradient(hidden[start:end] @ weight.T, index)
+            total += losses @ valid[start:end].float()
             torch.mm(d_logits, weight, out=d_hidden[start:end])
             if d_logits.dtype == d_head.dtype:
                 d_head.addmm_(d_logits.T, hidden[start:end])
             else:
                 d_head += d_logits.T @ hidden[start:end]
-        ctx.save_for_backward(d_hidden, d_head)
+        ctx.save_for_backward(d_hidden.mul_(valid[:, None]), d_head)
         return total
 
     @staticmethod
