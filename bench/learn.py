@@ -69,9 +69,13 @@ class Setting:
 
     def bits(self, model: GPT) -> float:
         """Bits per character of all held-out documents."""
+        return self.bits_by_source(model)["all"]
+
+    def bits_by_source(self, model: GPT) -> dict[str, float]:
+        """Bits per character of each source's held-out documents, and of `all`."""
         everything = max(self.data.counts[source]["heldout_tokens"] for source in self.data.sources)
         found = heldout_bits(model, self.data, max_tokens=everything, length=self.train.sequence_length)
-        return found["all"]["bits_per_character"]
+        return {source: bits["bits_per_character"] for source, bits in found.items()}
 
 
 @dataclass

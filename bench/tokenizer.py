@@ -2,44 +2,47 @@
 
     python bench/tokenizer.py [--vocabulary 32000] [--characters 7200000] [--rounds 5] [--boxes DIR]
     python bench/tokenizer.py --prepare DIR      # only writes the boxes, for --boxes or to train models with
+    python bench/tokenizer.py --pack DIR         # writes them, and DIR/tokens for the deciding row
+    python bench/tokenizer.py --decide DIR --device cuda --seeds 1 2 3 --workers 6
 
 Text: Aozora Bunko and Wikipedia of ../shared/data through the corpus stage (or a documents box, --documents),
 held out by author and by article. Every peer gets the same sample, vocabulary, longest piece and rule that
 numbers go digit by digit; one row more shows what joining digits would give. Speed is one core's, one
 document at a time with a fresh encoder each round, the sides taking turns; medians are shown.
+
+The deciding row is apart, because it trains models (see `_decide`): it reads DIR/tokens alone, wherever that
+was packed.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
-import json
 import os
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import sentencepiece
-import tokenizers
 from rich.console import Console
 
+from _peer_tokenizers import DIGITS_JOINED, SHARED, Makers, peers
 from _report import Comparison as Line
 from _report import emit, is_installed, machine
 from tsuzuri.core.config import parse_config
+from tsuzuri.core.manifest import make_box
 from tsuzuri.corpus.build import build_documents
 from tsuzuri.corpus.config import CorpusConfig
-from tsuzuri.corpus.document import read_documents
+from tsuzuri.corpus.document import DOCUMENT_SCHEMA, SplitWriter, as_row, read_documents
+from tsuzuri.data.config import PackConfig
+from tsuzuri.data.pack import pack
+from tsuzuri.data.permutation import key_of
 from tsuzuri.tokenizer.codec import TOKENIZER_FILE, Tokenizer
-from tsuzuri.tokenizer.compare import Codec, Comparison, SentencePiece, comparison_table, measure, timed
+from tsuzuri.tokenizer.compare import Codec, Comparison, comparison_table, measure, timed
 from tsuzuri.tokenizer.config import Boundary, Form, TokenizerConfig
-from tsuzuri.tokenizer.hf_format import QWEN2_PATTERN
 from tsuzuri.tokenizer.train import read_texts, sample_texts, train_tokenizer
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 CORPUS = {
     "root": str(SHARED),
     "source": [
@@ -47,21 +50,37 @@ CORPUS = {
         {"kind": "files", "path": "kyoto-wikipedia.jsonl.gz", "name": "wikipedia", "license": "CC-BY-SA-3.0"},
     ],
 }
-GPT4_PATTERN = QWEN2_PATTERN.replace(r"\s*[\r\n]+", r"\s*[\r\n]")
-"""GPT-4's split with numbers digit by digit (its own takes three digits at a time)."""
-BYTES_PER_CHARACTER = 3
-DIGITS_JOINED = "SentencePiece BPE, digits joined"
-SENTENCEPIECES = {
-    "SentencePiece BPE": {"model_type": "bpe"},
-    "SentencePiece Unigram": {"model_type": "unigram"},
-    DIGITS_JOINED: {"model_type": "bpe", "split_digits": False},
-}
-BYTE_LEVEL = "Hugging Face byte-level BPE, GPT-4's split"
-Makers = dict[str, Callable[[], Any]]
+
+
+PACKED_CHARACTERS = {"train": 7_000_000, "heldout": 300_000}
+"""Of the text that the deciding row's models are trained and scored on."""
+PREPARED, SAMPLE, TOKENS = "documents", "sample", "tokens"
+"""Folders beside the tokenizer boxes."""
 
 
 def main() -> None:
     """Prepare, measure, print."""
+    options = arguments()
+    if options.decide:
+        from _decide import decide  # it needs torch, and nothing else here does
+
+        decide(options, options.decide / TOKENS, default=box_name(TokenizerConfig()))
+        return
+    print(machine(["tokenizers", "sentencepiece", "gigatoken", "numpy"]), flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.prepare or options.pack or options.boxes or Path(scratch)
+        documents = options.documents or documents_box(folder / PREPARED)
+        config = TokenizerConfig(vocab_size=options.vocabulary, train_characters=options.characters)
+        ours = prepare(config, documents, folder)
+        if options.pack:
+            pack_all(documents, folder)
+        elif not options.prepare:
+            texts = sample_texts(read_texts(documents), options.characters).texts
+            report({**ours, **peers(config, texts, folder / "peers")}, documents, options.rounds)
+
+
+def arguments() -> argparse.Namespace:
+    """What the bench was asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -69,19 +88,19 @@ def main() -> None:
     parser.add_argument("--characters", type=int, default=7_200_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--documents", type=Path, help="a documents box instead of ../shared/data")
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--prepare", type=Path, help="write the boxes here and stop")
-    group.add_argument("--boxes", type=Path, help="take the boxes from here, or leave them here")
-    options = parser.parse_args()
-    print(machine(["tokenizers", "sentencepiece", "gigatoken", "numpy"]), flush=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.prepare or options.boxes or Path(scratch)
-        documents = options.documents or documents_box(folder / "documents")
-        config = TokenizerConfig(vocab_size=options.vocabulary, train_characters=options.characters)
-        ours = prepare(config, documents, folder)
-        if not options.prepare:
-            texts = sample_texts(read_texts(documents), options.characters).texts
-            report({**ours, **peers(config, texts, folder / "peers")}, documents, options.rounds)
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--prepare", type=Path, help="write the boxes here and stop")
+    modes.add_argument("--pack", type=Path, help="write them and their token boxes here and stop")
+    modes.add_argument("--decide", type=Path, help="train models on the token boxes here and stop")
+    modes.add_argument("--boxes", type=Path, help="take the boxes from here, or leave them here")
+    deciding = parser.add_argument_group("with --decide")
+    deciding.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    deciding.add_argument("--size", default="quickstart", help="a row of the ladder")
+    deciding.add_argument("--tokens", type=int, help="for each model; unset: as many as no box repeats")
+    deciding.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    deciding.add_argument("--workers", type=int, default=1, help="models trained at once")
+    deciding.add_argument("--results", type=Path, help="where to go on from; unset: DIR/decide.jsonl")
+    return parser.parse_args()
 
 
 def documents_box(box: Path) -> Path:
@@ -93,12 +112,22 @@ def documents_box(box: Path) -> Path:
 def prepare(config: TokenizerConfig, documents: Path, folder: Path) -> Makers:
     """A tokenizer box of every form and boundary, and how to load each."""
     makers: Makers = {}
-    for form, boundary in itertools.product(Form, Boundary):
-        box = folder / f"{form}-{boundary}".replace("+", "-")
-        kind = config.model_copy(update={"form": form, "boundary": boundary})
+    for kind in kinds(config):
+        box = folder / box_name(kind)
         train_tokenizer(kind, documents, box)
         makers[name_of(kind)] = lambda box=box: Tokenizer.load(box / TOKENIZER_FILE)
     return makers
+
+
+def kinds(config: TokenizerConfig) -> Iterator[TokenizerConfig]:
+    """The configuration in every form, with every boundary."""
+    for form, boundary in itertools.product(Form, Boundary):
+        yield config.model_copy(update={"form": form, "boundary": boundary})
+
+
+def box_name(config: TokenizerConfig) -> str:
+    """The folder of a form and boundary."""
+    return f"{config.form}-{config.boundary}".replace("+", "-")
 
 
 def name_of(config: TokenizerConfig) -> str:
@@ -106,117 +135,33 @@ def name_of(config: TokenizerConfig) -> str:
     return f"ours: {config.form}, {config.boundary}"
 
 
-def peers(config: TokenizerConfig, texts: Sequence[str], folder: Path) -> Makers:
-    """Every peer that is installed, trained on the texts (or found in the folder), and how to load each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    makers: Makers = {}
-    for name, settings in SENTENCEPIECES.items():
-        file = folder / f"{name}.model"
-        if not file.exists():
-            train_sentencepiece(config, texts, file, settings)
-        makers[name] = lambda file=file: SentencePiece(file)
-    file = folder / "byte-level.json"
-    if not file.exists():
-        train_byte_level(config, texts, file)
-    makers[BYTE_LEVEL] = lambda: ByteLevel(file)
-    if (SHARED / "seed-encoder").exists() and is_installed("jaconv"):
-        makers["gpt2-japanese (20,573)"] = SeedEncoder
-    return makers
+def pack_all(documents: Path, folder: Path) -> None:
+    """The deciding row's sample of the documents, in tokens of every tokenizer in the folder."""
+    sample = sample_documents(documents, folder / SAMPLE)
+    for kind in kinds(TokenizerConfig()):
+        pack(PackConfig(), sample, folder / box_name(kind), folder / TOKENS / box_name(kind))
 
 
-def train_sentencepiece(
-    config: TokenizerConfig, texts: Sequence[str], file: Path, settings: dict[str, Any]
-) -> None:
-    """A SentencePiece model of the texts' lines, lossless and free to cross scripts."""
-    common = {
-        "vocab_size": config.vocab_size,
-        "max_sentencepiece_length": config.longest_piece,
-        "byte_fallback": True,
-        "split_by_unicode_script": False,
-        "split_digits": True,
-        "normalization_rule_name": "identity",
-        "remove_extra_whitespaces": False,
-        "add_dummy_prefix": False,
-        "max_sentence_length": 1_000_000,
-        "minloglevel": 2,
-    }
-    lines = (line for text in texts for line in text.split("\n"))
-    with open(file, "wb") as model:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines, model_writer=model, **{**common, **settings}
-        )
+def sample_documents(documents: Path, box: Path) -> Path:
+    """A documents box of PACKED_CHARACTERS at most, taken in the order of a keyed hash of the ids.
 
+    It is another order than that in which tokenizers are trained: most of the text is new to them all.
+    """
 
-def train_byte_level(config: TokenizerConfig, texts: Sequence[str], file: Path) -> None:
-    """Hugging Face's byte-level BPE of the texts."""
-    pre, trainers = tokenizers.pre_tokenizers, tokenizers.trainers
-    model = tokenizers.Tokenizer(tokenizers.models.BPE())
-    split = pre.Split(tokenizers.Regex(GPT4_PATTERN), "isolated")
-    model.pre_tokenizer = pre.Sequence([split, pre.ByteLevel(add_prefix_space=False, use_regex=False)])
-    model.decoder = tokenizers.decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocab_size,
-        initial_alphabet=pre.ByteLevel.alphabet(),
-        max_token_length=BYTES_PER_CHARACTER * config.longest_piece,
-        show_progress=False,
-    )
-    model.train_from_iterator(texts, trainer)
-    model.save(str(file))
+    def work() -> dict[str, int]:
+        counts = {}
+        for split, most in PACKED_CHARACTERS.items():
+            ordered = sorted(read_documents(documents, split), key=lambda item: key_of(0, item.id))
+            ends = itertools.accumulate(len(document.text) for document in ordered)
+            taken = [document for document, end in zip(ordered, ends, strict=True) if end <= most]
+            with SplitWriter(box, split, DOCUMENT_SCHEMA) as writer:
+                for document in taken:
+                    writer.add(as_row(document))
+            counts[f"{split}_documents"] = len(taken)
+        return counts
 
-
-class ByteLevel:
-    """A Hugging Face tokenizer as it is, by its fastest call."""
-
-    def __init__(self, file: Path) -> None:
-        self._backend = tokenizers.Tokenizer.from_file(str(file))
-        self.vocab_size = self._backend.get_vocab_size()
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text."""
-        return self._backend.encode_batch_fast([text])[0].ids
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids."""
-        return self._backend.decode(list(ids))
-
-
-class SeedEncoder:
-    """The encoder of gpt2-japanese, in its own Python."""
-
-    def __init__(self) -> None:
-        folder = SHARED / "seed-encoder"
-        spec = importlib.util.spec_from_file_location("encode_bpe", folder / "encode_bpe.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        pieces = (folder / "ja-bpe.txt").read_text(encoding="utf-8").split("\n")
-        emoji = json.loads((folder / "emoji.json").read_text(encoding="utf-8"))
-        self._encoder = module.BPEEncoder_ja(Indexed(pieces), emoji)
-        self.vocab_size = len(pieces)
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text."""
-        return list(self._encoder.encode(text))
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids."""
-        return str(self._encoder.decode(list(ids)))
-
-
-class Indexed(list[str]):
-    """A list that finds a word by a table: the seed's own list is searched from the front for every token."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(words)
-        self._places = {word: place for place, word in reversed(list(enumerate(words)))}
-
-    def index(self, word: str, *_: Any) -> int:  # type: ignore[override]
-        """Where the word first stands."""
-        return self._places[word]
-
-    def __contains__(self, word: object) -> bool:
-        return word in self._places
+    make_box(box, kind="documents", config=PACKED_CHARACTERS, inputs={"documents": documents}, work=work)
+    return box
 
 
 def report(makers: Makers, documents: Path, rounds: int) -> None:
