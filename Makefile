@@ -3,12 +3,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # The CPU, CUDA or ROCm build of torch is yours to choose (README, "Choosing a torch"): make TORCH='...' demo
 TORCH ?= torch==2.13.0
 OUT ?= out/quickstart
+OPTIONS ?=
 BIN := .venv/bin
 
 .PHONY: demo test lint format wheel-test clean
 
 demo: .venv/ready
-	$(BIN)/tsuzuri build recipes/quickstart.yaml --out $(OUT)
+	$(BIN)/tsuzuri build recipes/quickstart.yaml --out $(OUT) $(OPTIONS)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -m 'not large and not gpu'

@@ -46,7 +46,7 @@ from tsuzuri.training.schedule import learning_rate_fraction
 from tsuzuri.training.step import Trainer
 
 WIKIPEDIA = Path(__file__).parents[2] / "shared" / "data" / "kyoto-wikipedia.jsonl.gz"
-LEARNING_RATES = (0.001, 0.002, 0.004)
+LEARNING_RATES = (0.002, 0.004, 0.008)
 PPMD_ORDER, PPMD_BYTES = 12, 1 << 30
 
 
