@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ def run(
     *overrides: str,
     model: ModelConfig = MODEL,
     hooks: Sequence[Hook] | None = None,
+    evaluate: Mapping[str, Any] | None = None,
     amend: Sequence[str] = (),
 ) -> Manifest:
     """Train a tiny model; `overrides` are "key=value" of the train section."""
@@ -91,7 +92,8 @@ def run(
         tokens=inputs / "tokens",
         tokenizer=inputs / "tokenizer",
         box=box,
-        hooks=HOOKS if hooks is None else hooks,
+        hooks=lambda config, evaluate: HOOKS if hooks is None else hooks,
+        evaluate=evaluate,
         amend=amend,
     )
 

@@ -5,15 +5,18 @@ Boxes already complete are not made again, so the same command resumes wherever 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import MissingExtraError
 from tsuzuri.core.progress import say
+from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import model_config
 from tsuzuri.recipe import Recipe, load_recipe
+from tsuzuri.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from tsuzuri.core.manifest import Manifest
@@ -145,12 +148,22 @@ def _train(recipe: Recipe, tokens: Path, tokenizer: Path, box: Path, amend: Sequ
         tokens=tokens,
         tokenizer=tokenizer,
         box=box,
-        hooks=_hooks(recipe, tokens, tokenizer),
+        hooks=lambda config, evaluate: _hooks(config, evaluate, tokens, tokenizer),
+        evaluate=_seen_in_training(recipe.evaluate),
         amend=amend,
     )
 
 
-def _hooks(recipe: Recipe, tokens: Path, tokenizer: Path) -> tuple[Hook, ...]:
+def _seen_in_training(config: EvaluateConfig) -> dict[str, Any]:
+    """What of the evaluation shapes the logs of a run, where one sample is written for each prompt."""
+    values = config.as_mapping()
+    del values["max_tokens"], values["sampling"]["samples"]
+    return values
+
+
+def _hooks(
+    train: TrainConfig, evaluate: Mapping[str, Any], tokens: Path, tokenizer: Path
+) -> tuple[Hook, ...]:
     """Held-out bits and samples while a model trains."""
     import torch
 
@@ -162,7 +175,8 @@ def _hooks(recipe: Recipe, tokens: Path, tokenizer: Path) -> tuple[Hook, ...]:
     from tsuzuri.training.loop import Hook
     from tsuzuri.training.run import SAMPLES
 
-    config, data, codec = recipe.evaluate, TokenBox.open(tokens, verify=False), Tokenizer.load(tokenizer)
+    config = parse_config(EvaluateConfig, evaluate, where="evaluate")
+    data, codec = TokenBox.open(tokens, verify=False), Tokenizer.load(tokenizer)
     one = config.sampling.model_copy(update={"samples": 1})
 
     def heldout(model: GPT, dtype: torch.dtype) -> dict[str, Any]:
@@ -181,8 +195,8 @@ def _hooks(recipe: Recipe, tokens: Path, tokenizer: Path) -> tuple[Hook, ...]:
         return [{"prompt": prompt, "text": writer.samples(prompt, one)[0]} for prompt in config.prompts]
 
     return (
-        Hook("heldout", recipe.train.evaluate_every, heldout),
-        Hook("samples", recipe.train.sample_every, samples, log=SAMPLES),
+        Hook("heldout", train.evaluate_every, heldout),
+        Hook("samples", train.sample_every, samples, log=SAMPLES),
     )
 
 

@@ -13,10 +13,14 @@ from pathlib import Path
 import pytest
 
 import releases
+import runs
 from builds import STORIES
 from token_boxes import write_token_box
+from tsuzuri.build import train
+from tsuzuri.core.errors import RecipeError, ResumeError
 from tsuzuri.core.manifest import make_box, read_manifest
 from tsuzuri.tokenizer.codec import Tokenizer
+from tsuzuri.training.run import SAMPLES
 
 RECIPE = f"""
 tokenizer: {{vocab_size: {releases.VOCABULARY}}}
@@ -60,6 +64,22 @@ def command(folder: Path, *options: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def test_when_and_what_is_evaluated_can_be_amended(folder: Path, tmp_path: Path) -> None:
+    boxes = {"tokens": folder / "tokens", "tokenizer": folder / "tokenizer", "out": tmp_path / "run"}
+    short = ["train.steps=4", "train.checkpoint_every=2"]
+    train(folder / "recipe.yaml", **boxes, overrides=short)
+    with pytest.raises(ResumeError, match=r"evaluate.sampling.max_new_tokens: 4 → 3"):
+        train(folder / "recipe.yaml", **boxes, overrides=[*short, "evaluate.sampling.max_new_tokens=3"])
+    amend = ["train.steps=7", "train.sample_every=2", "train.evaluate_every=3", "evaluate.prompts=[夜、]"]
+    with pytest.raises(RecipeError, match=r"evaluate: prompts: Input"):
+        train(folder / "recipe.yaml", **boxes, overrides=short, amend=[*amend, "evaluate.prompts=3"])
+    train(folder / "recipe.yaml", **boxes, overrides=short, amend=amend)
+    samples = [(line["step"], line["samples"][0]["prompt"]) for line in runs.lines(boxes["out"], SAMPLES)]
+    assert samples == [(4, "朝、"), (6, "夜、"), (7, "夜、")]
+    assert [line["step"] for line in runs.lines(boxes["out"]) if "heldout" in line] == [4, 6, 7]
+    train(folder / "recipe.yaml", **boxes, overrides=[*short, "evaluate.max_tokens=9"])  # not of the run
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,19 @@ def test_amendments_that_cannot_be(
     with pytest.raises(error, match=message):
         runs.run(inputs, begun, amend=[change])
     assert (begun / "run.yaml").read_bytes() == before
+
+
+def test_what_hooks_depend_on_belongs_to_the_recipe(inputs: Path, tmp_path: Path) -> None:
+    first, second = {"prompts": ["あ"]}, {"prompts": ["い う"]}
+    with pytest.raises(DeadError):
+        runs.run(inputs, tmp_path, hooks=[die_after(5)], evaluate=first)
+    with pytest.raises(ResumeError, match=r"evaluate.prompts: \['あ'\] → \['い う'\]") as error:
+        runs.run(inputs, tmp_path, hooks=STAYS, evaluate=second)
+    change = shlex.split(error.value.hint.partition("--amend ")[2])
+    with pytest.raises(ResumeError, match=r"a run has no 'evaluate.max_tokens' to amend"):
+        runs.run(inputs, tmp_path, hooks=STAYS, evaluate=first, amend=["evaluate.max_tokens=1"])
+    runs.run(inputs, tmp_path, hooks=STAYS, evaluate=second, amend=change)
+    assert record(tmp_path)["amendments"] == [{"step": 4, "set": ["evaluate.prompts=['い う']"]}]
 
 
 def test_an_amendment_is_kept_with_its_step(inputs: Path, begun: Path, tmp_path: Path) -> None:
@@ -206,5 +220,5 @@ def test_logs_are_cut_back_to_the_step_that_a_run_goes_on_from(tmp_path: Path) -
 
 
 def test_opening_a_run_writes_nothing_into_it(inputs: Path, tmp_path: Path) -> None:
-    open_run(tmp_path, runs.MODEL, runs.train_config(), [])
+    open_run(tmp_path, runs.MODEL, runs.train_config(), [], {})
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]

@@ -54,6 +54,14 @@ class Hook:
         return step == steps or (self.every > 0 and step % self.every == 0)
 
 
+MakeHooks = Callable[[TrainConfig, Mapping[str, Any]], Sequence[Hook]]
+
+
+def no_hooks(config: TrainConfig, evaluate: Mapping[str, Any]) -> Sequence[Hook]:
+    """The hooks of a run that is only trained."""
+    return ()
+
+
 def train(
     *,
     model: ModelConfig,
@@ -61,19 +69,21 @@ def train(
     tokens: Path,
     tokenizer: Path,
     box: Path,
-    hooks: Sequence[Hook] = (),
+    hooks: MakeHooks = no_hooks,
+    evaluate: Mapping[str, Any] | None = None,
     amend: Sequence[str] = (),
 ) -> Manifest:
     """Train a model on a box of tokens, or go on where a killed run stopped; the run's manifest.
 
     In the box, `model/` is at the end a Hugging Face folder of the weights with the tokenizer beside them.
+    `hooks` makes them of the configuration in force and of `evaluate`, all that they depend on beside it.
     `amend` (["train.key=value"]) changes a begun run on purpose from here on; with a larger `train.steps` a
     finished run goes on too, and what was made of it (evaluation, release) no longer belongs to it.
 
     Raises ResumeError when the box was begun with another recipe, IntegrityError when a shard or checkpoint
     is damaged, Stopped after SIGTERM or Ctrl-C, TrainingError when the loss is no number any more.
     """
-    record = open_run(box, model, config, amend)
+    record = open_run(box, model, config, amend, evaluate or {})
     return make_box(
         box,
         kind="run",
@@ -84,10 +94,11 @@ def train(
 
 
 def _train(
-    record: RunRecord, tokens: Path, tokenizer: Path, box: Path, hooks: Sequence[Hook]
+    record: RunRecord, tokens: Path, tokenizer: Path, box: Path, make_hooks: MakeHooks
 ) -> Mapping[str, Any]:
+    shape, config, evaluate = record.configs()
+    hooks = make_hooks(config, evaluate)  # before the record is kept: they may refuse what was amended
     record.write(box)
-    shape, config = record.configs()
     data = TokenBox.open(tokens)
     require_tokenizer(data, sha256_file(tokenizer / "tokenizer.json"))
     _require_fit(shape, config, data)

@@ -9,6 +9,7 @@ stopped.
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,20 +57,22 @@ class RunRecord(Config):
     """What `run.yaml` holds."""
 
     recipe: dict[str, Any]
-    """{model, train} as the run was begun with."""
+    """{model, train, evaluate} as the run was begun with; evaluate is what its hooks depend on."""
     resolved: Choices | None = None
     """What was chosen where the recipe leaves it open."""
     amendments: tuple[Amendment, ...] = ()
     """In the order they were made."""
 
-    def configs(self) -> tuple[ModelConfig, TrainConfig]:
+    def configs(self) -> tuple[ModelConfig, TrainConfig, dict[str, Any]]:
         """The configurations in force: the recipe with every amendment."""
         values = apply_overrides(self.recipe, [change for item in self.amendments for change in item.set])
         model = parse_config(ModelConfig, values.pop("model"), where="model")
         train = parse_config(TrainConfig, values.pop("train"), where="train")
-        if values:
-            raise ResumeError(f"a run has no {min(values)!r} to amend", hint="amend a key of train")
-        return model, train
+        evaluate = values.pop("evaluate", {})
+        foreign = [*values, *_new_keys(self.recipe.get("evaluate", {}), evaluate, "evaluate.")]
+        if foreign:
+            raise ResumeError(f"a run has no {min(foreign)!r} to amend", hint="amend a key of train")
+        return model, train, evaluate
 
     def amended(self, changes: Sequence[str], step: int) -> RunRecord:
         """The record with `changes` in force from `step` on; itself when they are in force already.
@@ -101,12 +104,14 @@ class RunRecord(Config):
         write_text(box / RUN_FILE, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
-def open_run(box: Path, model: ModelConfig, train: TrainConfig, amend: Sequence[str]) -> RunRecord:
+def open_run(
+    box: Path, model: ModelConfig, train: TrainConfig, amend: Sequence[str], evaluate: Mapping[str, Any]
+) -> RunRecord:
     """The record of the run in `box`, begun now or before, with what is amended now.
 
     Raises ResumeError, naming the keys, when it was begun with another recipe.
     """
-    asked = _mapping(model, train)
+    asked = _mapping(model, train, evaluate)
     with locked(box):
         step = newest_step(box / CHECKPOINTS)
         if not (box / RUN_FILE).exists():
@@ -195,12 +200,21 @@ def _key(difference: str) -> str:
 def _ways_out(changed: Sequence[str], step: int) -> str:
     if any(line.startswith(FIXED) for line in changed):
         return "give another --out"
-    amend = " ".join(f"--amend {_key(line)}={line.rpartition(' → ')[2]}" for line in changed)
+    changes = (f"{_key(line)}={line.rpartition(' → ')[2]}" for line in changed)
+    amend = " ".join(f"--amend {shlex.quote(change)}" for change in changes)
     return f"give another --out, or change it on purpose from step {step} on: {amend}"
 
 
-def _mapping(model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
-    return {"model": model.as_mapping(), "train": train.as_mapping()}
+def _mapping(model: ModelConfig, train: TrainConfig, evaluate: Mapping[str, Any]) -> dict[str, Any]:
+    return {"model": model.as_mapping(), "train": train.as_mapping(), "evaluate": dict(evaluate)}
+
+
+def _new_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in new.items():
+        if key not in old:
+            yield f"{prefix}{key}"
+        elif isinstance(value, Mapping) and isinstance(old[key], Mapping):
+            yield from _new_keys(old[key], value, f"{prefix}{key}.")
 
 
 def _line(value: Mapping[str, Any]) -> str:
