@@ -10,7 +10,7 @@ from tsuzuri.core.config import Config
 
 
 class OptimizerConfig(Config):
-    """The optimizer of a run; defaults are what `bench/learn.py` measured best."""
+    """The optimizer of a run; defaults are what `bench/tune.py` found best, one seed, quickstart's shape."""
 
     kind: Literal["muon", "adamw"] = "muon"
     """muon: Muon for the matrices of the blocks, AdamW for embeddings, head and vectors.
