@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
 
 import runs
@@ -47,9 +49,9 @@ def begun(inputs: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def record(box: Path) -> dict[str, object]:
+def record(box: Path) -> dict[str, Any]:
     """What `run.yaml` holds."""
-    values: dict[str, object] = yaml.safe_load((box / "run.yaml").read_text(encoding="utf-8"))
+    values: dict[str, Any] = yaml.safe_load((box / "run.yaml").read_text(encoding="utf-8"))
     return values
 
 
@@ -197,6 +199,18 @@ def test_what_was_chosen_at_the_start_is_kept(
     said = capfd.readouterr().err
     assert "going on as the run was begun: bfloat16, not compiled, 1 threads" in said
     assert "parameters in bfloat16 on" in said
+
+
+def test_what_a_smaller_machine_cannot_keep_stays_recorded(inputs: Path, begun: Path) -> None:
+    values = record(begun)
+    values["resolved"] = {**values["resolved"], "threads": 100_000}
+    (begun / "run.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    threads = torch.get_num_threads()
+    try:
+        runs.run(inputs, begun, hooks=STAYS)
+    finally:
+        torch.set_num_threads(threads)
+    assert record(begun)["resolved"] == values["resolved"]
 
 
 def test_a_damaged_record_is_named(inputs: Path, begun: Path) -> None:

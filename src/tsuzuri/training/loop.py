@@ -105,7 +105,8 @@ def _train(
     sampler = Sampler(data, length=config.sequence_length, seed=config.seed, weights=config.mixture)
     device = choose_device(config.device)
     choices = choose(config, device, record.resolved)
-    record.model_copy(update={"resolved": choices}).write(box)
+    if record.resolved is None:  # a smaller machine that the run goes on with changes nothing for the next
+        record.model_copy(update={"resolved": choices}).write(box)
 
     torch.set_num_threads(choices.threads)
     model = GPT(shape, torch.Generator().manual_seed(config.seed)).to(device.kind)
