@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsuzuri.core.errors import InputError
+from tsuzuri.corpus.sources import debian_copyright
 from tsuzuri.release.terms import Terms, check_terms, terms_of
 
 FREE = Terms()
@@ -16,7 +17,11 @@ UNCLEAR = Terms(unclear=True)
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        ("MIT", FREE),
+        ("MIT", BY),
+        ("BSD-3-Clause", BY),
+        ("Linux-man-pages-1-para", BY),
+        ("Linux-man-pages-copyleft-var", BY_SA),
+        ("MPL-2.0", BY_SA),
         ("CC0-1.0", FREE),
         ("LicenseRef-PD-JP", FREE),
         ("CC-BY-4.0", BY),
@@ -31,9 +36,12 @@ UNCLEAR = Terms(unclear=True)
         ("CC-BY-NC-4.0 OR CC-BY-4.0", BY),
         ("CC-BY-NC-4.0 OR GPL-3.0-only AND MIT", BY_SA),
         ("(CC-BY-NC-4.0 OR MIT) AND CC-BY-4.0", BY),
-        ("LicenseRef-unknown OR MIT", FREE),
+        ("LicenseRef-unknown OR MIT", BY),
+        ("MIT OR CC0-1.0", FREE),
         ("LicenseRef-manpages-ja", UNCLEAR),
-        ("MIT AND LicenseRef-manpages-ja", UNCLEAR),
+        ("MIT AND LicenseRef-manpages-ja", Terms(attribution=True, unclear=True)),
+        ("LicenseRef-CC-2.1-JP", UNCLEAR),
+        ("Not-In-The-Tables-1.0", UNCLEAR),
         ("NOASSERTION", UNCLEAR),
         ("", UNCLEAR),
         ("MIT AND", UNCLEAR),
@@ -44,6 +52,20 @@ UNCLEAR = Terms(unclear=True)
 )
 def test_terms(expression: str, expected: Terms) -> None:
     assert terms_of(expression) == expected
+
+
+@pytest.mark.parametrize(
+    "license_",
+    sorted(
+        {
+            *debian_copyright._SAME_NAME.values(),
+            *dict(debian_copyright._MARKS).values(),
+            *dict(debian_copyright._WORDINGS).values(),
+        }
+    ),
+)
+def test_every_license_that_packages_are_found_to_have_is_known(license_: str) -> None:
+    assert not terms_of(license_).unclear
 
 
 @given(st.text(alphabet="AND OR()WITHCC-BY-NC4.0 MIT", max_size=60))

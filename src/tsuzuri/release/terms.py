@@ -1,9 +1,8 @@
 """What the licenses of a corpus ask and forbid, read off their SPDX expressions.
 
 Only what the name of a license says is concluded: the elements of Creative Commons licenses (BY, SA, NC, ND),
-the copyleft families by their SPDX prefix, and public domain. Other names that SPDX does not list
-(`LicenseRef-…`, NOASSERTION) are unclear: a person must read them. Of `A OR B` the freer one counts, of
-`A AND B` both.
+the families of other licenses by their SPDX prefix, and public domain. A name that is not in these tables
+is unclear: a person must read it. Of `A OR B` the freer one counts, of `A AND B` both.
 """
 
 from __future__ import annotations
@@ -15,7 +14,11 @@ from typing import Any
 
 from tsuzuri.core.errors import InputError
 
-COPYLEFT = ("GPL-", "LGPL-", "AGPL-", "GFDL-")
+SHARE_ALIKE = (
+    *("GPL-", "LGPL-", "AGPL-", "GFDL-", "MPL-", "EPL-", "EUPL-", "OSL-"),
+    "Linux-man-pages-copyleft",
+)
+ATTRIBUTION = ("MIT", "ISC", "BSD-", "Apache-", "Zlib", "OFL-", "Artistic-", "Linux-man-pages-")
 PUBLIC_DOMAIN = ("CC0-", "CC-PDDC", "CC-PDM", "PDDL-", "LicenseRef-PD", "LicenseRef-public-domain")
 
 
@@ -117,14 +120,15 @@ def _license(identifier: str) -> Terms:
     if identifier.startswith(PUBLIC_DOMAIN):
         return Terms()
     parts = identifier.removeprefix("LicenseRef-").split("-")
-    if parts[0] == "CC":
+    if parts[0] == "CC" and not {"BY", "SA", "NC", "ND"}.isdisjoint(parts):
         return Terms("BY" in parts, "SA" in parts, "NC" in parts, "ND" in parts)
-    if identifier.startswith(COPYLEFT):
+    if identifier.startswith(SHARE_ALIKE):
         return Terms(attribution=True, share_alike=True)
-    return Terms(
-        unclear=identifier.startswith("LicenseRef-") or identifier.upper() in ("NOASSERTION", "NONE")
-    )
+    if identifier.startswith(ATTRIBUTION):
+        return Terms(attribution=True)
+    return Terms(unclear=True)
 
 
-def _strictness(terms: Terms) -> tuple[int, bool, bool]:
-    return terms.noncommercial + terms.no_derivatives, terms.unclear, terms.share_alike
+def _strictness(terms: Terms) -> tuple[int, bool, bool, bool]:
+    restrictions = terms.noncommercial + terms.no_derivatives
+    return restrictions, terms.unclear, terms.share_alike, terms.attribution
