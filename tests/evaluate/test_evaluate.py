@@ -15,9 +15,8 @@ from tsuzuri.core.files import write_text
 from tsuzuri.core.manifest import make_box, read_manifest
 from tsuzuri.data.box import PIECES, Pieces, shard_stem
 from tsuzuri.data.shards import shard_writer, token_dtype
-from tsuzuri.evaluate.config import EvaluateConfig
+from tsuzuri.evaluate.config import EvaluateConfig, EvaluationSampling
 from tsuzuri.evaluate.evaluate import describe, evaluate
-from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.generation.language_model import LanguageModel
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
@@ -30,7 +29,7 @@ LETTERS = "むかしあるところにおじいさんとばあがすんでいま
 CONFIG = EvaluateConfig(
     max_tokens=500,
     prompts=("むかし、", "川で"),
-    sampling=SamplingConfig(samples=3, max_new_tokens=30, seed=5),
+    sampling=EvaluationSampling(samples=3, max_new_tokens=30, seed=5),
 )
 
 

@@ -8,6 +8,13 @@ from tsuzuri.core.config import Config
 from tsuzuri.generation.config import SamplingConfig
 
 
+class EvaluationSampling(SamplingConfig):
+    """The sampling of an evaluation: as elsewhere, but several samples of each prompt."""
+
+    samples: int = Field(default=4, ge=1)
+    """Samples written for one prompt, in one batch."""
+
+
 class EvaluateConfig(Config):
     """Held-out bits and repetition of a finished model."""
 
@@ -28,5 +35,5 @@ class EvaluateConfig(Config):
         min_length=1,
     )
     """Openings that the samples continue."""
-    sampling: SamplingConfig = SamplingConfig(samples=4, max_new_tokens=256)
+    sampling: EvaluationSampling = EvaluationSampling()
     """How the samples of each prompt are written."""
