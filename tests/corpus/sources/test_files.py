@@ -76,6 +76,15 @@ def test_records_keep_their_fields(tmp_path: Path, suffix: str) -> None:
     assert (found.license, found.group) == ("CC-BY-4.0", "試/A+B")
 
 
+def test_a_suffix_counts_at_the_end_of_a_name_however_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "old.jsonl").mkdir()
+    (tmp_path / "A.JSONL.GZ").write_bytes(gzip.compress(json.dumps({"text": TEXT}).encode()))
+    (tmp_path / "B.JSONL").write_text(json.dumps({"text": TEXT}))
+    pq.write_table(pa.Table.from_pylist([{"text": TEXT}]), tmp_path / "C.Parquet")
+    (tmp_path / "old.jsonl" / "d.TSV").write_text(f"text\ttitle\n{TEXT}\t題\n")
+    assert [item.text for item in read(tmp_path) if isinstance(item, Document)] == [TEXT] * 4
+
+
 @pytest.mark.parametrize(("name", "separator"), [("t.tsv", "\t"), ("t.csv", ",")])
 def test_tables_and_words_that_were_set_apart(tmp_path: Path, name: str, separator: str) -> None:
     rows = [

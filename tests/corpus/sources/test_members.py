@@ -102,3 +102,11 @@ def test_a_name_in_another_encoding_is_still_a_name(tmp_path: Path) -> None:
     (member,) = list_members(tmp_path, [".txt"], looked_for="text")
     member.name.encode("utf-8")
     assert read_member(member, 100).decode() == "猫"
+
+
+def test_a_zip_in_capitals_is_a_zip_and_its_bytes_are_in_the_fingerprint_once(tree: Path) -> None:
+    (tree / "z.zip").rename(tree / "Z.ZIP")
+    members = list_members(tree, [".txt"], looked_for="text")
+    assert [member.name for member in members] == ["Z.ZIP/in/d.txt", "a.txt"]
+    assert {member.file_name for member in members} == {"Z.ZIP", "a.txt"}
+    assert fingerprint([*members, *members]) == fingerprint(members)

@@ -56,7 +56,7 @@ class FilesOnDisk:
         """The documents of a batch."""
         for member in batch:
             try:
-                if member.name.lower().endswith(RECORD_SUFFIXES):
+                if member.ends_in(*RECORD_SUFFIXES):
                     yield from self._read_records(member)
                 else:
                     yield self._read_page(member)
@@ -70,7 +70,7 @@ class FilesOnDisk:
 
     def _read_page(self, member: Member) -> Document | Unreadable:
         data = read_member(member, self.config.max_file_bytes)
-        is_html = member.name.lower().endswith(HTML_SUFFIXES)
+        is_html = member.ends_in(*HTML_SUFFIXES)
         declared = charset.declared_in_html(data) if is_html else None
         decoded = charset.decode(data, declared=declared, given=self.config.encoding)
         place = self._place(member)
@@ -134,7 +134,7 @@ class FilesOnDisk:
 
 def _sniff(member: Member) -> str | None:
     """The encoding of a line-based file, judged by whole lines from its start; Parquet is always UTF-8."""
-    if member.name.endswith(".parquet"):
+    if member.ends_in(".parquet"):
         return "utf-8"
     with open_member(member) as stream:
         head = stream.read(SNIFFED_BYTES)

@@ -38,25 +38,34 @@ class Member:
     size: int = 0
     """Bytes on disk, or unpacked bytes as the zip declares them."""
 
+    def ends_in(self, *suffixes: str) -> bool:
+        """Whether the name ends in one of `suffixes` (in small letters), however it is written."""
+        return self.name.lower().endswith(suffixes)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file on disk: of the zip, where the member is in one."""
+        return self.name.removesuffix(f"/{_readable(self.inner)}") if self.inner else self.name
+
 
 def list_members(path: Path, suffixes: Sequence[str], *, looked_for: str) -> list[Member]:
     """The files at `path` that end in one of `suffixes`, sorted by name; InputError when there are none."""
     if not path.exists():
         raise InputError(f"there is nothing at {path}", hint="check corpus.source and corpus.root")
     if path.is_file():
-        found = (
-            list(_inside(path, path.name, suffixes)) if path.suffix == ".zip" else [_plain(path, path.name)]
-        )
+        member = _plain(path, path.name)
+        found = list(_inside(member, suffixes)) if member.ends_in(".zip") else [member]
     else:
         found = []
         for file in sorted(path.rglob("*")):
             name = file.relative_to(path).as_posix()
             if not file.is_file() or any(part.startswith(".") for part in name.split("/")):
                 continue
-            if file.suffix == ".zip":
-                found += _inside(file, name, suffixes)
-            elif name.lower().endswith(tuple(suffixes)):
-                found.append(_plain(file, name))
+            member = _plain(file, name)
+            if member.ends_in(".zip"):
+                found += _inside(member, suffixes)
+            elif member.ends_in(*suffixes):
+                found.append(member)
     if not found:
         raise InputError(
             f"{path} holds no document: looked for {looked_for} ({', '.join(suffixes)})",
@@ -68,7 +77,7 @@ def list_members(path: Path, suffixes: Sequence[str], *, looked_for: str) -> lis
 def fingerprint(members: Iterable[Member]) -> str:
     """The SHA-256 over (name, SHA-256) of the files; a zip counts as one file."""
     total = hashlib.sha256()
-    for path, name in sorted({(m.path, m.name.split(".zip/")[0]) for m in members}, key=lambda item: item[1]):
+    for path, name in sorted({(m.path, m.file_name) for m in members}, key=lambda item: item[1]):
         total.update(f"{name}\0{sha256_file(path)}\n".encode())
     return total.hexdigest()
 
@@ -92,9 +101,9 @@ def open_member(member: Member) -> Iterator[IO[bytes]]:
     """The member's bytes as a stream, unpacked if its name ends in .gz."""
     if member.inner:
         with zipfile.ZipFile(member.path) as archive, archive.open(member.inner) as stream:
-            yield gzip.GzipFile(fileobj=stream) if member.name.endswith(".gz") else stream  # type: ignore[misc]
+            yield gzip.GzipFile(fileobj=stream) if member.ends_in(".gz") else stream  # type: ignore[misc]
     else:
-        with gzip.open(member.path) if member.name.endswith(".gz") else open(member.path, "rb") as stream:
+        with gzip.open(member.path) if member.ends_in(".gz") else open(member.path, "rb") as stream:
             yield stream  # type: ignore[misc]
 
 
@@ -125,15 +134,16 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
-def _inside(archive_path: Path, name: str, suffixes: Sequence[str]) -> Iterator[Member]:
+def _inside(outer: Member, suffixes: Sequence[str]) -> Iterator[Member]:
+    """The files in a zip that end in one of `suffixes`."""
     try:
-        with zipfile.ZipFile(archive_path) as archive:
+        with zipfile.ZipFile(outer.path) as archive:
             for info in archive.infolist():
-                if not info.is_dir() and info.filename.lower().endswith(tuple(suffixes)):
-                    yield Member(
-                        _readable(f"{name}/{info.filename}"), archive_path, info.filename, info.file_size
-                    )
+                name = f"{outer.name}/{_readable(info.filename)}"
+                member = Member(name, outer.path, info.filename, info.file_size)
+                if not info.is_dir() and member.ends_in(*suffixes):
+                    yield member
     except DAMAGE as error:
         raise InputError(
-            f"{archive_path} is not a whole zip file: {error}", hint="download it again"
+            f"{outer.path} is not a whole zip file: {error}", hint="download it again"
         ) from error

@@ -29,9 +29,9 @@ def read_records(
 ) -> Iterator[Record | NotARecordError]:
     """The records of a file in order; a line that is none comes as an error, so that one torn line loses
     only itself."""
-    if member.name.endswith(".parquet"):
+    if member.ends_in(".parquet"):
         return _parquet(member, fields)
-    if ".jsonl" in member.name:
+    if member.ends_in(".jsonl", ".jsonl.gz"):
         return _json_lines(member, charset, max_line_bytes)
     return _table(member, charset, max_line_bytes)
 
@@ -71,7 +71,7 @@ def _json_lines(member: Member, charset: str, max_line_bytes: int) -> Iterator[R
 
 
 def _table(member: Member, charset: str, max_line_bytes: int) -> Iterator[Record | NotARecordError]:
-    is_tsv = ".tsv" in member.name
+    is_tsv = member.ends_in(".tsv", ".tsv.gz")
     csv.field_size_limit(max_line_bytes)
     with open_member(member) as stream:
         lines = read_lines(stream, max_line_bytes)
