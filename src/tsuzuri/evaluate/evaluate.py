@@ -74,7 +74,8 @@ def describe(manifest: Manifest) -> str:
     ]
     found = manifest.counts["repetition"]
     lines.append(
-        f"{found['samples']} samples: {found['distinct_4']:.3f} of their 4-grams distinct (median),"
+        f"{found['samples']} samples of {found['median_characters']:.0f} characters (median):"
+        f" {found['distinct_4']:.3f} of their 4-grams distinct (median),"
         f" {found['looped_suffix_rate']:.0%} end in a loop"
     )
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from tsuzuri.report.training import prose
 REPETITION = {
     "distinct_4": ("異なる4文字の割合", "Distinct 4-grams"),
     "looped_suffix_rate": ("堂々巡り", "Looped suffixes"),
+    "median_characters": ("標本の文字数の中央値", "Median characters a sample"),
     "samples": ("標本", "Samples"),
 }
 
