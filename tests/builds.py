@@ -151,7 +151,7 @@ def write_run(run: Path, steps: int = 600) -> None:
     noise, tokens_per_step = random.Random(7), 32 * 512
     record = {
         "recipe": run_config(steps),
-        "resolved": {"precision": "float32", "threads": 2},
+        "resolved": {"precision": "float32", "threads": 2, "device": "AMD EPYC 7B13"},
         "amendments": [],
     }
     write_text(run / "run.yaml", yaml.safe_dump(record))

@@ -14,6 +14,7 @@ from safetensors import safe_open
 import builds
 import releases
 from tsuzuri.core.errors import InputError, IntegrityError, ResumeError
+from tsuzuri.core.files import append_json_line
 from tsuzuri.core.lineage import describe
 from tsuzuri.core.manifest import box_sha256, read_manifest, verify_files
 
@@ -121,6 +122,14 @@ def test_the_card_is_filled_from_the_manifests(release: Path) -> None:
         assert part in card
     assert builds.STORIES[450][0] not in card  # one sample a prompt
     assert box_sha256(release.parent / "documents") in card
+
+
+def test_the_card_holds_nothing_of_files_outside_the_checksums(
+    build: Path, release: Path, tmp_path: Path
+) -> None:
+    other = copied(build, tmp_path)
+    append_json_line(other / "run" / "timings.jsonl", {"stage": "machine", "device": "another machine"})
+    assert read(releases.release(other), "README.md") == read(release, "README.md")
 
 
 def test_the_hub_can_read_the_card(release: Path) -> None:

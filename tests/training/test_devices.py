@@ -42,6 +42,13 @@ def test_what_the_recipe_names_is_taken(precision: str) -> None:
     assert choose(runs.train_config(f"precision={precision}"), CPU, other).precision == precision
 
 
+def test_the_device_that_a_run_was_begun_on_is_kept() -> None:
+    first = choose(runs.train_config(), CPU, None)
+    assert first.device == CPU.name()
+    elsewhere = first.model_copy(update={"device": "another"})
+    assert choose(runs.train_config(), CPU, elsewhere).device == "another"
+
+
 def test_what_was_chosen_earlier_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
     earlier = Choices(precision="bfloat16", compile=False, threads=1)
     assert choose(runs.train_config("precision=auto", "compile=auto"), CPU, earlier) == earlier

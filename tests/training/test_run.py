@@ -192,7 +192,7 @@ def test_what_was_chosen_at_the_start_is_kept(
     with pytest.raises(DeadError):
         runs.run(inputs, tmp_path / "open", "precision=auto", hooks=[die_after(3)])
     values = record(tmp_path / "open")
-    values["resolved"] = {"precision": "bfloat16", "compile": False, "threads": 1}
+    values["resolved"] |= {"precision": "bfloat16", "compile": False, "threads": 1}
     (tmp_path / "open" / "run.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     runs.run(inputs, tmp_path / "open", "precision=auto", hooks=STAYS)
     assert record(tmp_path / "open")["resolved"] == values["resolved"]

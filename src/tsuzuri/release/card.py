@@ -174,7 +174,7 @@ def training(facts: Facts) -> str:
         ("種 Seed", train.get("seed")),
         ("精度 Precision", run.resolved.get("precision")),
         ("計算量 Compute, 6·N·D", f"{facts.training_flops:.3g} FLOP"),
-        ("計算機 Hardware", ", ".join(run.machines)),
+        ("計算機 Hardware", run.resolved.get("device")),
     ]
     changes = [
         (item.get("step", 0), ", ".join(item.get("set", [])))

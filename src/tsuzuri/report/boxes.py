@@ -58,7 +58,7 @@ class Build:
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """What the machine chose where the recipe left it open: precision, compile, threads."""
+        """What the machine chose where the recipe left it open: precision, compile, threads; and its name."""
         values: dict[str, Any] = self.run.get("resolved", {})
         return values
 

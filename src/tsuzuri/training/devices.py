@@ -90,6 +90,8 @@ class Choices(Config):
     compile: bool
     threads: int = Field(ge=1)
     """Threads of an operation on the CPU: sums are rounded otherwise with another number of them."""
+    device: str = ""
+    """The name of the device that the run was begun on."""
 
 
 def choose(config: TrainConfig, device: Device, earlier: Choices | None) -> Choices:
@@ -113,6 +115,7 @@ def choose(config: TrainConfig, device: Device, earlier: Choices | None) -> Choi
         compile=(compiled if config.compile == "auto" else config.compile == "always")
         and can_compile(device),
         threads=min(threads, cores) if earlier else threads,
+        device=earlier.device if earlier else device.name(),
     )
 
 
