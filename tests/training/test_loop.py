@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 import runs
-from tsuzuri.core.errors import RecipeError, Stopped, TrainingError
+from tsuzuri.core.errors import RecipeError, ResourceError, Stopped, TrainingError
 from tsuzuri.core.manifest import read_manifest
 from tsuzuri.model.gpt import GPT
 from tsuzuri.model.hf import load_model
@@ -194,6 +195,24 @@ def test_speeds_are_recorded_outside_the_hashed_files(finished: Path) -> None:
 def test_hooks_are_due_at_their_steps_and_at_the_end(every: int, due: list[int]) -> None:
     hook = Hook("x", every, lambda model, dtype: None)
     assert [step for step in range(1, 7) if hook.is_due(step, 6)] == due
+
+
+def no_memory_on_a_gpu() -> None:
+    """What torch says of a GPU that is full."""
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize(
+    "take", [no_memory_on_a_gpu, lambda: torch.empty(1 << 60, dtype=torch.uint8), lambda: bytearray(1 << 60)]
+)
+def test_too_little_memory_is_named(inputs: Path, tmp_path: Path, take: Callable[[], Any]) -> None:
+    hooks = [at_step(3, lambda model: take())]
+    with pytest.raises(ResourceError, match=r"with 2 rows[^$]*--amend train.micro_batch_rows=1"):
+        runs.run(inputs, tmp_path, hooks=hooks)
+    with pytest.raises(ResourceError, match=r"with 1 rows[^$]*choose a smaller model.size"):
+        runs.run(
+            inputs, tmp_path, hooks=[at_step(1, lambda model: take())], amend=["train.micro_batch_rows=1"]
+        )
 
 
 def test_rows_longer_than_the_context_are_refused(inputs: Path, tmp_path: Path) -> None:

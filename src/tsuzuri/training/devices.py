@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -117,6 +118,21 @@ def choose(config: TrainConfig, device: Device, earlier: Choices | None) -> Choi
         threads=min(threads, cores) if earlier else threads,
         device=earlier.device if earlier else device.name(),
     )
+
+
+@contextmanager
+def memory_errors(config: TrainConfig) -> Iterator[None]:
+    """Within it, memory that is not enough is a ResourceError that names a smaller micro-batch."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        is_cpu = "DefaultCPUAllocator: can't allocate memory" in str(error)
+        if not (is_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)):
+            raise
+        rows = config.micro_batch_rows
+        smaller = max((n for n in range(1, rows) if config.batch_rows % n == 0), default=0)
+        hint = f"--amend train.micro_batch_rows={smaller}" if smaller else "choose a smaller model.size"
+        raise ResourceError(f"out of memory with {rows} rows computed at once", hint=hint) from error
 
 
 def probe_precision(device: Device) -> Literal["float32", "bfloat16"]:

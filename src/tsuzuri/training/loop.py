@@ -29,7 +29,7 @@ from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
 from tsuzuri.training.config import TrainConfig
-from tsuzuri.training.devices import choose, choose_device
+from tsuzuri.training.devices import choose, choose_device, memory_errors
 from tsuzuri.training.optimizers import state_tensors
 from tsuzuri.training.run import CHECKPOINTS, METRICS, RunLog, RunRecord, open_run, stop_requests
 from tsuzuri.training.step import Trainer
@@ -84,13 +84,14 @@ def train(
     is damaged, Stopped after SIGTERM or Ctrl-C, TrainingError when the loss is no number any more.
     """
     record = open_run(box, model, config, amend, evaluate or {})
-    return make_box(
-        box,
-        kind="run",
-        config=record.recipe,
-        inputs={"tokens": tokens, "tokenizer": tokenizer},
-        work=lambda: _train(record, tokens, tokenizer, box, hooks),
-    )
+    with memory_errors(record.configs()[1]):
+        return make_box(
+            box,
+            kind="run",
+            config=record.recipe,
+            inputs={"tokens": tokens, "tokenizer": tokenizer},
+            work=lambda: _train(record, tokens, tokenizer, box, hooks),
+        )
 
 
 def _train(
