@@ -62,3 +62,7 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
 def test_what_starts_light_imports_no_torch(module: str) -> None:
     code = f"import {module}, sys; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
