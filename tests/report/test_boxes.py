@@ -63,3 +63,12 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, text: str) -> None:
     write_text(tmp_path / name, text)
     with pytest.raises(IntegrityError, match=name.split("/")[1]):
         read_build(boxes_of(tmp_path))
+
+
+def test_a_damaged_clock_reading_is_passed_over(tmp_path: Path) -> None:
+    timings = tmp_path / "run" / "timings.jsonl"
+    append_json_line(timings, {"step": 1, "tokens_per_s": 10.0, "elapsed_s": 2.0})
+    with open(timings, "ab") as file:
+        file.write(b"\xff\x00garbage\n[1]\n")
+    append_json_line(timings, {"step": 2, "tokens_per_s": 10.0, "elapsed_s": 3.0})
+    assert read_build(boxes_of(tmp_path)).elapsed_s == 5.0

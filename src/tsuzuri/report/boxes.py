@@ -111,7 +111,7 @@ def read_build(folders: Mapping[str, Path]) -> Build:
         run=load_yaml(run / RUN_FILE) if (run / RUN_FILE).exists() else {},
         metrics=_last_of_each_step(_read_lines(run / METRICS)),
         samples=[sample for line in _read_lines(run / SAMPLES) for sample in _samples_of(line)],
-        readings=_read_lines(run / TIMINGS),
+        readings=_read_clock(run / TIMINGS),
         scores=_read_json(folders["evaluation"] / SCORES) if "evaluation" in finished else {},
     )
 
@@ -139,6 +139,19 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
         raise IntegrityError(
             f"{path} is damaged: {error}", hint="restore it, or run the training again"
         ) from error
+
+
+def _read_clock(path: Path) -> list[dict[str, Any]]:
+    """The clock readings that can be read: nothing depends on them, so a damaged one is passed over."""
+    readings = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            reading = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(reading, dict):
+            readings.append(reading)
+    return readings
 
 
 def _read_json(path: Path) -> dict[str, Any]:
