@@ -5,12 +5,14 @@ Boxes already complete are not made again, so the same command resumes wherever 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import MissingExtraError
+from tsuzuri.core.manifest import MANIFEST, box_sha256, read_manifest
 from tsuzuri.core.progress import say
 from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.model.config import ModelConfig
@@ -39,12 +41,25 @@ def build(
     _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
     _pack(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
     _train(wanted, boxes["tokens"], boxes["tokenizer"], boxes["run"], amend)
+    remove_outdated(boxes)
     _evaluate(wanted, boxes["run"], boxes["tokens"], boxes["evaluation"])
     _release(wanted, boxes)
     from tsuzuri.report.build import build_report
 
     page = build_report(out)
     yield from _closing_words(boxes, page)
+
+
+def remove_outdated(boxes: Mapping[str, Path]) -> None:
+    """Remove, saying so, what was made of the run before it was amended: evaluation and release."""
+    run = boxes["run"]
+    if not read_manifest(run, "run").counts["amendments"]:
+        return
+    for stage, name in (("evaluation", "model"), ("release", "run")):
+        box = boxes[stage]
+        if (box / MANIFEST).exists() and read_manifest(box, stage).inputs[name]["sha256"] != box_sha256(run):
+            say(f"{box} was made of the run before it went on: removed, to be made again")
+            shutil.rmtree(box)
 
 
 def describe(recipe: Recipe) -> Iterator[str]:
