@@ -93,7 +93,7 @@ def scores() -> dict[str, Any]:
             "kyoto-wikipedia": {"bits_per_byte": 1.427, "bits_per_character": 4.081, "tokens": 193_114},
             "all": {"bits_per_byte": 1.569, "bits_per_character": 4.520, "tokens": 764_117},
         },
-        "repetition": {"distinct_4": 0.914, "looped_suffix_rate": 0.0, "samples": 6},
+        "repetition": {"distinct_4": 0.914, "looped_suffix_rate": 0.0, "median_characters": 90, "samples": 6},
         "samples": [
             {"prompt": prompt, "text": text, "seed": seed}
             for place, prompt in enumerate(PROMPTS)

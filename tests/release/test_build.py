@@ -107,6 +107,7 @@ def test_weights_are_stored_as_asked(build: Path) -> None:
     with safe_open(small / "model.safetensors", "pt") as file:
         assert {str(file.get_tensor(name).dtype) for name in file.keys()} == {"torch.bfloat16"}  # noqa: SIM118
     assert json.loads(read(small, "config.json"))["dtype"] == "bfloat16"
+    assert "before they were rounded to bfloat16" in read(small, "README.md")
 
 
 def test_the_card_is_filled_from_the_manifests(release: Path) -> None:

@@ -198,10 +198,17 @@ def evaluation(facts: Facts) -> str:
     ]
     repetition = scores.get("repetition", {})
     distinct, looped = repetition.get("distinct_4", 0.0), repetition.get("looped_suffix_rate", 0.0)
+    characters = repetition.get("median_characters", 0)
     words = (
         f"{repetition.get('samples', 0)} の標本で、異なる4文字の割合は {distinct:.3f}、"
-        f"末尾が堂々巡りになった割合は {looped:.3f}。 "
-        f"Distinct 4-grams of characters in samples {distinct:.3f}, looped endings {looped:.3f}."
+        f"末尾が堂々巡りになった割合は {looped:.3f}、長さの中央値は {characters} 文字。 "
+        f"Distinct 4-grams of characters in samples {distinct:.3f}, looped endings {looped:.3f}, "
+        f"median length {characters} characters."
+    )
+    dtype = facts.config.dtype
+    rounded = (
+        f"点数と作例は、{dtype} に丸める前の float32 の重みのものです。 "
+        f"Scores and samples are those of the float32 weights, before they were rounded to {dtype}."
     )
     header = (
         "評価用文書 Held-out documents",
@@ -210,7 +217,11 @@ def evaluation(facts: Facts) -> str:
         "トークン Tokens",
     )
     return _section(
-        "評価 Evaluation", table(header, rows), words if repetition else "", "[eval.json](eval.json)"
+        "評価 Evaluation",
+        table(header, rows),
+        words if repetition else "",
+        rounded if dtype != "float32" else "",
+        "[eval.json](eval.json)",
     )
 
 
