@@ -72,6 +72,14 @@ def test_a_complete_box_is_not_made_again(tmp_path: Path, source: Path) -> None:
     assert again == first
 
 
+def test_a_complete_box_without_one_of_its_files_is_refused(tmp_path: Path, source: Path) -> None:
+    box = tmp_path / "box"
+    make(box, source)
+    (box / "inner" / "copy.txt").unlink()
+    with pytest.raises(IntegrityError, match=r"inner/copy\.txt is missing\n.*run its command again"):
+        make(box, source)
+
+
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize(
     ("change", "message"),

@@ -87,10 +87,10 @@ def read_manifest(box: Path, kind: str | None = None) -> Manifest:
 def verify_files(box: Path, names: Iterable[str] | None = None) -> None:
     """Compare a box's files (all, or those named) with its manifest; IntegrityError names the first."""
     manifest = read_manifest(box)
-    for name in manifest.files if names is None else names:
+    names = list(manifest.files if names is None else names)
+    _require_files(box, names)
+    for name in names:
         path = Path(box) / name
-        if not path.exists():
-            raise IntegrityError(f"{path} is missing", hint=f"remove {box} and run its command again")
         if sha256_file(path) != manifest.files[name]:
             raise IntegrityError(
                 f"{path} is not what {MANIFEST} says: its SHA-256 differs, so its bytes have changed",
@@ -110,7 +110,8 @@ def make_box(
 
     `work` writes the files into `box` (atomically, see `core.files`) and returns the counts. It is called
     only when the box is not complete; what it finds in the folder is its own unfinished work on the same
-    configuration and inputs. Raises ResumeError when the box was begun with others.
+    configuration and inputs. Raises ResumeError when the box was begun with others, IntegrityError when it
+    is complete but for a file that has gone.
     """
     box = Path(box)
     with locked(box):
@@ -124,7 +125,9 @@ def make_box(
             _compare(box, found, facts)
         if (box / MANIFEST).exists():
             (box / PENDING).unlink(missing_ok=True)  # there if a run was killed right after its last file
-            return read_manifest(box, kind)
+            manifest = read_manifest(box, kind)
+            _require_files(box, manifest.files)
+            return manifest
         sweep_temporary(box)
         write_json(box / PENDING, facts)
         started = time.perf_counter()
@@ -144,6 +147,13 @@ def record_timing(box: Path, stage: str, **readings: float | str) -> None:
     """Append clock readings (seconds, speeds) of a stage to the box's `timings.jsonl`."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     append_json_line(Path(box) / TIMINGS, {"stage": stage, "at": stamp, **readings})
+
+
+def _require_files(box: Path, names: Iterable[str]) -> None:
+    for name in names:
+        path = Path(box) / name
+        if not path.exists():
+            raise IntegrityError(f"{path} is missing", hint=f"remove {box} and run its command again")
 
 
 def _finish(box: Path, manifest: Manifest) -> Manifest:
