@@ -96,3 +96,5 @@ def test_a_box_on_another_disk_through_a_link_is_followed(tmp_path: Path) -> Non
 def test_a_folder_that_is_no_box_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"manifest\.json"):
         list(walk(tmp_path))
+    with pytest.raises(InputError, match="nothing does not exist"):
+        describe(tmp_path / "nothing")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsuzuri.core.errors import InputError
 from tsuzuri.core.manifest import MANIFEST, Manifest, box_sha256, read_manifest
 
 
@@ -28,6 +29,8 @@ def walk(box: Path, name: str = "", depth: int = 0, sha256: str = "") -> Iterato
     """The box and everything it was made from, depth first, sources last."""
     box = Path(box)
     if not box.exists():
+        if depth == 0:
+            raise InputError(f"{box} does not exist", hint="give a folder that tsuzuri made")
         yield Ancestor(depth, name, box, sha256, "missing", None)
         return
     manifest = read_manifest(box) if depth == 0 or (box / MANIFEST).exists() else None
