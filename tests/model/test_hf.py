@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from tsuzuri.core.errors import InputError, IntegrityError
+from tsuzuri.core.errors import InputError, IntegrityError, ResourceError
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.model.hf import INDEX, WEIGHTS, hf_state, load_model, read_config, save_model, state_from_hf
@@ -345,3 +346,15 @@ def test_weights_are_as_readable_as_any_file_made_here(tmp_path: Path) -> None:
     save_model(GPT(ModelConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1)), tmp_path, eos_id=0)
     modes = {(tmp_path / name).stat().st_mode for name in ("model.safetensors", "config.json")}
     assert len(modes) == 1
+
+
+def test_a_full_disk_leaves_no_weights_and_says_so(tmp_path: Path, random_model: Build) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    model = random_model(config_from_hf(THEIRS["llama"].to_dict()))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        with pytest.raises(ResourceError, match=r"model\.safetensors cannot be written"):
+            save_model(model, tmp_path, eos_id=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

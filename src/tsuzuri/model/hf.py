@@ -9,18 +9,17 @@ GPT-2 keeps its projections as (in, out) matrices, the transpose of ours, and qu
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from tsuzuri.core.errors import InputError, IntegrityError
-from tsuzuri.core.files import atomic_file, fsync_file, write_json
+from tsuzuri.core.files import atomic_file, write_json
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.model.hf_config import config_from_hf, hf_config
@@ -99,11 +98,8 @@ def save_model(
     shards = _shards(tensors, dtype, shard_bytes)
     for file, names in shards.items():
         weights = {name: tensors[name].to("cpu", dtype).contiguous() for name in names}
-        with atomic_file(folder / file) as temporary:
-            mode = os.fstat(temporary.fileno()).st_mode
-            save_file(weights, temporary.name, metadata={"format": "pt"})
-            os.chmod(temporary.name, mode)  # safetensors leaves its files readable by their owner alone
-            fsync_file(Path(temporary.name))  # it is another file than the one that was opened
+        with atomic_file(folder / file) as opened:
+            opened.write(save(weights, metadata={"format": "pt"}))  # save_file hides what the disk answers
     if len(shards) > 1:
         total_bytes = sum(tensor.numel() for tensor in tensors.values()) * dtype.itemsize
         weight_map = {name: file for file, names in shards.items() for name in names}
