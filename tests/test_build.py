@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 import builds
-from tsuzuri.build import STAGES, remove_outdated
+from tsuzuri.build import remove_outdated
 from tsuzuri.core.errors import ResumeError
+from tsuzuri.report.boxes import boxes_of
 
 
 def test_what_was_made_of_an_amended_run_is_made_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     builds.make_all(tmp_path)
-    boxes = {stage: tmp_path / stage for stage in STAGES}
+    boxes = boxes_of(tmp_path)
     path = boxes["run"] / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**manifest, "code_version": "another"}), encoding="utf-8")

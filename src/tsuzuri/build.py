@@ -5,6 +5,7 @@ Boxes already complete are not made again, so the same command resumes wherever 
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,13 +19,12 @@ from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import model_config
 from tsuzuri.recipe import Recipe, load_recipe
+from tsuzuri.report.boxes import boxes_of
 from tsuzuri.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from tsuzuri.core.manifest import Manifest
     from tsuzuri.training.loop import Hook
-
-STAGES = ("documents", "tokenizer", "tokens", "run", "evaluation", "release")
 
 
 def build(
@@ -36,7 +36,7 @@ def build(
         yield from describe(wanted)
         return
     _require_torch()
-    boxes = {stage: out / stage for stage in STAGES}
+    boxes = boxes_of(out)
     _make_documents(wanted, boxes["documents"])
     _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
     _pack(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
@@ -115,7 +115,7 @@ def evaluate(
 def release(recipe: Path, build: Path, overrides: Sequence[str] = ()) -> str:
     """The boxes of a build → its release."""
     _require_torch()
-    boxes = {stage: build / stage for stage in STAGES}
+    boxes = boxes_of(build)
     return _summary(boxes["release"], _release(load_recipe(recipe, overrides), boxes))
 
 
@@ -231,8 +231,6 @@ def _release(recipe: Recipe, boxes: dict[str, Path]) -> Manifest:
 
 
 def _closing_words(boxes: dict[str, Path], page: Path) -> Iterator[str]:
-    import json
-
     scores = json.loads((boxes["evaluation"] / "eval.json").read_text(encoding="utf-8"))
     shown: dict[str, str] = {}
     for sample in scores["samples"]:

@@ -54,13 +54,18 @@ def test_every_scalar_value_comes_back(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode(every)) == every
 
 
-def test_transformers_gives_the_same_ids_and_text(
-    tokenizer: Tokenizer, files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def transformers(files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The package, offline, with the tokenizer's files in `tmp_path`."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    transformers = pytest.importorskip("transformers")
     (tmp_path / TOKENIZER_FILE).write_text(files[0], encoding="utf-8")
     (tmp_path / SETTINGS_FILE).write_text(files[1], encoding="utf-8")
+    return pytest.importorskip("transformers")
+
+
+def test_transformers_gives_the_same_ids_and_text(
+    tokenizer: Tokenizer, transformers: Any, tmp_path: Path
+) -> None:
     for model_type in (None, "llama", "qwen3", "gpt2"):
         if model_type:  # a release has its model's class beside, which must not choose another tokenizer
             (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
@@ -77,12 +82,8 @@ def test_transformers_gives_the_same_ids_and_text(
 
 
 def test_what_transformers_saves_again_loads_as_the_same(
-    tokenizer: Tokenizer, files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tokenizer: Tokenizer, transformers: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    transformers = pytest.importorskip("transformers")
-    (tmp_path / TOKENIZER_FILE).write_text(files[0], encoding="utf-8")
-    (tmp_path / SETTINGS_FILE).write_text(files[1], encoding="utf-8")
     transformers.AutoTokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
     again = Tokenizer.load(tmp_path / "again")
     assert again.pieces == tokenizer.pieces
