@@ -204,6 +204,13 @@ def test_two_sources_of_one_name_are_refused(tmp_path: Path, library: Path) -> N
         build(tmp_path / "box", tmp_path, ["library", str(library)])
 
 
+def test_a_path_that_is_named_like_the_total_needs_a_name_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "a.txt").write_text(prose("1"))
+    with pytest.raises(RecipeError, match="all sources together"):
+        build(tmp_path / "box", tmp_path, "all")
+
+
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("parts_before_kill", [1, 15, 39])
 def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, parts_before_kill: int) -> None:

@@ -39,6 +39,8 @@ def test_a_source_in_its_short_and_long_forms(written: Any, meant: list[Any]) ->
             "did you mean 'min_characters'?",
         ),
         ({"kind": "files", "path": "x", "fields": {"txt": "a"}}, "did you mean 'text'?"),
+        ({"kind": "files", "path": "x", "name": "a/b"}, "part of file names"),
+        ({"kind": "files", "path": "x", "name": "all"}, "all sources together"),
         ([], "there is no source"),
         (3, "source.0"),
     ],

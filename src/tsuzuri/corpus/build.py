@@ -25,7 +25,7 @@ from tsuzuri.core.files import sweep_temporary
 from tsuzuri.core.manifest import Manifest, make_box
 from tsuzuri.core.progress import track
 from tsuzuri.corpus import dedup, split
-from tsuzuri.corpus.config import AozoraSource, CorpusConfig, DebianDocsSource, FilesSource
+from tsuzuri.corpus.config import AozoraSource, CorpusConfig, DebianDocsSource, FilesSource, name_fault
 from tsuzuri.corpus.document import (
     COLUMNS,
     DOCUMENT_SCHEMA,
@@ -62,6 +62,8 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
         raise RecipeError(
             f"two sources are named {twice[0]!r}", hint="give each source its own name: {name: …}"
         )
+    if fault := next(filter(None, map(name_fault, names)), ""):  # a name may come from a path
+        raise RecipeError(fault, hint="give the source another name: {name: …}")
     return make_box(
         box,
         kind="documents",

@@ -103,6 +103,20 @@ class SourceConfig(Config):
     fold_width: bool = True
     """Turn half-width kana and full-width letters and digits into their common forms."""
 
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if fault := name_fault(value):
+            raise ValueError(fault)
+        return value
+
+
+def name_fault(name: str) -> str:
+    """Why no source may have this name, or an empty string."""
+    if "/" in name or "\0" in name:
+        return f"a source's name is part of file names, which {name!r} cannot be"
+    return "'all' is the name of all sources together in scores" if name == "all" else ""
+
 
 class FilesSource(SourceConfig):
     """Folders, zips and single files of text, HTML, JSON lines, tables and Parquet, in any Japanese
