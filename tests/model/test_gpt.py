@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +9,7 @@ from torch.testing import assert_close
 
 from tsuzuri.model.cache import KeyValueCache
 from tsuzuri.model.config import ModelConfig
-from tsuzuri.model.gpt import GPT, RMSNorm, attend
+from tsuzuri.model.gpt import GPT, RMSNorm
 
 Build = Callable[[ModelConfig], GPT]
 
@@ -74,18 +73,6 @@ def test_explicit_positions_are_those_of_the_rotation_or_the_table(
         default = model(tokens)
         assert_close(model(tokens, positions=torch.arange(40)[None]), default)
         assert (model(tokens, positions=2 * torch.arange(40)[None]) - default).abs().max() > 1e-3
-
-
-def test_attention_is_softmax_of_scaled_products() -> None:
-    generator = torch.Generator().manual_seed(0)
-    q = torch.randn(2, 6, 9, 8, generator=generator)
-    k, v = torch.randn(2, 2, 2, 9, 8, generator=generator).unbind()
-    mask = torch.rand(2, 1, 9, 9, generator=generator) < 0.5
-    mask |= torch.eye(9, dtype=torch.bool)
-    scores = q @ k.repeat_interleave(3, dim=1).mT / math.sqrt(8)
-    for given, seen in ((mask, mask), (None, torch.ones(9, 9, dtype=torch.bool).tril())):
-        expected = scores.masked_fill(~seen, -math.inf).softmax(-1) @ v.repeat_interleave(3, dim=1)
-        assert_close(attend(q, k, v, given), expected)
 
 
 def test_the_same_seed_draws_the_same_weights(config: ModelConfig) -> None:

@@ -15,18 +15,14 @@ H query heads, K key-value heads, Dh head_dim, F intermediate_size, V vocab_size
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from tsuzuri.model.attention import Mask, attend
 from tsuzuri.model.cache import KeyValueCache, LayerCache
 from tsuzuri.model.config import ModelConfig
-
-Mask: TypeAlias = Tensor | BlockMask | None
-"""None: causal. Tensor: (B, 1, T, S) bool, true where a position may look. BlockMask: for CUDA, sparse."""
 
 
 class Linear(nn.Linear):
@@ -73,16 +69,6 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = x.float().chunk(2, dim=-1)
     turned = torch.cat([-second, first], dim=-1)
     return (x.float() * cos + turned * sin).to(x.dtype)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
-    """Softmax attention: q (B, H, T, Dh), k and v (B, K, S, Dh) → (B, H, T, Dh)."""
-    grouped = q.shape[1] != k.shape[1]
-    if isinstance(mask, BlockMask):
-        out = flex_attention(q, k, v, block_mask=mask, enable_gqa=grouped)
-        assert isinstance(out, Tensor)
-        return out
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
 
 
 class Attention(nn.Module):

@@ -17,22 +17,29 @@ from torch import Tensor
 IGNORE = -100
 """Targets with this value count for nothing (padding)."""
 
-CHUNK_LOGITS = {"cpu": 8_388_608, "cuda": 268_435_456}
-"""Logits held at once: 32 MiB in float32 stay near a CPU's cache, 1 GiB fills an accelerator."""
+CHUNK_LOGITS = {"cpu": 16_777_216, "cuda": 268_435_456}
+"""Logits held at once, and once more their gradient: 64 MiB in float32 (products of fewer than 512 rows are
+slow on a CPU), 1 GiB on an accelerator."""
 
-Gradient: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Gradient: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def softmax_gradient(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses (n,) in float32 of logits (n, V) at index (n, 1); their gradient (n, V) in the logits' dtype.
+def softmax_gradient(logits: Tensor, index: Tensor, out: Tensor) -> Tensor:
+    """Losses (n,) in float32 of logits (n, V) at index (n, 1); their gradient goes to out (n, V).
 
-    Its cost is passes over (n, V): it makes three, in place where it can. It can be compiled.
+    Its cost is passes over (n, V), and pages of fresh memory: it makes three and asks for none where `out`
+    is in float32. It can be compiled.
     """
-    log_probabilities = torch.log_softmax(logits.float(), dim=-1)
+    if logits.dtype == torch.float32:
+        log_probabilities = torch.log_softmax(logits, dim=-1, out=out)
+    else:
+        log_probabilities = torch.log_softmax(logits.float(), dim=-1)
     losses = -log_probabilities.gather(1, index)[:, 0]
     gradient = log_probabilities.exp_()
     gradient.scatter_add_(1, index, torch.full_like(index, -1, dtype=torch.float32))
-    return losses, gradient.to(logits.dtype)
+    if gradient is not out:
+        out.copy_(gradient)
+    return losses
 
 
 def cross_entropy_sum(
@@ -74,10 +81,14 @@ class _CrossEntropySum(torch.autograd.Function):
         d_hidden = torch.empty_like(hidden)
         d_head = torch.zeros_like(head, dtype=torch.float32)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        for start, end in _chunks(hidden, head):
+        chunks = _chunks(hidden, head)
+        scratch = hidden.new_empty(chunks[0][1], head.shape[0])  # fresh memory for each would cost 5 %
+        gradients = torch.empty_like(scratch)
+        for start, end in chunks:
+            logits, d_logits = scratch[: end - start], gradients[: end - start]
+            torch.mm(hidden[start:end], weight.T, out=logits)
             index = targets[start:end].clamp(min=0)[:, None]
-            losses, d_logits = gradient(hidden[start:end] @ weight.T, index)
-            total += losses @ valid[start:end].float()
+            total += gradient(logits, index, d_logits) @ valid[start:end].float()
             torch.mm(d_logits, weight, out=d_hidden[start:end])
             if d_logits.dtype == d_head.dtype:
                 d_head.addmm_(d_logits.T, hidden[start:end])
