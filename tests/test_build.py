@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 import builds
-from tsuzuri.build import remove_outdated
-from tsuzuri.core.errors import ResumeError
+from tsuzuri.build import build, remove_outdated
+from tsuzuri.core.errors import InputError, RecipeError, ResumeError, TsuzuriError
+from tsuzuri.core.manifest import reopen
 from tsuzuri.report.boxes import boxes_of
+
+QUICKSTART = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
 
 
 def test_what_was_made_of_an_amended_run_is_made_again(
@@ -30,3 +33,62 @@ def test_what_was_made_of_an_amended_run_is_made_again(
     builds.make_evaluation(tmp_path)
     remove_outdated(boxes)
     assert boxes["evaluation"].exists()
+
+
+def test_what_was_being_made_of_an_amended_run_is_made_again(tmp_path: Path) -> None:
+    builds.make_all(tmp_path)
+    boxes = boxes_of(tmp_path)
+    reopen(boxes["evaluation"])
+    path = boxes["run"] / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["counts"]["amendments"] = [{"step": 600, "set": ["train.steps=700"]}]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    remove_outdated(boxes)
+    assert not boxes["evaluation"].exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("model.size=gpt3-125", RecipeError, "did you mean 'gpt3-125m'"),
+        ("model.overrides={hidden_sizes: 8}", RecipeError, "did you mean 'hidden_size'"),
+        ("train.sequence_length=100000", RecipeError, "longer than the model's context"),
+        ("release.supporters=nobody.txt", InputError, "no readable list of supporters at nobody.txt"),
+    ],
+)
+def test_a_mistake_that_concerns_a_late_stage_stops_the_build_before_the_first(
+    tmp_path: Path, override: str, error: type[TsuzuriError], message: str
+) -> None:
+    for dry_run in (True, False):
+        with pytest.raises(error, match=message):
+            list(build(QUICKSTART, tmp_path / "out", [override], dry_run=dry_run))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("license_name", "mixture", "error", "message"),
+    [
+        ("CC0-1.0", "{book: 1}", RecipeError, "a source 'book'.*did you mean 'books'"),
+        ("CC-BY-NC-4.0", "{books: 1}", InputError, "forbid commercial use or edited copies: books"),
+    ],
+)
+def test_what_does_not_suit_the_sources_stops_the_build_before_the_tokenizer(
+    tmp_path: Path, license_name: str, mixture: str, error: type[TsuzuriError], message: str
+) -> None:
+    (tmp_path / "books").mkdir()
+    for number in range(30):
+        text = f"{number}番目の本です。春は曙。夏は夜、月の頃はさらなり、闇もなほ。秋は夕暮れ。冬は早朝。" * 2
+        (tmp_path / "books" / f"{number}.txt").write_text(text, encoding="utf-8")
+    recipe = f"""
+        corpus:
+          source:
+            {{kind: files, path: books, license: {license_name}, filters: {{max_repeated_ngram_ratio: 1}}}}
+          root: {tmp_path}
+          heldout_fraction: 0.3
+        train: {{mixture: {mixture}}}
+    """
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    with pytest.raises(error, match=message):
+        list(build(tmp_path / "recipe.yaml", tmp_path / "out"))
+    assert (tmp_path / "out" / "documents" / "manifest.json").exists()
+    assert not (tmp_path / "out" / "tokenizer").exists()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import re
+import signal
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+from tsuzuri.__main__ import run
 from tsuzuri.cli import COMMANDS, Command, main, parser
+from tsuzuri.core.errors import Stopped
 
 
 def words(command: Command) -> list[str]:
@@ -40,6 +45,71 @@ def test_a_mistake_in_the_arguments_exits_with_2(capsys: pytest.CaptureFixture[s
         main(["bild"])
     assert stop.value.code == 2
     assert "invalid choice: 'bild'" in capsys.readouterr().err
+
+
+def test_only_the_options_given_are_passed_on_and_texts_as_they_are() -> None:
+    line = ["generate", "MODEL", "--temperature", "0.7", "--stop", "[", "--stop", "。"]
+    values = vars(parser().parse_args(line))
+    assert values["stop"] == ["[", "。"]
+    assert values["temperature"] == "0.7"
+    assert "top_p" not in values
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--temperature", "hot", "temperature: Input should be a valid number"),
+        ("--temperature", "inf", "temperature: Input should be a finite number"),
+        ("--seed", str(2**63), "seed: Input should be less than 9223372036854775808"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_the_way_to_the_right_ones(
+    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", "MODEL", option, value]) == 2
+    said = capsys.readouterr().err
+    assert f"error: generate: {message}" in said
+    assert "→ tsuzuri generate --help" in said
+
+
+@pytest.mark.parametrize("command", ["corpus", "build"])
+def test_a_path_that_cannot_be_is_one_line(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("春は曙。", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(f"corpus: {{source: {tmp_path}/texts}}", encoding="utf-8")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert main([command, str(tmp_path / "recipe.yaml"), "--out", str(out)]) == 2
+        assert re.search(
+            f"^error: {out}\\S*: .+\n  → give another path", capsys.readouterr().err, re.MULTILINE
+        )
+
+
+def test_a_folder_where_a_file_is_wanted_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert f"no readable recipe at {tmp_path}" in capsys.readouterr().err
+    assert main(["score", "MODEL", str(tmp_path)]) == 2
+    assert f"no readable file at {tmp_path}" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(arguments: object = None) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tsuzuri.cli.main", interrupted)
+    assert run() == 128 + signal.SIGINT
+
+
+def test_a_stopped_run_exits_with_its_signal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def stopped(**arguments: object) -> None:
+        raise Stopped("stopped", by=signal.SIGINT)
+
+    monkeypatch.setattr("tsuzuri.build.report", stopped)
+    assert main(["report", str(tmp_path)]) == 128 + signal.SIGINT
 
 
 def test_the_parser_names_the_program() -> None:

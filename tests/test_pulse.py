@@ -58,7 +58,7 @@ def sentence(draw: random.Random) -> str:
 def tsuzuri(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command line as its user does."""
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    command = [sys.executable, "-m", "tsuzuri.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "tsuzuri", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, env=environment)
 
 

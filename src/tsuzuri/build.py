@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import MissingExtraError
-from tsuzuri.core.manifest import MANIFEST, box_sha256, read_manifest
+from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
 from tsuzuri.core.progress import say
+from tsuzuri.data.mixture import shares
 from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.model.config import ModelConfig
-from tsuzuri.model.ladder import model_config
+from tsuzuri.model.ladder import model_config, rung
 from tsuzuri.recipe import Recipe, load_recipe
+from tsuzuri.release.terms import check_terms
+from tsuzuri.release.thanks import supporter_names
 from tsuzuri.report.boxes import boxes_of
-from tsuzuri.training.config import TrainConfig
+from tsuzuri.training.config import TrainConfig, require_context
 
 if TYPE_CHECKING:
     from tsuzuri.core.manifest import Manifest
@@ -33,11 +36,13 @@ def build(
     """Run the whole chain into `out` and yield what a person wants to see at its end: samples and paths."""
     wanted = load_recipe(recipe, overrides)
     if dry_run:
+        _check(wanted)
         yield from describe(wanted)
         return
     _require_torch()
+    _check(wanted)
     boxes = boxes_of(out)
-    _make_documents(wanted, boxes["documents"])
+    _check_sources(wanted, _make_documents(wanted, boxes["documents"]))
     _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
     _pack(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
     _train(wanted, boxes["tokens"], boxes["tokenizer"], boxes["run"], amend)
@@ -57,19 +62,21 @@ def remove_outdated(boxes: Mapping[str, Path]) -> None:
         return
     for stage, name in (("evaluation", "model"), ("release", "run")):
         box = boxes[stage]
-        if (box / MANIFEST).exists() and read_manifest(box, stage).inputs[name]["sha256"] != box_sha256(run):
+        facts = facts_of(box)
+        if facts and facts["inputs"][name]["sha256"] != box_sha256(run):
             say(f"{box} was made of the run before it went on: removed, to be made again")
             shutil.rmtree(box)
 
 
 def describe(recipe: Recipe) -> Iterator[str]:
     """What a recipe would do, in a few lines, without doing it."""
-    model, train = _model(recipe), recipe.train
+    model, train, row = _model(recipe), recipe.train, rung(recipe.model.size)
     tokens = train.steps * train.tokens_per_step
     yield f"sources     {', '.join(source.name or source.kind for source in recipe.corpus.source)}"
     yield f"tokenizer   {recipe.tokenizer.vocab_size:,} pieces, {recipe.tokenizer.form.value} form"
     yield f"model       {recipe.model.size}: {model.num_parameters:,} parameters, {model.model_type}"
     yield f"training    {train.steps:,} steps of {train.tokens_per_step:,} tokens = {tokens:,} tokens"
+    yield f"            (the ladder: steps of {row.batch_tokens:,} tokens, AdamW at {row.learning_rate:g})"
     operations = 6 * model.num_matrix_parameters * tokens
     yield f"compute     {operations:.2e} floating-point operations (6 a matrix weight and token)"
 
@@ -124,6 +131,19 @@ def report(build: Path) -> str:
     from tsuzuri.report.build import build_report
 
     return str(build_report(build))
+
+
+def _check(recipe: Recipe) -> None:
+    """Raise now what a late stage would raise after hours of work."""
+    require_context(recipe.train, _model(recipe).max_position_embeddings)
+    supporter_names(recipe.release.supporters)
+
+
+def _check_sources(recipe: Recipe, documents: Manifest) -> None:
+    """The same, as soon as it is known what the sources hold."""
+    sources = documents.counts["sources"]
+    shares(recipe.train.mixture, dict.fromkeys(sources, 1))
+    check_terms(sources, recipe.release.allow_restricted)
 
 
 def _model(recipe: Recipe) -> ModelConfig:

@@ -17,8 +17,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tsuzuri.core.config import Config
 from tsuzuri.core.errors import Stopped, TsuzuriError
 from tsuzuri.core.manifest import code_version
@@ -81,14 +79,14 @@ DEVICE = argument("--device", default="auto", choices=("auto", "cpu", "cuda"), h
 
 
 def fields_of(config: type[Config]) -> tuple[Argument, ...]:
-    """An option for each field of a configuration; only those given are passed on."""
+    """An option for each field of a configuration; only those given are passed on; a tuple's is repeated."""
     return tuple(
         argument(
             f"--{name.replace('_', '-')}",
-            type=yaml.safe_load,
+            action="append" if isinstance(field.default, tuple) else "store",
             default=argparse.SUPPRESS,
-            metavar="VALUE",
-            help=f"default: {field.default}",
+            metavar="TEXT" if isinstance(field.default, tuple) else "NUMBER",
+            help=f"default: {field.default}" if field.default != () else "default: none",
         )
         for name, field in config.model_fields.items()
     )
@@ -232,15 +230,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print(getattr(import_module(module), name)(**values))
     except Stopped as stop:
         print(stop, file=sys.stderr)
-        return 128 + signal.SIGTERM
+        return 128 + stop.by
     except TsuzuriError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output went away: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except OSError as error:  # the system's own answer about a path or a port
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"error: {what}\n  → give another path, or put this one right", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -249,7 +249,3 @@ def _print(result: object) -> None:
     for line in lines:
         if line is not None:
             print(line, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(folder: Path, *options: str) -> subprocess.Popen[str]:
     """`tsuzuri train`, started."""
-    words = ["-m", "tsuzuri.cli", "train", f"{folder}/recipe.yaml", "--out", f"{folder}/run"]
+    words = ["-m", "tsuzuri", "train", f"{folder}/recipe.yaml", "--out", f"{folder}/run"]
     boxes = ["--tokens", f"{folder}/tokens", "--tokenizer", f"{folder}/tokenizer"]
     return subprocess.Popen(
         [sys.executable, *words, *boxes, *options],

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tsuzuri.core.errors import InputError, RecipeError, closest
+
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+"""What every generator of random numbers takes, a few thousand more included."""
 
 
 class Config(BaseModel):
     """Base of every component's configuration: frozen, typed, no unknown keys, documented field by field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
     def as_mapping(self) -> dict[str, Any]:
         """The configuration as plain JSON values, every default resolved."""
@@ -28,21 +33,27 @@ class Config(BaseModel):
 ConfigType = TypeVar("ConfigType", bound=Config)
 
 
-def parse_config(kind: type[ConfigType], values: Mapping[str, Any], *, where: str) -> ConfigType:
+def parse_config(
+    kind: type[ConfigType],
+    values: Mapping[str, Any],
+    *,
+    where: str,
+    hint: str = "correct the recipe or the --set option",
+) -> ConfigType:
     """`values` as a `kind`; a RecipeError names every key at fault, `where` it stood and what was allowed."""
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
         lines = [_explain(kind, item) for item in error.errors(include_url=False)]
         message = f"{where}: " + "; ".join(lines)
-        raise RecipeError(message, hint="correct the recipe or the --set option") from error
+        raise RecipeError(message, hint=hint) from error
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; InputError when the file is absent, RecipeError when it is no mapping."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         hint = "give the path of a YAML file in UTF-8"
         raise InputError(f"no readable recipe at {path}", hint=hint) from error
     try:

@@ -17,6 +17,7 @@ prints both and no traceback. `assert` is for our own mistakes only.
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -57,7 +58,11 @@ class TrainingError(TsuzuriError):
 
 
 class Stopped(TsuzuriError):  # noqa: N818 (it reports no fault)
-    """A run was asked to stop, saved itself and can go on."""
+    """A run was asked to stop by a signal, saved itself and can go on."""
+
+    def __init__(self, message: str, *, hint: str = "", by: signal.Signals = signal.SIGTERM) -> None:
+        super().__init__(message, hint=hint)
+        self.by = by
 
 
 class MissingExtraError(TsuzuriError):

@@ -27,6 +27,14 @@ TIMINGS = "timings.jsonl"
 FORMAT_VERSION = 1
 UNHASHED = frozenset({MANIFEST, PENDING, TIMINGS, ".lock", "tensorboard", "checkpoints"})
 """Not in a manifest: itself, what is there only during the work, clock readings, what has its own sums."""
+SECTIONS = {
+    "documents": "corpus.",
+    "tokenizer": "tokenizer.",
+    "tokens": "pack.",
+    "evaluation": "evaluate.",
+    "release": "release.",
+}
+"""kind → the section of the recipe that its `config` is; that of a run has sections of its own."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Manifest:
 
 
 def code_version() -> str:
-    """The version of the installed package."""
+    """The version of the installed package; of a tree that is not installed, `0+unknown`."""
     try:
         return version("tsuzuri")
     except PackageNotFoundError:
@@ -120,7 +128,7 @@ def make_box(
             "config": dict(config),
             "inputs": {name: _input(box, path) for name, path in sorted(inputs.items())},
         }
-        found = _facts_of(box)
+        found = facts_of(box)
         if found is not None:
             _compare(box, found, facts)
         if (box / MANIFEST).exists():
@@ -171,7 +179,8 @@ def _input(box: Path, path: Path) -> dict[str, str]:
     return {"path": Path(relative).as_posix(), "sha256": box_sha256(Path(path))}
 
 
-def _facts_of(box: Path) -> dict[str, Any] | None:
+def facts_of(box: Path) -> dict[str, Any] | None:
+    """kind, config and inputs of a box, finished or begun; None where there is none."""
     for name in (MANIFEST, PENDING):
         path = box / name
         if path.exists():
@@ -188,7 +197,8 @@ def _compare(box: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
     if found["kind"] != wanted["kind"]:
         message = f"{box} holds {found['kind']}, where {wanted['kind']} is to be written"
         raise ResumeError(message, hint="give another --out")
-    changed = differences(found["config"], json.loads(json.dumps(wanted["config"])))
+    section = SECTIONS.get(wanted["kind"], "")
+    changed = differences(found["config"], json.loads(json.dumps(wanted["config"])), section)
     old = {name: item["sha256"] for name, item in found["inputs"].items()}
     new = {name: item["sha256"] for name, item in wanted["inputs"].items()}
     changed += [f"input {line.split(':')[0]} has changed" for line in differences(old, new)]

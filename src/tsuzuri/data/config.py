@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tsuzuri.core.config import Config
+from tsuzuri.core.config import Config, Seed
 
 
 class PackConfig(Config):
     """How documents are encoded and in which order they lie in the shards."""
 
-    order_seed: int = Field(default=0, ge=0)
+    order_seed: Seed = 0
     """Key of the order of documents within a shard (a keyed hash of their ids)."""
     processes: int = Field(default=1, ge=1)
     """Processes that encode; with 1 the tokenizer's own threads use the cores. It changes no byte."""

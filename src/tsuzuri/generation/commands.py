@@ -33,7 +33,7 @@ def generate(
     **sampling: Any,
 ) -> None:
     """`generate_text` to standard output, its sampling given field by field."""
-    config = parse_config(SamplingConfig, sampling, where="generate")
+    config = parse_config(SamplingConfig, sampling, where="generate", hint="tsuzuri generate --help")
     generate_text(path, config, prompt=prompt, prompts_file=prompts_file, device=device)
 
 
@@ -122,7 +122,7 @@ def _lines(source: str) -> list[str]:
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
         text = data.decode("utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except OSError as error:
         raise InputError(
             f"no readable file at {source}", hint="give a text file, or - for standard input"
         ) from error

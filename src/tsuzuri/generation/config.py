@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from tsuzuri.core.config import Config
+from tsuzuri.core.config import Config, Seed
 
 
 class SamplingConfig(Config):
@@ -48,7 +48,7 @@ class SamplingConfig(Config):
     """No run of so many tokens occurs twice, the prompt included; 0: no such rule."""
     stop: tuple[str, ...] = ()
     """A sample ends where one of these texts would begin; it is not shown."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Sample k of seed s is the same as sample 0 of seed s + k."""
     samples: int = Field(default=1, ge=1)
     """Samples written for one prompt, in one batch."""

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tsuzuri.core.config import Config
+from tsuzuri.core.config import Config, Seed
+from tsuzuri.core.errors import RecipeError
 
 
 class OptimizerConfig(Config):
@@ -51,7 +52,7 @@ class TrainConfig(Config):
     """Rows computed at once; gradients of batch_rows / micro_batch_rows of them are added up."""
     sequence_length: int = Field(default=256, ge=2)
     """Tokens a row."""
-    seed: int = 1
+    seed: Seed = 1
     """Seeds the first weights and the order of the data."""
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -92,3 +93,12 @@ class TrainConfig(Config):
     def tokens_per_step(self) -> int:
         """Tokens that one optimizer step sees."""
         return self.batch_rows * self.sequence_length
+
+
+def require_context(config: TrainConfig, positions: int) -> None:
+    """RecipeError where rows are longer than the positions that the model knows."""
+    if config.sequence_length > positions:
+        raise RecipeError(
+            f"rows of {config.sequence_length} tokens are longer than the model's context of {positions}",
+            hint="lower train.sequence_length, or raise model.overrides.max_position_embeddings",
+        )

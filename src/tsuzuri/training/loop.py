@@ -28,7 +28,7 @@ from tsuzuri.model import hf
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
-from tsuzuri.training.config import TrainConfig
+from tsuzuri.training.config import TrainConfig, require_context
 from tsuzuri.training.devices import choose, choose_device, memory_errors
 from tsuzuri.training.optimizers import state_tensors
 from tsuzuri.training.run import CHECKPOINTS, METRICS, RunLog, RunRecord, open_run, stop_requests
@@ -133,8 +133,9 @@ def _train(
             if stop:
                 run.save(step)
                 raise Stopped(
-                    f"stopped by {stop[0]}, saved after step {step} of {config.steps}",
+                    f"stopped by {stop[0].name}, saved after step {step} of {config.steps}",
                     hint="the same command goes on",
+                    by=stop[0],
                 )
     hf.save_model(model, box / "model", eos_id=data.eos_id)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -229,12 +230,7 @@ class _Run:
 
 
 def _require_fit(model: ModelConfig, config: TrainConfig, data: TokenBox) -> None:
-    if config.sequence_length > model.max_position_embeddings:
-        raise RecipeError(
-            f"rows of {config.sequence_length} tokens are longer than the model's context of "
-            f"{model.max_position_embeddings}",
-            hint="lower train.sequence_length, or raise model.overrides.max_position_embeddings",
-        )
+    require_context(config, model.max_position_embeddings)
     if data.vocab_size > model.vocab_size:
         raise RecipeError(
             f"{data.path} holds tokens of {data.vocab_size:,} kinds, the model's vocabulary is "

@@ -171,17 +171,17 @@ class RunLog:
 
 
 @contextmanager
-def stop_requests() -> Iterator[list[str]]:
-    """A list that stays empty until SIGTERM or Ctrl-C arrives; it then holds the signal's name.
+def stop_requests() -> Iterator[list[signal.Signals]]:
+    """A list that stays empty until SIGTERM or Ctrl-C arrives; it then holds that signal.
 
     The first request is noted, for the loop to save and stop; a second one ends the process as usual.
     """
-    received: list[str] = []
+    received: list[signal.Signals] = []
     old = {int(number): signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def note(number: int, frame: FrameType | None) -> None:
-        received.append(signal.Signals(number).name)
-        say(f"{received[-1]} received: saving after this step (once more: stop at once)")
+        received.append(signal.Signals(number))
+        say(f"{received[-1].name} received: saving after this step (once more: stop at once)")
         signal.signal(number, old[number])
 
     for number in old:
