@@ -87,8 +87,12 @@ def decide(options: argparse.Namespace, folder: Path, default: str) -> None:
     boxes = open_boxes(folder)
     shape, train = recipe(options.size, next(iter(boxes.values())))
     tokens = options.tokens or min(map(training_tokens, boxes.values()))
-    steps = plan(boxes, tokens // train.tokens_per_step)
-    fewest = min(steps[CHARACTERS].values())
+    steps = {
+        equal: counts
+        for equal, counts in plan(boxes, tokens // train.tokens_per_step).items()
+        if options.characters_too or equal == FLOPS
+    }
+    fewest = min(min(counts.values()) for counts in steps.values())
     if fewest <= train.schedule.warmup_steps:
         raise SystemExit(
             f"{fewest} steps are too few: {train.schedule.warmup_steps} are warm-up; more --tokens"

@@ -98,6 +98,7 @@ def arguments() -> argparse.Namespace:
     deciding.add_argument("--size", default="quickstart", help="a row of the ladder")
     deciding.add_argument("--tokens", type=int, help="for each model; unset: as many as no box repeats")
     deciding.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    deciding.add_argument("--characters-too", action="store_true", help="the row of equal characters too")
     deciding.add_argument("--workers", type=int, default=1, help="models trained at once")
     deciding.add_argument("--results", type=Path, help="where to go on from; unset: DIR/decide.jsonl")
     return parser.parse_args()

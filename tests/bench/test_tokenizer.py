@@ -51,7 +51,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(results: Path, tokens: int) -> Namespace:
     """As the command line gives them."""
-    return Namespace(device="cpu", size="tiny", tokens=tokens, seeds=[1], workers=1, results=results)
+    return Namespace(
+        device="cpu",
+        size="tiny",
+        tokens=tokens,
+        seeds=[1],
+        workers=1,
+        results=results,
+        characters_too=True,
+    )
 
 
 def test_equal_flops_are_equal_steps_and_equal_characters_equal_text(folder: Path) -> None:
