@@ -68,8 +68,13 @@ def test_a_mistake_that_concerns_a_late_stage_stops_the_build_before_the_first(
 @pytest.mark.parametrize(
     ("license_name", "mixture", "error", "message"),
     [
-        ("CC0-1.0", "{book: 1}", RecipeError, "a source 'book'.*did you mean 'books'"),
-        ("CC-BY-NC-4.0", "{books: 1}", InputError, "forbid commercial use or edited copies: books"),
+        ("CC0-1.0", "{weights: {book: 1}}", RecipeError, "a source 'book'.*did you mean 'books'"),
+        (
+            "CC-BY-NC-4.0",
+            "{weights: {books: 1}}",
+            InputError,
+            "forbid commercial use or edited copies: books",
+        ),
     ],
 )
 def test_what_does_not_suit_the_sources_stops_the_build_before_the_tokenizer(

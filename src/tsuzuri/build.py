@@ -15,7 +15,7 @@ from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import MissingExtraError
 from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
 from tsuzuri.core.progress import say
-from tsuzuri.data.mixture import shares
+from tsuzuri.data.components import plan
 from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import model_config, rung
@@ -142,7 +142,8 @@ def _check(recipe: Recipe) -> None:
 def _check_sources(recipe: Recipe, documents: Manifest) -> None:
     """The same, as soon as it is known what the sources hold."""
     sources = documents.counts["sources"]
-    shares(recipe.train.mixture, dict.fromkeys(sources, 1))
+    uncapped = recipe.train.mixture.model_copy(update={"max_epochs": None})  # tokens are not counted yet
+    plan({name: item["documents"] - item["heldout_documents"] for name, item in sources.items()}, uncapped)
     check_terms(sources, recipe.release.allow_restricted)
 
 

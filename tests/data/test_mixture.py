@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsuzuri.core.errors import RecipeError
-from tsuzuri.data.mixture import BLOCK_ROWS, Mixture, shares
+from tsuzuri.data.mixture import BLOCK_ROWS, Mixture
 
 WEIGHTS = st.lists(st.floats(1e-3, 1.0), min_size=1, max_size=9)
 
@@ -59,34 +57,3 @@ def test_simple_ratios_make_short_blocks() -> None:
 
 def test_a_source_of_any_share_is_not_forgotten() -> None:
     assert Mixture([1 - 1e-9, 1e-9]).counts.tolist() == [BLOCK_ROWS, 1]
-
-
-def test_without_weights_the_tokens_decide() -> None:
-    assert shares(None, {"a": 300, "b": 100}) == {"a": 0.75, "b": 0.25}
-    assert shares(None, {"a": 300, "b": 0}) == {"a": 1.0, "b": 0.0}
-
-
-def test_weights_come_in_any_unit() -> None:
-    assert shares({"b": 6, "a": 2, "c": 0}, {"a": 1, "b": 1, "c": 1}) == {"a": 0.25, "b": 0.75, "c": 0.0}
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        ({"a": 1, "aozorra": 1}, "did you mean 'aozora'"),
-        ({"a": 1}, "no weight for source 'aozora'"),
-        ({"a": -1, "aozora": 1}, "must be 0 or more"),
-        ({"a": float("nan"), "aozora": 1}, "must be 0 or more"),
-        ({"a": float("inf"), "aozora": 1}, "must be 0 or more"),
-        ({"a": 0, "aozora": 0}, "gives no source any weight"),
-        ({"a": 1, "aozora": 1, "empty": 1}, "does not hold|do not hold"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(weights: dict[str, float], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
-        shares(weights, {"a": 10, "aozora": 10})
-
-
-def test_a_source_without_tokens_cannot_be_drawn() -> None:
-    with pytest.raises(RecipeError, match="'a' has a weight but no tokens"):
-        shares({"a": 1}, {"a": 0})

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsuzuri.core.errors import RecipeError
+from tsuzuri.data.components import MixConfig
 from tsuzuri.data.sampler import Sampler
 
 from .conftest import MakeTokenBox
@@ -74,7 +75,7 @@ def test_far_rows_cost_no_more_than_near_ones(make_token_box: MakeTokenBox) -> N
 
 def test_rows_come_from_the_source_that_is_said(make_token_box: MakeTokenBox) -> None:
     box = make_token_box({"a": numbered(0, 200), "b": numbered(1_000, 600)}, vocab_size=2_000)
-    sampler = Sampler(box, length=8, seed=0, weights={"a": 1, "b": 1})
+    sampler = Sampler(box, length=8, seed=0, mixture=MixConfig(weights={"a": 1, "b": 1}))
     indices = np.arange(50)
     assert sampler.source_of(indices).tolist() == [0, 1] * 25
     assert np.array_equal(sampler.rows(indices).max(axis=1) >= 1_000, sampler.source_of(indices) == 1)
@@ -89,7 +90,7 @@ def test_by_default_every_source_is_read_equally_often(make_token_box: MakeToken
 
 def test_a_source_of_weight_zero_is_left_out(make_token_box: MakeTokenBox) -> None:
     box = make_token_box({"a": numbered(0, 200), "b": numbered(1_000, 600)}, vocab_size=2_000)
-    sampler = Sampler(box, length=8, seed=0, weights={"a": 1, "b": 0})
+    sampler = Sampler(box, length=8, seed=0, mixture=MixConfig(weights={"a": 1, "b": 0}))
     assert sampler.sources == ["a"]
     assert sampler.rows(np.arange(100)).max() < 1_000
     assert list(sampler.epochs(10)) == ["a"]
@@ -120,15 +121,26 @@ def test_heldout_documents_can_be_drawn_too(make_token_box: MakeTokenBox) -> Non
 
 @pytest.mark.parametrize(
     ("length", "weights", "message"),
-    [(0, None, "length must be 1 or more"), (4, {"b": 1}, "source 'b'"), (4, {"a": 0}, "any weight")],
+    [
+        (0, None, "length must be 1 or more"),
+        (4, {"b": 1}, "source 'b'"),
+        (4, {"a": 0}, "leaves every source out"),
+    ],
 )
 def test_what_cannot_be_drawn_is_refused(
     make_token_box: MakeTokenBox, length: int, weights: dict[str, float] | None, message: str
 ) -> None:
     with pytest.raises(RecipeError, match=message):
-        Sampler(make_token_box({"a": [[1, 0]]}), length=length, seed=0, weights=weights)
+        Sampler(make_token_box({"a": [[1, 0]]}), length=length, seed=0, mixture=MixConfig(weights=weights))
+
+
+def test_a_cap_on_epochs_is_reckoned_of_the_budget(make_token_box: MakeTokenBox) -> None:
+    box = make_token_box({"a": numbered(1, 800), "b": numbered(1000, 200)})
+    mixture = MixConfig(weights={"a": 1, "b": 1}, max_epochs=1)
+    sampler = Sampler(box, length=8, seed=0, mixture=mixture, budget_tokens=800)
+    assert sampler.epochs(100) == {"a": pytest.approx(0.75, abs=0.05), "b": pytest.approx(1, abs=0.05)}
 
 
 def test_an_empty_split_is_refused(make_token_box: MakeTokenBox) -> None:
-    with pytest.raises(RecipeError, match="weight"):
+    with pytest.raises(RecipeError, match="hold no tokens"):
         Sampler(make_token_box({"a": [[1, 0]]}), length=4, seed=0, split="heldout")

@@ -228,7 +228,7 @@ def test_tokens_beyond_the_models_vocabulary_are_refused(inputs: Path, tmp_path:
 
 def test_a_mixture_of_unknown_sources_is_refused(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError):
-        runs.run(inputs, tmp_path, "mixture={nowhere: 1}")
+        runs.run(inputs, tmp_path, "mixture.weights={nowhere: 1}")
 
 
 def test_a_bfloat16_run_comes_near(finished: Path, inputs: Path, tmp_path: Path) -> None:

@@ -65,7 +65,9 @@ def test_a_changed_recipe_is_refused_and_its_keys_are_named(inputs: Path, begun:
     assert (begun / "run.yaml").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["seed=2", "batch_rows=8", "sequence_length=8", "mixture={a: 1, b: 1}"])
+@pytest.mark.parametrize(
+    "change", ["seed=2", "batch_rows=8", "sequence_length=8", "mixture.weights={a: 1, b: 1}"]
+)
 def test_what_a_run_keeps_to_its_end_is_not_amended(inputs: Path, begun: Path, change: str) -> None:
     with pytest.raises(ResumeError) as error:
         runs.run(inputs, begun, change)

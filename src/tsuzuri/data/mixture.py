@@ -9,43 +9,13 @@ row away from its share.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
-
-from tsuzuri.core.errors import RecipeError, closest
 
 BLOCK_ROWS = 16_384
 """Shares are kept to one part in this many; a source with any share at all gets one slot."""
 
 Integers = npt.NDArray[np.int64]
-
-
-def shares(weights: Mapping[str, float] | None, tokens: Mapping[str, int]) -> dict[str, float]:
-    """source → share of the rows, by tokens where there are no weights. RecipeError when they do not fit."""
-    if weights is None:
-        weights = tokens
-    for name in weights:
-        if name not in tokens:
-            raise RecipeError(
-                f"the mixture names a source {name!r} that the shards do not hold{closest(name, tokens)}",
-                hint=f"sources: {', '.join(tokens)}",
-            )
-    for name in tokens:
-        if name not in weights:
-            raise RecipeError(
-                f"the mixture has no weight for source {name!r}", hint="give it 0 to leave it out"
-            )
-        if not (math.isfinite(weights[name]) and weights[name] >= 0):
-            raise RecipeError(f"the weight of source {name!r} is {weights[name]}: it must be 0 or more")
-        if weights[name] and not tokens[name]:
-            raise RecipeError(f"source {name!r} has a weight but no tokens", hint="give it 0 to leave it out")
-    total = sum(weights.values())
-    if not total:
-        raise RecipeError("the mixture gives no source any weight")
-    return {name: weights[name] / total for name in tokens}
 
 
 class Mixture:

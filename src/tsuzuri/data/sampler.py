@@ -16,14 +16,13 @@ token is right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.data.box import Split, TokenBox
-from tsuzuri.data.mixture import Mixture, shares
+from tsuzuri.data.components import MixConfig, plan
+from tsuzuri.data.mixture import Mixture
 from tsuzuri.data.permutation import key_of, permute, subkeys
 from tsuzuri.data.shards import Tokens
 
@@ -39,18 +38,19 @@ class Sampler:
         *,
         length: int,
         seed: int,
-        weights: Mapping[str, float] | None = None,
+        mixture: MixConfig | None = None,
+        budget_tokens: int | None = None,
         split: Split = "train",
     ) -> None:
-        """Rows of `length` predicted tokens. RecipeError when the weights do not fit the box.
+        """Rows of `length` predicted tokens. RecipeError when the mixture does not fit the box.
 
-        `weights` are the sources' shares of the rows in any unit; each must be named, 0 leaves one out.
-        Without them each source is drawn by its tokens.
+        `budget_tokens`, of which a cap on epochs is reckoned, is part of what row i is a function of.
         """
         if length < 1:
             raise RecipeError(f"a row of {length} tokens predicts nothing: the length must be 1 or more")
         streams = {source: box.shard(split, source).tokens for source in box.sources}
-        drawn = shares(weights, {source: len(tokens) for source, tokens in streams.items()})
+        sizes = {source: len(tokens) for source, tokens in streams.items()}
+        drawn = {row.name: row.share for row in plan(sizes, mixture or MixConfig(), budget_tokens)}
         self.length = length
         self.sources = [source for source, share in drawn.items() if share]
         """The sources that are drawn at all; `source_of` gives places in this list."""

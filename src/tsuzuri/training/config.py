@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from tsuzuri.core.config import Config, Seed
 from tsuzuri.core.errors import RecipeError
+from tsuzuri.data.components import MixConfig
 
 
 class OptimizerConfig(Config):
@@ -58,8 +59,8 @@ class TrainConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the whole gradient."""
-    mixture: dict[str, float] | None = None
-    """Weight of each source; without it each source counts by its tokens."""
+    mixture: MixConfig = MixConfig()
+    """In which proportions the sources are read; by default each by its tokens."""
     document_mask: bool = True
     """Whether attention stays within documents of a packed row."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

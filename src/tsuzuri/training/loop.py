@@ -103,7 +103,14 @@ def _train(
     data = TokenBox.open(tokens)
     require_tokenizer(data, sha256_file(tokenizer / "tokenizer.json"))
     _require_fit(shape, config, data)
-    sampler = Sampler(data, length=config.sequence_length, seed=config.seed, weights=config.mixture)
+    begun_with = RunRecord(recipe=record.recipe).configs()[1]  # more steps must not draw other rows
+    sampler = Sampler(
+        data,
+        length=config.sequence_length,
+        seed=config.seed,
+        mixture=config.mixture,
+        budget_tokens=begun_with.steps * begun_with.tokens_per_step,
+    )
     device = choose_device(config.device)
     choices = choose(config, device, record.resolved)
     if record.resolved is None:  # a smaller machine that the run goes on with changes nothing for the next
