@@ -15,7 +15,7 @@ from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import MissingExtraError
 from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
 from tsuzuri.core.progress import say
-from tsuzuri.data.components import plan
+from tsuzuri.data.components import plan, table
 from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import model_config, rung
@@ -89,6 +89,18 @@ def corpus(recipe: Path, out: Path, overrides: Sequence[str] = ()) -> str:
 def train_tokenizer(recipe: Path, documents: Path, out: Path, overrides: Sequence[str] = ()) -> str:
     """Documents → tokenizer."""
     return _summary(out, _make_tokenizer(load_recipe(recipe, overrides), documents, out))
+
+
+def mix(recipe: Path, tokens: Path, overrides: Sequence[str] = ()) -> Iterator[str]:
+    """The mixture of a recipe over token shards, as a table of its components."""
+    from tsuzuri.data.box import TokenBox
+
+    config = load_recipe(recipe, overrides).train
+    sizes = {
+        source: counts["train_tokens"]
+        for source, counts in TokenBox.open(tokens, verify=False).counts.items()
+    }
+    yield from table(plan(sizes, config.mixture, config.steps * config.tokens_per_step))
 
 
 def pack(recipe: Path, documents: Path, tokenizer: Path, out: Path, overrides: Sequence[str] = ()) -> str:

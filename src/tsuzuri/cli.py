@@ -122,6 +122,7 @@ COMMANDS = (
     Command(
         "pack", "documents → token shards", "tsuzuri.build:pack", (RECIPE, DOCUMENTS, TOKENIZER, OUT, SET)
     ),
+    Command("mix", "how much of each source a recipe reads", "tsuzuri.build:mix", (RECIPE, TOKENS, SET)),
     Command(
         "train", "token shards → weights", "tsuzuri.build:train", (RECIPE, TOKENS, TOKENIZER, OUT, SET, AMEND)
     ),

@@ -6,9 +6,9 @@ what was not done.
 
 from __future__ import annotations
 
+from tsuzuri.core.licenses import terms_of
 from tsuzuri.release.facts import Facts
 from tsuzuri.release.markdown import cell, table
-from tsuzuri.release.terms import terms_of
 
 
 def datasheet(facts: Facts) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tsuzuri.core.licenses import terms_of
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.release.config import ReleaseConfig
-from tsuzuri.release.terms import terms_of
 from tsuzuri.report.boxes import Build
 
 
