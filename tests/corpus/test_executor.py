@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tsuzuri.core.errors import InputError, ResourceError
+from tsuzuri.corpus.executor import CRASHED, STUCK, LocalPool, Watch
+
+ITEMS = 5
+
+
+@dataclass
+class Write:
+    """Each piece is a file with a line for each of its items; some items are deadly."""
+
+    folder: Path
+    crashing: frozenset[tuple[int, int]] = frozenset()
+    sleeping: frozenset[tuple[int, int]] = frozenset()
+    refused: int = -1
+    crash_before: int = -1
+
+    def run(self, piece: int, watch: Watch) -> None:
+        if piece == self.refused:
+            raise InputError("this piece is refused", hint="leave it out")
+        if piece == self.crash_before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        (self.folder / f"pid-{piece}").write_text(str(os.getpid()))
+        lines = []
+        for item in range(ITEMS):
+            watch.at(item)
+            if item in watch.skipped:
+                lines.append(watch.skipped[item])
+                continue
+            if (piece, item) in self.crashing:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if (piece, item) in self.sleeping:
+                time.sleep(600)
+            lines.append(f"{piece}.{item}")
+        (self.folder / str(piece)).write_text("\n".join(lines))
+
+
+def whole(piece: int) -> list[str]:
+    return [f"{piece}.{item}" for item in range(ITEMS)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_piece_is_done_once(tmp_path: Path, workers: int) -> None:
+    done = list(LocalPool(workers).run(Write(tmp_path), range(7)))
+    assert sorted(done) == list(range(7))
+    for piece in range(7):
+        assert (tmp_path / str(piece)).read_text().split("\n") == whole(piece)
+
+
+def test_nothing_to_do_is_done() -> None:
+    assert list(LocalPool(2).run(Write(Path()), [])) == []
+
+
+def test_items_that_kill_or_hold_their_worker_are_set_aside(tmp_path: Path) -> None:
+    job = Write(tmp_path, crashing=frozenset({(1, 0), (1, 3), (2, 4)}), sleeping=frozenset({(3, 2)}))
+    assert sorted(LocalPool(2, item_limit_s=1.0).run(job, range(5))) == list(range(5))
+    expected = {piece: whole(piece) for piece in range(5)}
+    for piece, item in job.crashing:
+        expected[piece][item] = CRASHED
+    expected[3][2] = STUCK
+    assert {piece: (tmp_path / str(piece)).read_text().split("\n") for piece in range(5)} == expected
+
+
+def test_an_error_for_the_user_ends_the_work_with_its_hint(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="refused") as caught:
+        list(LocalPool(2).run(Write(tmp_path, refused=1), range(3)))
+    assert caught.value.hint == "leave it out"
+
+
+def test_a_death_that_no_item_explains_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="crashed outside of any document, at piece 1"):
+        list(LocalPool(2).run(Write(tmp_path, crash_before=1), range(3)))
+
+
+def test_no_worker_outlives_the_work(tmp_path: Path) -> None:
+    pieces = LocalPool(2).run(Write(tmp_path, sleeping=frozenset({(1, 0)})), range(2))
+    assert next(pieces) == 0
+    pids = [int(path.read_text()) for path in tmp_path.glob("pid-*")]
+    assert len(pids) == 2
+    pieces.close()
+    deadline = time.monotonic() + 20
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
