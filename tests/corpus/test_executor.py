@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +85,16 @@ def test_a_death_that_no_item_explains_is_an_error(tmp_path: Path) -> None:
 def test_no_worker_outlives_the_work(tmp_path: Path) -> None:
     pieces = LocalPool(2).run(Write(tmp_path, sleeping=frozenset({(1, 0)})), range(2))
     assert next(pieces) == 0
-    pids = [int(path.read_text()) for path in tmp_path.glob("pid-*")]
-    assert len(pids) == 2
+    notes = [tmp_path / "pid-0", tmp_path / "pid-1"]
+    until(lambda: all(note.exists() and note.read_text() for note in notes))
+    pids = [int(note.read_text()) for note in notes]
     pieces.close()
-    deadline = time.monotonic() + 20
-    while any(is_alive(pid) for pid in pids):
+    until(lambda: not any(map(is_alive, pids)))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
