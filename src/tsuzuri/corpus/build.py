@@ -24,7 +24,7 @@ from tsuzuri.core.errors import InputError, RecipeError
 from tsuzuri.core.files import sweep_temporary
 from tsuzuri.core.manifest import Manifest, make_box
 from tsuzuri.core.progress import track
-from tsuzuri.corpus import dedup, split
+from tsuzuri.corpus import split
 from tsuzuri.corpus.config import AozoraSource, CorpusConfig, DebianDocsSource, FilesSource, name_fault
 from tsuzuri.corpus.document import (
     COLUMNS,
@@ -35,6 +35,7 @@ from tsuzuri.corpus.document import (
     SplitWriter,
     as_row,
 )
+from tsuzuri.corpus.duplicates import exact
 from tsuzuri.corpus.filters.rules import reject_reason
 from tsuzuri.corpus.normalize import normalize
 from tsuzuri.corpus.sources.aozora import AozoraWorks
@@ -46,7 +47,7 @@ from tsuzuri.corpus.stats import DUPLICATE, CorpusStats
 PARTS = "parts"
 REJECTED_SCHEMA = DOCUMENT_SCHEMA.append(pa.field("reason", pa.string(), nullable=False))
 PART_SCHEMA = REJECTED_SCHEMA.append(pa.field("characters", pa.int64(), nullable=False)).append(
-    pa.field("key", pa.binary(dedup.KEY_BYTES), nullable=False)
+    pa.field("key", pa.binary(exact.KEY_BYTES), nullable=False)
 )
 DECISION_COLUMNS = ["source", "group", "reason", "characters", "key"]
 TRAIN, HELDOUT, REJECTED = "train", "heldout", "rejected"
@@ -159,7 +160,7 @@ def _part_rows(source: Source[Any], batch: object, *, keep_rejected: bool) -> It
 
 
 def _part_row(document: Document, reason: str, characters: int, *, keep_text: bool) -> dict[str, Any]:
-    key = dedup.key(document.text) if not reason else bytes(dedup.KEY_BYTES)
+    key = exact.key(document.text) if not reason else bytes(exact.KEY_BYTES)
     row = as_row(document if keep_text else replace(document, text=""))
     return {**row, "reason": reason, "characters": characters, "key": key}
 
@@ -169,7 +170,7 @@ def _decide(parts: Sequence[Path], config: CorpusConfig, sources: Mapping[str, S
     table = pa.concat_tables(pq.read_table(part, columns=DECISION_COLUMNS) for part in parts).to_pydict()
     decisions: list[str] = table["reason"]
     kept = [row for row, reason in enumerate(decisions) if not reason]
-    for row, is_first in zip(kept, dedup.first_occurrences([table["key"][row] for row in kept]), strict=True):
+    for row, is_first in zip(kept, exact.first_occurrences([table["key"][row] for row in kept]), strict=True):
         if not is_first:
             decisions[row] = DUPLICATE
     groups: dict[str, Counter[str]] = {name: Counter() for name in sources}

@@ -20,11 +20,15 @@ KEY_BYTES = 16
 _CHANGEABLE = re.compile("[^\x00-\x7f\u3001-\u3020\u3041-\u3096\u30a1-\u30fe\u4e00-\u9fff]+")
 
 
+def fold(text: str) -> str:
+    """The text under NFKC, without difference of case and without white space."""
+    compatible = _CHANGEABLE.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text)
+    return "".join(compatible.casefold().split())
+
+
 def key(text: str) -> bytes:
     """The 16-byte key of a text's folded form."""
-    compatible = _CHANGEABLE.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text)
-    folded = "".join(compatible.casefold().split())
-    return hashlib.blake2b(folded.encode("utf-8"), digest_size=KEY_BYTES).digest()
+    return hashlib.blake2b(fold(text).encode("utf-8"), digest_size=KEY_BYTES).digest()
 
 
 def first_occurrences(keys: Sequence[bytes]) -> npt.NDArray[np.bool_]:

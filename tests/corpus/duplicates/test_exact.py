@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsuzuri.corpus.dedup import KEY_BYTES, first_occurrences, key
+from tsuzuri.corpus.duplicates.exact import KEY_BYTES, first_occurrences, key
 
 
 @pytest.mark.parametrize(
