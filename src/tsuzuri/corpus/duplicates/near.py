@@ -1,0 +1,291 @@
+"""Near-copies of documents: signatures, bands, exact verification, decisions; out of core.
+
+MinHash over character n-grams of the folded text (NFKC, no case, no white space; が and か stay apart), as
+Broder (1997) and Leskovec et al. (Mining of Massive Datasets, chapter 3) have it; the signatures are those of
+`sketch`. Deviations: similarity is verified on the sets, and only verified near-copies of a kept document
+fall out. The same documents give the same decisions in any order, in any number of parts, for any number of
+workers, whatever was killed on the way: ranks depend on a document's score and id alone (on its row where ids
+are equal).
+
+Memory: `memory_bytes` a worker, some hundred bytes per document of the one part that it reads, the widest
+pair of documents; and in the process that decides 64 bytes for each document of the corpus. Disk: 16 bytes a
+band and document, and 8 bytes a character for the documents that have a candidate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tsuzuri.core.errors import InputError
+from tsuzuri.core.files import atomic_file
+from tsuzuri.corpus.duplicates.candidates import Buckets, uncompared_file
+from tsuzuri.corpus.duplicates.clusters import Clusters, cluster
+from tsuzuri.corpus.duplicates.config import NearDuplicateConfig
+from tsuzuri.corpus.duplicates.exact import fold
+from tsuzuri.corpus.duplicates.parts import CHARACTERS_PER_BATCH, Parts, open_parts
+from tsuzuri.corpus.duplicates.runs import KEYED, in_order, key_ranges, keyed, open_records, write_runs
+from tsuzuri.corpus.duplicates.shingles import code_points
+from tsuzuri.corpus.duplicates.sketch import band_keys
+from tsuzuri.corpus.duplicates.verify import Pairs, ShingleSets
+from tsuzuri.corpus.duplicates.work import each, in_folder
+
+DECISIONS = "decisions.parquet"
+DECISION_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("keep", pa.bool_(), nullable=False),
+        pa.field("cluster", pa.int64(), nullable=False),
+        pa.field("best_row", pa.int64(), nullable=False),
+        pa.field("best_id", pa.string(), nullable=False),
+        pa.field("jaccard", pa.float64(), nullable=False),
+    ]
+)
+ABOUT = np.dtype([("score", "<f8"), ("tie", "<u8")])
+PAIR_BYTES = 64  # of one candidate while it is verified, its sets aside
+
+
+def near_duplicates(
+    paths: Sequence[Path],
+    folder: Path,
+    config: NearDuplicateConfig = NearDuplicateConfig(),  # noqa: B008 (frozen)
+    *,
+    taking_part: Path | None = None,
+    workers: int = 1,
+) -> dict[str, int]:
+    """Counts; `folder/decisions.parquet` has a row for every document that has a near-copy.
+
+    `paths` are Parquet files with `id` and `text`; `taking_part` is a `.npy` of booleans for the rows of all
+    files together. In the decisions, `best_id` is the kept document that one falls out for (itself where it
+    is kept) and `cluster` the row of the best one that it is connected with. Empty texts have no near-copy.
+    """
+    columns = ["id", "text", *filter(None, [config.score_column])]
+    parts = open_parts(paths, columns, taking_part)
+    facts = {"near-duplicates": config.as_mapping(), "documents": parts.fingerprint()}
+    return in_folder(folder, facts, partial(_make, parts, config, workers, folder / DECISIONS))
+
+
+def _make(parts: Parts, config: NearDuplicateConfig, workers: int, out: Path, folder: Path) -> dict[str, int]:
+    sketches = [Sketches(parts, part, config, folder) for part in range(len(parts))]
+    each(methodcaller("write"), sketches, workers=workers, what="signatures of documents")
+    rows, ranks = folder / "rows.npy", folder / "ranks.npy"
+    documents = _rank(sketches, rows, ranks)
+    pairs = _candidates(parts, config, ranks, folder, documents)
+    each(methodcaller("write_pairs"), pairs, workers=workers, what="candidates for near-copies")
+    files = tuple(task.out for task in pairs)
+    candidates, compared = _mark_candidates(files, np.load(rows, mmap_mode="r"), folder / "candidates.npy")
+    sets = [
+        ShingleSets(parts, part, candidates, config.shingle_characters, folder) for part in range(len(parts))
+    ]
+    each(methodcaller("write"), sets, workers=workers, what="n-grams of candidates")
+    verified = [
+        Pairs(
+            parts,
+            files,
+            rows,
+            ranks_,
+            config.threshold,
+            config.memory_bytes,
+            folder,
+            folder / f"near-{number:05}.npy",
+        )
+        for number, ranks_ in enumerate(
+            key_ranges(compared * PAIR_BYTES, config.memory_bytes, keys=max(1, parts.rows))
+        )
+    ]
+    each(methodcaller("verify"), verified, workers=workers, what="verifying near-copies")
+    found = cluster(parts.rows, (np.load(task.out) for task in verified))
+    counts = _write_decisions(parts, np.load(rows), found, out)
+    return {
+        "documents": documents,
+        **counts,
+        "pairs_uncompared": sum(int(uncompared_file(file).read_text()) for file in files),
+    }
+
+
+@dataclass(frozen=True)
+class Sketches:
+    """The band keys of a part's documents: a task for one worker."""
+
+    parts: Parts
+    """The documents."""
+    part: int
+    """Which part."""
+    config: NearDuplicateConfig
+    """How signatures are made."""
+    folder: Path
+    """Where they go."""
+
+    @property
+    def about(self) -> Path:
+        """A `.npy`: (rows of the part,) score and tie of each document; what takes no part has neither."""
+        return self.folder / f"about-{self.part:05}.npy"
+
+    @property
+    def keys(self) -> Path:
+        """(bands) runs of (key, row)."""
+        return self.folder / f"keys-{self.part:05}.run"
+
+    def write(self) -> None:
+        """Write both files, unless an earlier run did."""
+        if self.keys.exists():
+            return
+        start, stop = self.parts.starts[self.part : self.part + 2]
+        about = np.zeros(stop - start, ABOUT)
+        about["score"] = -np.inf
+        rows: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
+        keys = [np.empty((0, self.config.bands), np.uint64)]
+        for found, texts, scores, ties in self._batches():
+            rows.append(np.array(found))
+            codes, offsets = code_points(texts)
+            keys.append(
+                band_keys(
+                    codes,
+                    offsets,
+                    self.config.shingle_characters,
+                    self.config.bands,
+                    self.config.rows_per_band,
+                )
+            )
+            about["score"][rows[-1] - start], about["tie"][rows[-1] - start] = scores, ties
+        all_rows, all_keys = np.concatenate(rows), np.concatenate(keys)
+        with atomic_file(self.about) as file:
+            np.save(file, about)
+        write_runs(
+            self.keys,
+            [
+                in_order(keyed(np.ascontiguousarray(all_keys[:, band]), all_rows))
+                for band in range(self.config.bands)
+            ],
+        )
+
+    def _batches(self) -> Iterator[tuple[list[int], list[str], list[float], list[int]]]:
+        """Rows, folded texts, scores and ties of some million characters at a time."""
+        score_column = self.config.score_column
+        columns = ["id", "text", *filter(None, [score_column])]
+        rows, texts, scores, ties, characters = [], [], [], [], 0
+        for row, document in self.parts.read(self.part, columns, self.parts.selected(self.part)):
+            text = fold(document["text"])
+            if not text:
+                continue
+            rows.append(row)
+            texts.append(text)
+            scores.append(_score(document, score_column) if score_column else float(len(text)))
+            ties.append(_tie(document["id"]))
+            characters += len(text)
+            if characters >= CHARACTERS_PER_BATCH:
+                yield rows, texts, scores, ties
+                rows, texts, scores, ties, characters = [], [], [], [], 0
+        if rows:
+            yield rows, texts, scores, ties
+
+
+def _score(document: dict[str, object], column: str) -> float:
+    value = document[column]
+    if not isinstance(value, (int, float)) or not np.isfinite(value):
+        raise InputError(
+            f"the document {document['id']!r} has {value!r} in {column!r}, where a number was wanted",
+            hint="give every document a finite number, or leave score_column unset",
+        )
+    return float(value)
+
+
+def _tie(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def _rank(sketches: Sequence[Sketches], rows: Path, ranks: Path) -> int:
+    """How many documents take part; the row of each rank and the rank of each row are written."""
+    about = np.concatenate([np.empty(0, ABOUT), *(np.load(sketch.about) for sketch in sketches)])
+    order = np.lexsort((about["tie"], -about["score"]))
+    with atomic_file(rows) as file:
+        np.save(file, order)
+    inverse = np.empty_like(order)
+    inverse[order] = np.arange(len(order))
+    with atomic_file(ranks) as file:
+        np.save(file, inverse)
+    return int(np.isfinite(about["score"]).sum())
+
+
+def _candidates(
+    parts: Parts, config: NearDuplicateConfig, ranks: Path, folder: Path, documents: int
+) -> list[Buckets]:
+    sketches = tuple(Sketches(parts, part, config, folder).keys for part in range(len(parts)))
+    ranges = key_ranges(documents * KEYED.itemsize, config.memory_bytes)
+    return [
+        Buckets(
+            sketches,
+            ranks,
+            band,
+            config.bands,
+            keys,
+            config.bucket_documents,
+            folder / f"pairs-{band:03}-{number:05}.run",
+        )
+        for band in range(config.bands)
+        for number, keys in enumerate(ranges)
+    ]
+
+
+def _mark_candidates(files: Sequence[Path], rows: npt.NDArray[np.int64], out: Path) -> tuple[Path, int]:
+    """A `.npy` that is true for the rows of documents in some pair, and how many pairs the files hold."""
+    is_candidate, pairs = np.zeros(len(rows), bool), 0
+    for path in files:
+        records = open_records(path, KEYED)
+        pairs += len(records)
+        for column in ("key", "row"):
+            is_candidate[rows[records[column].astype(np.int64)]] = True
+    with atomic_file(out) as file:
+        np.save(file, is_candidate)
+    return out, pairs
+
+
+def _write_decisions(parts: Parts, rows: npt.NDArray[np.int64], found: Clusters, out: Path) -> dict[str, int]:
+    """Counts of what is written to `out`: the documents that have a near-copy, in the order of the rows."""
+    members = np.flatnonzero(found.is_paired)
+    members = members[np.argsort(rows[members])]
+    ids = _ids(parts, rows[members])
+    place = np.full(len(rows), -1)
+    place[members] = np.arange(len(members))
+    keep = found.best[members] == members
+    table = pa.table(
+        [
+            pa.array(rows[members]),
+            ids,
+            pa.array(keep),
+            pa.array(rows[found.cluster[members]]),
+            pa.array(rows[found.best[members]]),
+            ids.take(pa.array(place[found.best[members]])),
+            pa.array(found.jaccard[members]),
+        ],
+        schema=DECISION_SCHEMA,
+    )
+    with atomic_file(out) as file:
+        pq.write_table(table, file, compression="zstd")
+    return {
+        "clusters": len(np.unique(found.cluster[members])),
+        "in_clusters": len(members),
+        "near_duplicates": int((~keep).sum()),
+    }
+
+
+def _ids(parts: Parts, rows: npt.NDArray[np.int64]) -> pa.Array:
+    """The ids of ascending rows."""
+    selected = np.zeros(parts.rows, bool)
+    selected[rows] = True
+    found: list[str] = []
+    for part in range(len(parts)):
+        here = selected[parts.starts[part] : parts.starts[part + 1]]
+        if here.any():
+            found += [columns["id"] for _, columns in parts.read(part, ["id"], here)]
+    return pa.array(found, pa.string())

@@ -1,0 +1,191 @@
+"""Near-copies: the same decisions as a plain reference, however the documents come."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpus.duplicates.documents import edited, prose, write_parts
+from tsuzuri.core.errors import InputError, ResumeError
+from tsuzuri.corpus.duplicates.config import NearDuplicateConfig
+from tsuzuri.corpus.duplicates.exact import fold
+from tsuzuri.corpus.duplicates.near import DECISIONS, near_duplicates
+
+SURE = NearDuplicateConfig(bands=64, rows_per_band=2)
+"""Compares every two documents that are at all alike, so that a plain reference must agree."""
+
+
+def ngrams(text: str, length: int = 5) -> set[str]:
+    folded = fold(text)
+    return {folded[place : place + length] for place in range(max(1, len(folded) - length + 1))} - {""}
+
+
+def plain_jaccard(one: str, other: str) -> float:
+    left, right = ngrams(one), ngrams(other)
+    return len(left & right) / len(left | right) if left | right else 0.0
+
+
+def family(seed: int, characters: int, sizes: list[int]) -> list[str]:
+    """A text and copies of it with the numbers of edits given."""
+    text = prose(seed, characters)
+    return [text, *(edited(text, seed + number, edits) for number, edits in enumerate(sizes, start=1))]
+
+
+def corpus(seed: int) -> list[tuple[str, str]]:
+    texts = [
+        *family(seed, 300, [0, 1, 4, 8, 12, 30]),
+        *family(seed + 100, 40, [1, 2]),
+        *family(seed + 200, 12, [1]),
+        *(prose(seed + 300 + number, 20 + 7 * number) for number in range(10)),
+        "", "  \n", "猫", "ネコ", "ﾈｺ", "猫", "パパ", "ハハ",
+    ]  # fmt: skip
+    return [(f"{seed}/{number}", text) for number, text in enumerate(texts)]
+
+
+def decide(
+    folder: Path,
+    documents: list[tuple[str, str]],
+    cuts: list[int],
+    config: NearDuplicateConfig,
+    **options: Any,
+) -> dict[str, dict[str, Any]]:
+    paths = write_parts(folder / "parts", documents, cuts)
+    near_duplicates(paths, folder / "near", config, **options)
+    return {row["id"]: row for row in pq.read_table(folder / "near" / DECISIONS).to_pylist()}
+
+
+def plain_survivors(documents: list[tuple[str, str]], found: dict[str, dict[str, Any]]) -> set[str]:
+    """Who stays when documents are taken by length; found[...] only says who wins a tie."""
+    order = sorted(
+        documents, key=lambda item: (-len(fold(item[1])), not found.get(item[0], {"keep": 1})["keep"])
+    )
+    kept: list[tuple[str, str]] = []
+    for name, text in order:
+        if not fold(text) or all(plain_jaccard(text, other) < SURE.threshold for _, other in kept):
+            kept.append((name, text))
+    return {name for name, _ in kept}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_decisions_are_those_of_a_plain_reference(seed: int, tmp_path: Path) -> None:
+    documents = corpus(seed)
+    texts = dict(documents)
+    found = decide(tmp_path, documents, [7], SURE)
+    assert {name for name in texts if found.get(name, {"keep": True})["keep"]} == plain_survivors(
+        documents, found
+    )
+    assert any(not row["keep"] for row in found.values())
+    for name, row in found.items():
+        assert row["jaccard"] == pytest.approx(plain_jaccard(texts[name], texts[row["best_id"]]))
+        assert row["jaccard"] >= SURE.threshold
+        assert found[row["best_id"]]["keep"]
+        assert documents[row["row"]][0] == name
+        assert documents[row["best_row"]][0] == row["best_id"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_order_and_parts_do_not_matter(data: st.DataObject) -> None:
+    documents = corpus(5)
+    shuffled = documents.copy()
+    random.Random(data.draw(st.integers(0, 1000))).shuffle(shuffled)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(documents)), max_size=3)))
+    keys = ("keep", "best_id", "jaccard")
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        expected = decide(Path(one), documents, [], NearDuplicateConfig())
+        found = decide(Path(other), shuffled, cuts, NearDuplicateConfig())
+    assert {name: [row[key] for key in keys] for name, row in found.items()} == {
+        name: [row[key] for key in keys] for name, row in expected.items()
+    }
+
+
+def test_workers_and_memory_do_not_matter(tmp_path: Path) -> None:
+    documents = [item for seed in range(4) for item in corpus(1000 * seed)]
+    alone = write_and_read(tmp_path / "alone", documents, NearDuplicateConfig(), workers=1)
+    together = write_and_read(tmp_path / "together", documents, NearDuplicateConfig(), workers=2)
+    assert alone == together
+
+
+def write_and_read(
+    folder: Path, documents: list[tuple[str, str]], config: NearDuplicateConfig, workers: int
+) -> bytes:
+    paths = write_parts(folder / "parts", documents, [10, 40])
+    near_duplicates(paths, folder / "near", config, workers=workers)
+    return (folder / "near" / DECISIONS).read_bytes()
+
+
+def test_a_better_score_wins_over_length(tmp_path: Path) -> None:
+    texts = family(0, 200, [1, 2])
+    table = {"id": list("abc"), "text": [texts[0] + "。", *texts[1:]], "rating": [1, 3, 2]}
+    pq.write_table(pa.table(table), tmp_path / "part.parquet")
+    near_duplicates(
+        [tmp_path / "part.parquet"], tmp_path / "near", NearDuplicateConfig(score_column="rating")
+    )
+    found = pq.read_table(tmp_path / "near" / DECISIONS).to_pylist()
+    assert [row["keep"] for row in found] == [False, True, False]
+    assert {row["best_id"] for row in found} == {"b"}
+
+
+def test_a_large_bucket_loses_all_but_its_best(tmp_path: Path) -> None:
+    text = prose(1, 400)
+    documents = [(str(number), edited(text, number, 2)) for number in range(60)]
+    config = NearDuplicateConfig(bucket_documents=4)
+    paths = write_parts(tmp_path / "parts", documents, [])
+    counts = near_duplicates(paths, tmp_path / "near", config)
+    assert counts["near_duplicates"] >= 55  # a copy far from the best may stay
+    assert counts["pairs_uncompared"] > 0
+
+
+def test_rows_that_take_no_part_have_no_copies(tmp_path: Path) -> None:
+    documents = [(str(number), text) for number, text in enumerate(family(2, 100, [0, 0]))]
+    np.save(tmp_path / "mask.npy", np.array([True, False, True]))
+    paths = write_parts(tmp_path / "parts", documents, [1])
+    near_duplicates(paths, tmp_path / "near", taking_part=tmp_path / "mask.npy")
+    assert pq.read_table(tmp_path / "near" / DECISIONS)["row"].to_pylist() == [0, 2]
+
+
+def test_a_corpus_without_copies_gives_an_empty_file(tmp_path: Path) -> None:
+    paths = write_parts(tmp_path / "parts", [("a", ""), ("b", "ひとつ")], [1])
+    counts = near_duplicates(paths, tmp_path / "near")
+    assert counts == {
+        "documents": 1, "clusters": 0, "in_clusters": 0, "near_duplicates": 0, "pairs_uncompared": 0
+    }  # fmt: skip
+    assert pq.read_table(tmp_path / "near" / DECISIONS).num_rows == 0
+
+
+def test_a_finished_folder_is_not_made_again_and_not_for_others(tmp_path: Path) -> None:
+    paths = write_parts(tmp_path / "parts", corpus(3), [])
+    counts = near_duplicates(paths, tmp_path / "near")
+    before = (tmp_path / "near" / DECISIONS).stat().st_mtime_ns
+    assert near_duplicates(paths, tmp_path / "near") == counts
+    assert (tmp_path / "near" / DECISIONS).stat().st_mtime_ns == before
+    with pytest.raises(ResumeError, match="another configuration"):
+        near_duplicates(paths, tmp_path / "near", NearDuplicateConfig(threshold=0.5))
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"body": ["a"]}), tmp_path / "part.parquet")
+    with pytest.raises(InputError, match="no column 'id'"):
+        near_duplicates([tmp_path / "part.parquet"], tmp_path / "near")
+
+
+def test_what_is_no_parquet_is_named(tmp_path: Path) -> None:
+    (tmp_path / "part.parquet").write_text("no Parquet")
+    with pytest.raises(InputError, match=r"part\.parquet is no readable Parquet"):
+        near_duplicates([tmp_path / "part.parquet"], tmp_path / "near")
+
+
+def test_a_score_that_is_no_number_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["x"], "text": ["猫"], "rating": [None]}), tmp_path / "part.parquet")
+    config = NearDuplicateConfig(score_column="rating")
+    with pytest.raises(InputError, match="'x' has None in 'rating'"):
+        near_duplicates([tmp_path / "part.parquet"], tmp_path / "near", config)
