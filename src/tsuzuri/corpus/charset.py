@@ -43,6 +43,7 @@ WHATWG_LABELS = {
     **dict.fromkeys(["utf-8", "utf8", "unicode-1-1-utf-8", "x-unicode20utf8"], "utf-8"),
     **dict.fromkeys(["latin1", "latin-1", "iso-8859-1", "us-ascii", "ascii"], "cp1252"),
 }
+WESTERN = ("cp1252", "windows-1252", "iso-8859-15", "latin_1", "iso8859-1")
 _TO_HIGH_HALF = bytes(byte | 0x80 for byte in range(256))
 _ESCAPE = re.compile(rb"\x1b(\$@|\$B|\$\(D|\(B|\(J|\(I)")
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]+)", re.IGNORECASE)
@@ -75,12 +76,18 @@ def decode(data: bytes, *, declared: str | None = None, given: str | None = None
         return None
     if _ESCAPE.search(data) and (found := _try(data, "iso-2022-jp", "escape")):
         return found
-    if declared and (found := _try(data, declared, "declared")):
+    if declared and not is_western(declared) and (found := _try(data, declared, "declared")):
         return found
     for charset in ("utf-8", "euc-jp", "cp932"):
         if found := _try(data, charset, "strict"):
             return found
     return _detect(data)
+
+
+def is_western(label: str) -> bool:
+    """Whether a label names a Western encoding: servers and editors say so of Japanese pages too, and it
+    would hold for nearly any bytes."""
+    return WHATWG_LABELS.get(label.strip().lower(), label.strip().lower()) in WESTERN
 
 
 def declared_in_html(data: bytes) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tsuzuri.corpus import charset
 from tsuzuri.corpus.config import FilesSource
 from tsuzuri.corpus.document import Document
-from tsuzuri.corpus.extract import html_to_text
+from tsuzuri.corpus.extraction.page import html_to_text
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.members import (
     DAMAGE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tsuzuri.corpus.extract import html_to_text
+from tsuzuri.corpus.extraction.page import html_to_text
 
 
 def text_of(body: str) -> str:

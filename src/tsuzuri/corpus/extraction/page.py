@@ -1,0 +1,36 @@
+"""The whole text of an HTML page that is known to be content: a manual, an article, a saved document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lxml import html
+
+from tsuzuri.corpus.extraction import tree
+from tsuzuri.corpus.extraction.facts import title_of
+from tsuzuri.corpus.extraction.lines import is_furniture, lines_of
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What an HTML file says: its title and its text."""
+
+    title: str
+    text: str
+
+
+def html_to_text(source: str, ruby: tree.Ruby = "base") -> Page | None:
+    """The title and the readable text of an HTML document, both empty when there is none; None when it
+    nests too deep."""
+    root = tree.parse(source, ruby)
+    if root is None:
+        return None
+    lines = lines_of(_content_element(root), is_furniture)
+    return Page(title_of(root), "\n".join(line.text for line in lines))
+
+
+def _content_element(root: html.HtmlElement) -> html.HtmlElement:
+    found = root.xpath('//main | //*[@role="main"]') or root.xpath("//article")
+    if len(found) == 1 and found[0].xpath("boolean(normalize-space(.))"):
+        return found[0]
+    return root.find("body") if root.find("body") is not None else root
