@@ -72,7 +72,7 @@ def test_a_wrong_value_is_answered_with_the_way_to_the_right_ones(
     assert "→ tsuzuri generate --help" in said
 
 
-@pytest.mark.parametrize("command", ["corpus", "build"])
+@pytest.mark.parametrize("command", ["corpus build", "build"])
 def test_a_path_that_cannot_be_is_one_line(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_path_that_cannot_be_is_one_line(
     (tmp_path / "recipe.yaml").write_text(f"corpus: {{source: {tmp_path}/texts}}", encoding="utf-8")
     (tmp_path / "file").write_text("", encoding="utf-8")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert main([command, str(tmp_path / "recipe.yaml"), "--out", str(out)]) == 2
+        assert main([*command.split(), str(tmp_path / "recipe.yaml"), "--out", str(out)]) == 2
         assert re.search(
             f"^error: {out}\\S*: .+\n  → give another path", capsys.readouterr().err, re.MULTILINE
         )

@@ -96,7 +96,7 @@ def test_the_same_command_finds_everything_done(recipe: Path, built: Path) -> No
 def test_stage_by_stage_gives_the_same_boxes(recipe: Path, built: Path, tmp_path: Path) -> None:
     d, t, k, r, e = (tmp_path / name for name in ("documents", "tokenizer", "tokens", "run", "evaluation"))
     for command in (
-        ("corpus", recipe, "--out", d),
+        ("corpus", "build", recipe, "--out", d),
         ("tokenizer", "train", recipe, "--documents", d, "--out", t),
         ("pack", recipe, "--documents", d, "--tokenizer", t, "--out", k),
         ("train", recipe, "--tokens", k, "--tokenizer", t, "--out", r),

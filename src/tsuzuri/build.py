@@ -86,6 +86,27 @@ def corpus(recipe: Path, out: Path, overrides: Sequence[str] = ()) -> str:
     return _summary(out, _make_documents(load_recipe(recipe, overrides), out))
 
 
+def withdraw(
+    documents: Path,
+    ids: Sequence[str],
+    urls: Sequence[str],
+    hosts: Sequence[str],
+    refused: Path,
+    search: Sequence[Path],
+) -> Iterator[str]:
+    """Take documents out of a box, remember the refusal, and name what was made of them before."""
+    from tsuzuri.corpus import withdraw as withdrawing
+
+    named = withdrawing.refusals_of(ids, urls, hosts)
+    refusals = withdrawing.Refusals.read(refused)
+    refusals.add(refused, named)
+    taken = withdrawing.withdraw(documents, refusals)
+    yield f"{documents} is without {len(taken.ids):,} documents that were refused; {refused} remembers"
+    for item in withdrawing.affected(search, taken):
+        shards = f": {', '.join(item.files)}" if item.files else ""
+        yield f"made of them before  {item.kind}  {item.path}{shards}"
+
+
 def train_tokenizer(recipe: Path, documents: Path, out: Path, overrides: Sequence[str] = ()) -> str:
     """Documents → tokenizer."""
     return _summary(out, _make_tokenizer(load_recipe(recipe, overrides), documents, out))

@@ -99,7 +99,39 @@ COMMANDS = (
         "tsuzuri.build:build",
         (RECIPE, OUT, SET, AMEND, argument("--dry-run", action="store_true", help="say what it would do")),
     ),
-    Command("corpus", "sources → documents", "tsuzuri.build:corpus", (RECIPE, OUT, SET)),
+    Command("corpus build", "sources → documents", "tsuzuri.build:corpus", (RECIPE, OUT, SET)),
+    Command(
+        "corpus withdraw",
+        "take documents out, remember that, and name what learnt from them",
+        "tsuzuri.build:withdraw",
+        (
+            DOCUMENTS,
+            *(
+                argument(f"--{name}", dest=f"{name}s", action="append", default=[], metavar="TEXT", help=help)
+                for name, help in (
+                    ("id", "of a document"),
+                    ("url", "of a page"),
+                    ("host", "with all its subdomains"),
+                )
+            ),
+            argument(
+                "--list",
+                dest="refused",
+                type=Path,
+                default=Path("withdrawn.jsonl"),
+                metavar="FILE",
+                help="where refusals are remembered (a recipe's corpus.withdrawn)",
+            ),
+            argument(
+                "--search",
+                nargs="+",
+                type=Path,
+                default=[Path()],
+                metavar="DIR",
+                help="where to look for what learnt from them",
+            ),
+        ),
+    ),
     Command(
         "tokenizer train",
         "documents → tokenizer",
