@@ -54,7 +54,7 @@ class BoilerplateConfig(Config):
     min_share: float = Field(0.1, ge=0, le=1)
     """Smallest share of the group's documents that hold it."""
     min_characters: int = Field(4, ge=1)
-    """Shortest line looked at, in characters of its folded form: 「はい」 and rules of dashes stay."""
+    """Shortest line looked at, in characters, white space around it aside: 「はい」 stays."""
     min_kept_characters: int = Field(1, ge=0)
     """Shortest piece left between cuts that is kept, in characters; a document without one falls out."""
     memory_bytes: int = Field(WORKER_MEMORY_BYTES, ge=2**20)
