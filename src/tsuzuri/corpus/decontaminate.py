@@ -1,0 +1,130 @@
+"""Which documents hold what a model will be tested on.
+
+A test item (question, passage, sentence pair) is the set of the character n-grams of its folded text; a
+document holds the item when it has at least a given share of them. The share follows PaLM (Chowdhery et al.
+2022, §8: contaminated where 70 % of the 8-grams of words are found), the n-grams are of characters, for
+Japanese has no words to count: 13 are about as long as eight English words are rare. Folding (NFKC, no case,
+no white space) hides no copy behind a width or a line break. No text of a benchmark is kept, only numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from tsuzuri.core.config import Config
+from tsuzuri.core.errors import InputError
+from tsuzuri.corpus.duplicates.exact import fold
+from tsuzuri.corpus.duplicates.shingles import code_points, ngram_hashes
+
+Integers = npt.NDArray[np.int64]
+
+TABLE_BITS = 24
+"""Size of the table of hash prefixes that most n-grams of a document end at: 16 MiB."""
+
+
+class DecontaminateConfig(Config):
+    """When a document counts as holding a test item."""
+
+    ngram_characters: int = Field(13, ge=4, le=200)
+    """Length of the n-grams, in characters of the folded text; a shorter item cannot be looked for."""
+    min_share: float = Field(0.7, gt=0, le=1)
+    """Smallest share of an item's n-grams that a document must have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contamination:
+    """A test item that a document holds."""
+
+    benchmark: str
+    item: int
+    """Its place in the benchmark."""
+    share: float
+    """Of the item's n-grams, those found."""
+
+
+class TestItems:
+    """The items of all benchmarks, ready to be looked for. About 30 bytes for each of their n-grams."""
+
+    __test__ = False  # no test class, whatever pytest thinks of the name
+
+    def __init__(self, benchmarks: Mapping[str, Iterable[str]], config: DecontaminateConfig) -> None:
+        """`benchmarks`: name → the texts of its items. InputError where none is long enough to look for."""
+        self.config = config
+        self.counts: dict[str, dict[str, int]] = {}
+        """benchmark → {items, too_short}"""
+        self._items: list[tuple[str, int]] = []
+        grams: list[npt.NDArray[np.uint64]] = []
+        for name, texts in benchmarks.items():
+            counts = self.counts[name] = {"items": 0, "too_short": 0}
+            for place, text in enumerate(texts):
+                counts["items"] += 1
+                own = np.unique(self._hashes(text))
+                if len(own):
+                    self._items.append((name, place))
+                    grams.append(own)
+                else:
+                    counts["too_short"] += 1
+        if benchmarks and not grams:
+            raise InputError(
+                f"no test item has {config.ngram_characters} characters to be looked for",
+                hint="look at the benchmarks' fields, or lower corpus.decontaminate.ngram_characters",
+            )
+        self._sizes: Integers = np.array([len(own) for own in grams], np.int64)
+        everything = np.concatenate(grams) if grams else np.zeros(0, np.uint64)
+        owners = np.repeat(np.arange(len(grams)), self._sizes)
+        order = np.argsort(everything, kind="stable")
+        self._grams, starts = np.unique(everything[order], return_index=True)
+        self._owners: Integers = owners[order]
+        self._starts: Integers = np.append(starts, len(everything)).astype(np.int64)
+        self._prefixes = np.zeros(2**TABLE_BITS, bool)
+        self._prefixes[_prefix(self._grams)] = True
+
+    def found_in(self, text: str) -> list[Contamination]:
+        """The items that a text holds, in the order of the benchmarks."""
+        hashes = self._hashes(text)
+        hashes = np.unique(hashes[self._prefixes[_prefix(hashes)]])
+        places = np.searchsorted(self._grams, hashes)
+        places = places[self._grams[np.minimum(places, len(self._grams) - 1)] == hashes]
+        if not len(places):
+            return []
+        owners = np.concatenate([self._owners[self._starts[p] : self._starts[p + 1]] for p in places])
+        items, counts = np.unique(owners, return_counts=True)
+        shares = counts / self._sizes[items]
+        held = [
+            (*self._items[item], share)
+            for item, share in zip(items.tolist(), shares.tolist(), strict=True)
+            if share >= self.config.min_share
+        ]
+        return [Contamination(name, place, share) for name, place, share in held]
+
+    def _hashes(self, text: str) -> npt.NDArray[np.uint64]:
+        """A number for each n-gram of the folded text, in its order; none of a shorter one."""
+        codes, _ = code_points([fold(text)])
+        if len(codes) < self.config.ngram_characters:
+            return np.zeros(0, np.uint64)
+        out = np.empty(len(codes), np.uint64)
+        return out[: ngram_hashes(codes, self.config.ngram_characters, out)]
+
+
+def report(items: TestItems, found: Iterable[Sequence[Contamination]]) -> dict[str, dict[str, int]]:
+    """benchmark → {items, too_short, found (items that some document holds), documents (that hold one)}."""
+    held: dict[str, set[int]] = {name: set() for name in items.counts}
+    documents = dict.fromkeys(items.counts, 0)
+    for document in found:
+        for name in {one.benchmark for one in document}:
+            documents[name] += 1
+        for one in document:
+            held[one.benchmark].add(one.item)
+    return {
+        name: {**counts, "found": len(held[name]), "documents": documents[name]}
+        for name, counts in items.counts.items()
+    }
+
+
+def _prefix(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    return hashes >> np.uint64(64 - TABLE_BITS)
