@@ -182,7 +182,7 @@ class Recurring:
 
 @compiled
 def _is_white_space(code: np.uint32) -> bool:
-    for blank in _WHITE_SPACE:
+    for blank in _WHITE_SPACE:  # noqa: SIM110 (numba knows no generators)
         if code == blank:
             return True
     return False

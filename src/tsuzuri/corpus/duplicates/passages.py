@@ -1,16 +1,16 @@
 """Passages that an earlier document already has: found exactly, out of core, in characters.
 
-A passage is a run of `min_characters` code points or more; it is cut from every document but the first
-that has it. Repetition within one document (a refrain) is its author's. The answer is the one that a suffix array
-of the whole corpus gives (Lee et al. 2022, arXiv 2107.06499), which needs the corpus in memory several times
-over and is built on bytes, so that it divides characters. Here instead:
+A passage is a run of `min_characters` code points or more; it is cut from every document but the first that
+has it. Repetition within one document (a refrain) is its author's. The answer is the one that a suffix
+array of the whole corpus gives (Lee et al. 2022, arXiv 2107.06499), which needs the corpus in memory
+several times over and is built on bytes, so that it divides characters. Here instead:
 
 1. Winnowing (Schleimer, Wilkerson, Aiken: SIGMOD 2003) chooses anchors: of every N - k + 1 consecutive
-   k-grams the one with the smallest number, k = N / 2. A passage of N characters holds the same anchor wherever it
-   stands, and only one place in about N / 4 is one.
+   k-grams the one with the smallest number, k = N / 2. A passage of N characters holds the same anchor
+   wherever it stands, and only one place in about N / 4 is one.
 2. Anchors that two documents have are found in sorted runs.
-3. Around those alone, every window of N characters gets its number; windows are found in sorted runs too, and
-   all but those of the first document with them are cut.
+3. Around those alone, every window of N characters gets its number; windows are found in sorted runs too,
+   and all but those of the first document with them are cut.
 
 Windows are compared by 64-bit numbers: that one of m windows is cut for a text that it only shares a number
 with has the probability m / 2^64, given that it is in doubt at all.
