@@ -1,0 +1,71 @@
+"""What the recipe says about quality: a profile, thresholds over it, lists of words, languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from tsuzuri.core.config import Config
+from tsuzuri.core.errors import RecipeError
+from tsuzuri.corpus.quality.profiles import find_profile
+
+
+class NgWordsConfig(Config):
+    """A list of words that a document must not be full of."""
+
+    file: Path
+    """A UTF-8 text file, one word a line; `#` opens a comment. Under the corpus's `root` when it is
+    relative."""
+    category: str = "ng"
+    """What the words are about (`adult`, `violence`): the reason of a rejection."""
+    max_rate: float = Field(0.05, gt=0, le=1)
+    """Largest share of Japanese letters that stand in such words (Swallow: 0.05)."""
+    max_hits: int | None = Field(None, ge=0)
+    """Most occurrences (llm-jp: 3 of adult, discriminating or violent words, 10 of advertising ones); unset:
+    only the rate counts."""
+
+
+class LanguageConfig(Config):
+    """Which languages stay."""
+
+    keep: tuple[Literal["ja", "kanbun", "zh", "ko", "latin", "other"], ...] = Field(("ja",), min_length=1)
+    """The languages that a document may be in; what is `mojibake` never stays."""
+
+
+class QualityConfig(Config):
+    """A profile and what is changed of it: `{profile: swallow-v1, max_sentence_length: 400}`, or its name
+    alone."""
+
+    profile: str = "swallow-v1"
+    """The table of thresholds: `swallow-v1`, `llm-jp-v1`, `llm-jp-v1-strict`, `hojichar`, `hojichar-chars`,
+    `fineweb2-ja`, `fineweb2-ja-chars`, `literature` or `technical`."""
+    thresholds: Mapping[str, float] = Field(default_factory=dict)
+    """Bounds over the profile's own, by the name of their rule; a recipe may write them beside `profile`."""
+    ng_words: tuple[NgWordsConfig, ...] = ()
+    """Lists of words, each with its own limit."""
+    language: LanguageConfig | None = None
+    """Which languages stay; unset: the language is not asked."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"profile": value}
+        if not isinstance(value, dict):
+            return value
+        own = {key: item for key, item in value.items() if key in cls.model_fields}
+        beside = {key: item for key, item in value.items() if key not in cls.model_fields}
+        if isinstance(own.get("ng_words"), dict):
+            own["ng_words"] = (own["ng_words"],)
+        return {**own, "thresholds": {**own.get("thresholds", {}), **beside}} if beside else own
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> QualityConfig:
+        try:
+            find_profile(self.profile).with_thresholds(self.thresholds)
+        except RecipeError as error:
+            raise ValueError(error.message) from error
+        return self
