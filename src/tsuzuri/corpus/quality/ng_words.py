@@ -166,7 +166,7 @@ def _find(
 
 
 @compiled
-def _next(slots: npt.NDArray[np.uint64], state: int, point: int) -> np.int64:
+def _next(slots: npt.NDArray[np.uint64], state: np.int64, point: np.uint32) -> np.int64:
     key = (np.uint64(state) << _SYMBOL_BITS) | np.uint64(point)
     mask = len(slots) - 1
     slot = np.int64((key * _MULTIPLIER) >> np.uint64(40)) & mask

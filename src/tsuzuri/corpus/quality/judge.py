@@ -1,0 +1,68 @@
+"""Whether a text stays: its language, its profile's rules, its words; the first thing wrong is the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsuzuri.corpus.quality.config import QualityConfig
+from tsuzuri.corpus.quality.language import identify
+from tsuzuri.corpus.quality.metrics import Measures
+from tsuzuri.corpus.quality.ng_words import NgWords, limit_broken
+from tsuzuri.corpus.quality.profiles import find_profile
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a text is rejected."""
+
+    reason: str
+    """The rule that it breaks: `host`, `language_zh`, a rule of the profile, `ng_words_adult`."""
+    value: float | str
+    """What was found."""
+    bound: float | None = None
+    """What was allowed, where that is a number."""
+
+    def __str__(self) -> str:
+        value = f"{self.value:.4g}" if isinstance(self.value, (int, float)) else self.value
+        return (
+            f"{self.reason} ({value})" if self.bound is None else f"{self.reason} ({value}; {self.bound:g})"
+        )
+
+
+class Judge:
+    """A configuration of quality, ready to be asked; lists of words are read once."""
+
+    def __init__(self, config: QualityConfig, root: Path = Path()) -> None:
+        self.profile = find_profile(config.profile).with_thresholds(config.thresholds)
+        self._languages = None if config.language is None else frozenset(config.language.keep)
+        self._lists = [(part, NgWords.read(root / part.file)) for part in config.ng_words]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason that this judge may give, in the order in which it asks."""
+        return (
+            *(("host",) if self.profile.top_level_domains or self.profile.refused_hosts else ()),
+            *(("language",) if self._languages is not None else ()),
+            *(rule.name for rule in self.profile.rules),
+            *(f"ng_words_{part.category}" for part, _ in self._lists),
+        )
+
+    def reject(self, text: str, url: str = "") -> Rejection | None:
+        """The first thing wrong with a normalised text, or None when it stays."""
+        if url and (host := self.profile.refuses_host(url)):
+            return Rejection("host", host)
+        measures = Measures(text, self.profile.words)
+        if self._languages is not None:
+            language = identify(measures.points).language
+            if language not in self._languages:
+                return Rejection("language", language)
+        for rule in self.profile.rules:
+            value = measures[rule.metric]
+            if rule.breaks(value):
+                return Rejection(rule.name, value, rule.bound)
+        for part, words in self._lists:
+            broken = limit_broken(part, words.find(measures.points), int(measures["num_japanese_letters"]))
+            if broken is not None:
+                return Rejection(f"ng_words_{part.category}", *broken)
+        return None
