@@ -1,10 +1,9 @@
 """The stage from sources to documents: read, normalise, filter, deduplicate, split, write.
 
-Two steps. First every batch of every source becomes one part file under `parts/`, alone and independent of
-the others (the seam for an executor); a part that is there is not made again. Then the parts are walked in
-order: duplicates fall out, groups are held out, and the documents go to the final files. Memory holds one
-row group of text and a few dozen bytes per document. Parts are removed at the end, so a killed build goes
-on where it was and ends with the same bytes.
+Two steps. First every batch of every source becomes one part file under `parts/` (see `parts`), on all cores.
+Then the parts are walked in order: duplicates fall out, groups are held out, and the documents go to the
+final files. Memory holds one row group of text and a few dozen bytes per document. Parts are removed at the
+end, so a killed build goes on where it was and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +19,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsuzuri.core.errors import InputError, RecipeError
-from tsuzuri.core.files import sweep_temporary
 from tsuzuri.core.manifest import Manifest, make_box
-from tsuzuri.core.progress import track
 from tsuzuri.corpus import split
 from tsuzuri.corpus.config import AozoraSource, CorpusConfig, DebianDocsSource, FilesSource, name_fault
 from tsuzuri.corpus.document import (
     COLUMNS,
     DOCUMENT_SCHEMA,
     ROWS_PER_READ,
-    Document,
-    RowWriter,
     SplitWriter,
-    as_row,
 )
 from tsuzuri.corpus.duplicates import exact
-from tsuzuri.corpus.filters.rules import reject_reason
-from tsuzuri.corpus.normalize import normalize
+from tsuzuri.corpus.parts import REJECTED_SCHEMA, make_parts
 from tsuzuri.corpus.sources.aozora import AozoraWorks
-from tsuzuri.corpus.sources.base import Source, Unreadable
+from tsuzuri.corpus.sources.base import Source
 from tsuzuri.corpus.sources.debian_docs import DebianDocs
 from tsuzuri.corpus.sources.files import FilesOnDisk
 from tsuzuri.corpus.stats import DUPLICATE, CorpusStats
 
 PARTS = "parts"
-REJECTED_SCHEMA = DOCUMENT_SCHEMA.append(pa.field("reason", pa.string(), nullable=False))
-PART_SCHEMA = REJECTED_SCHEMA.append(pa.field("characters", pa.int64(), nullable=False)).append(
-    pa.field("key", pa.binary(exact.KEY_BYTES), nullable=False)
-)
 DECISION_COLUMNS = ["source", "group", "reason", "characters", "key"]
 TRAIN, HELDOUT, REJECTED = "train", "heldout", "rejected"
 SPLITS = {TRAIN: DOCUMENT_SCHEMA, HELDOUT: DOCUMENT_SCHEMA, REJECTED: REJECTED_SCHEMA}
@@ -88,9 +76,9 @@ def open_source(config: FilesSource | AozoraSource | DebianDocsSource, root: Pat
 
 def as_recorded(config: CorpusConfig) -> dict[str, Any]:
     """The configuration as the manifest keeps it: where sources lie on this machine is no part of it, their
-    hash is."""
+    hash is; nor is the number of workers, which changes no byte."""
     values = config.as_mapping()
-    del values["root"]
+    del values["root"], values["workers"]
     for item in values["source"]:
         if "path" in item and Path(item["path"]).is_absolute():
             item["path"] = Path(item["path"]).name
@@ -98,9 +86,7 @@ def as_recorded(config: CorpusConfig) -> dict[str, Any]:
 
 
 def _make(config: CorpusConfig, sources: Sequence[Source[Any]], box: Path) -> dict[str, Any]:
-    parts: list[Path] = []
-    for source in sources:
-        parts += _make_parts(source, box / PARTS, keep_rejected=config.keep_rejected)
+    parts = make_parts(sources, box / PARTS, keep_rejected=config.keep_rejected, workers=config.workers)
     decisions = _decide(parts, config, {source.name: source for source in sources})
     for stale in (path for name in SPLITS for path in box.glob(f"{name}-[0-9]*.parquet")):
         stale.unlink()  # of a run that was killed while it wrote them
@@ -118,51 +104,6 @@ def _make(config: CorpusConfig, sources: Sequence[Source[Any]], box: Path) -> di
                     writers[REJECTED].add({**document, "reason": decision})
     shutil.rmtree(box / PARTS)
     return stats.counts()
-
-
-def _make_parts(source: Source[Any], folder: Path, *, keep_rejected: bool) -> list[Path]:
-    """The part files of a source, those missing made now; InputError when it gave no document at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep_temporary(folder)
-    batches = source.batches()
-    parts = [folder / f"{source.name}-{number:05}.parquet" for number in range(len(batches))]
-    for part, batch in track(
-        list(zip(parts, batches, strict=True)), f"reading {source.name}", total=len(parts)
-    ):
-        if not part.exists():
-            with RowWriter(part, PART_SCHEMA) as writer:
-                for row in _part_rows(source, batch, keep_rejected=keep_rejected):
-                    writer.add(row)
-    reasons: Counter[str] = Counter()
-    for part in parts:
-        reasons.update(pq.read_table(part, columns=["reason"])["reason"].to_pylist())
-    if not reasons[""]:
-        found = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "nothing"
-        raise InputError(
-            f"the source {source.name!r} gives no document: {found}",
-            hint="look at its encoding, its fields.text and its filters, or leave it out",
-        )
-    return parts
-
-
-def _part_rows(source: Source[Any], batch: object, *, keep_rejected: bool) -> Iterator[dict[str, Any]]:
-    for item in source.read(batch):
-        if isinstance(item, Unreadable):
-            yield _part_row(
-                Document(id=item.id, text="", source=source.name), item.reason, 0, keep_text=False
-            )
-            continue
-        text = normalize(item.text, fold_width=source.config.fold_width)
-        reason = reject_reason(text, source.config.filters)
-        title = normalize(item.title, fold_width=source.config.fold_width).strip()
-        document = replace(item, text=text, title=title)
-        yield _part_row(document, reason, len(text), keep_text=keep_rejected or not reason)
-
-
-def _part_row(document: Document, reason: str, characters: int, *, keep_text: bool) -> dict[str, Any]:
-    key = exact.key(document.text) if not reason else bytes(exact.KEY_BYTES)
-    row = as_row(document if keep_text else replace(document, text=""))
-    return {**row, "reason": reason, "characters": characters, "key": key}
 
 
 def _decide(parts: Sequence[Path], config: CorpusConfig, sources: Mapping[str, Source[Any]]) -> list[str]:

@@ -183,6 +183,8 @@ class CorpusConfig(Config):
     """The folder that relative source paths start from; it is not part of what the documents depend on."""
     heldout_fraction: float = Field(0.02, gt=0, lt=1)
     """Share of each source's groups that is held out for evaluation."""
+    workers: int | None = Field(None, ge=1)
+    """Processes that read; unset: as many as there are cores. It changes no byte."""
     keep_rejected: bool = False
     """Write rejected documents, each with its reason, beside the kept ones."""
 

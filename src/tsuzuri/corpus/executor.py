@@ -162,7 +162,7 @@ class _Worker:
 
     def _start(self) -> None:
         context = get_context("forkserver")
-        context.set_forkserver_preload(["tsuzuri.corpus.build"])
+        context.set_forkserver_preload([type(self._job).__module__])
         self.pipe, other = context.Pipe()
         self._process: BaseProcess = context.Process(
             target=_work, args=(self._job, other, self._path), daemon=True
