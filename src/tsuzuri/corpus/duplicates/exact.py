@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 KEY_BYTES = 16
-_CHANGEABLE = re.compile("[^\x00-\x7f\u3001-\u3020\u3041-\u3096\u30a1-\u30fe\u4e00-\u9fff]+")
+_CHANGEABLE = re.compile(".?[^\x00-\x7f\u3001-\u3020\u3041-\u3096\u30a1-\u30fe\u4e00-\u9fff]+", re.DOTALL)
+"""Runs that NFKC can change, and the character before, which a mark may join."""
 
 
 def fold(text: str) -> str:

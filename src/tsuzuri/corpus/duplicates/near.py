@@ -14,9 +14,7 @@ band and document, and 8 bytes a character for the documents that have a candida
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
@@ -26,16 +24,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import atomic_file
 from tsuzuri.corpus.duplicates.candidates import Buckets, uncompared_file
 from tsuzuri.corpus.duplicates.clusters import Clusters, cluster
 from tsuzuri.corpus.duplicates.config import NearDuplicateConfig
-from tsuzuri.corpus.duplicates.exact import fold
-from tsuzuri.corpus.duplicates.parts import CHARACTERS_PER_BATCH, Parts, open_parts
-from tsuzuri.corpus.duplicates.runs import KEYED, in_order, key_ranges, keyed, open_records, write_runs
-from tsuzuri.corpus.duplicates.shingles import code_points
-from tsuzuri.corpus.duplicates.sketch import band_keys
+from tsuzuri.corpus.duplicates.parts import Parts, open_parts
+from tsuzuri.corpus.duplicates.runs import KEYED, key_ranges, open_records
+from tsuzuri.corpus.duplicates.signatures import ABOUT, Signatures
 from tsuzuri.corpus.duplicates.verify import Pairs, ShingleSets
 from tsuzuri.corpus.duplicates.work import each, in_folder
 
@@ -51,7 +46,6 @@ DECISION_SCHEMA = pa.schema(
         pa.field("jaccard", pa.float64(), nullable=False),
     ]
 )
-ABOUT = np.dtype([("score", "<f8"), ("tie", "<u8")])
 PAIR_BYTES = 64  # of one candidate while it is verified, its sets aside
 
 
@@ -76,10 +70,10 @@ def near_duplicates(
 
 
 def _make(parts: Parts, config: NearDuplicateConfig, workers: int, out: Path, folder: Path) -> dict[str, int]:
-    sketches = [Sketches(parts, part, config, folder) for part in range(len(parts))]
-    each(methodcaller("write"), sketches, workers=workers, what="signatures of documents")
+    signatures = [Signatures(parts, part, config, folder) for part in range(len(parts))]
+    each(methodcaller("write"), signatures, workers=workers, what="signatures of documents")
     rows, ranks = folder / "rows.npy", folder / "ranks.npy"
-    documents = _rank(sketches, rows, ranks)
+    documents = _rank(signatures, rows, ranks)
     pairs = _candidates(parts, config, ranks, folder, documents)
     each(methodcaller("write_pairs"), pairs, workers=workers, what="candidates for near-copies")
     files = tuple(task.out for task in pairs)
@@ -113,100 +107,9 @@ def _make(parts: Parts, config: NearDuplicateConfig, workers: int, out: Path, fo
     }
 
 
-@dataclass(frozen=True)
-class Sketches:
-    """The band keys of a part's documents: a task for one worker."""
-
-    parts: Parts
-    """The documents."""
-    part: int
-    """Which part."""
-    config: NearDuplicateConfig
-    """How signatures are made."""
-    folder: Path
-    """Where they go."""
-
-    @property
-    def about(self) -> Path:
-        """A `.npy`: (rows of the part,) score and tie of each document; what takes no part has neither."""
-        return self.folder / f"about-{self.part:05}.npy"
-
-    @property
-    def keys(self) -> Path:
-        """(bands) runs of (key, row)."""
-        return self.folder / f"keys-{self.part:05}.run"
-
-    def write(self) -> None:
-        """Write both files, unless an earlier run did."""
-        if self.keys.exists():
-            return
-        start, stop = self.parts.starts[self.part : self.part + 2]
-        about = np.zeros(stop - start, ABOUT)
-        about["score"] = -np.inf
-        rows: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
-        keys = [np.empty((0, self.config.bands), np.uint64)]
-        for found, texts, scores, ties in self._batches():
-            rows.append(np.array(found))
-            codes, offsets = code_points(texts)
-            keys.append(
-                band_keys(
-                    codes,
-                    offsets,
-                    self.config.shingle_characters,
-                    self.config.bands,
-                    self.config.rows_per_band,
-                )
-            )
-            about["score"][rows[-1] - start], about["tie"][rows[-1] - start] = scores, ties
-        all_rows, all_keys = np.concatenate(rows), np.concatenate(keys)
-        with atomic_file(self.about) as file:
-            np.save(file, about)
-        write_runs(
-            self.keys,
-            [
-                in_order(keyed(np.ascontiguousarray(all_keys[:, band]), all_rows))
-                for band in range(self.config.bands)
-            ],
-        )
-
-    def _batches(self) -> Iterator[tuple[list[int], list[str], list[float], list[int]]]:
-        """Rows, folded texts, scores and ties of some million characters at a time."""
-        score_column = self.config.score_column
-        columns = ["id", "text", *filter(None, [score_column])]
-        rows, texts, scores, ties, characters = [], [], [], [], 0
-        for row, document in self.parts.read(self.part, columns, self.parts.selected(self.part)):
-            text = fold(document["text"])
-            if not text:
-                continue
-            rows.append(row)
-            texts.append(text)
-            scores.append(_score(document, score_column) if score_column else float(len(text)))
-            ties.append(_tie(document["id"]))
-            characters += len(text)
-            if characters >= CHARACTERS_PER_BATCH:
-                yield rows, texts, scores, ties
-                rows, texts, scores, ties, characters = [], [], [], [], 0
-        if rows:
-            yield rows, texts, scores, ties
-
-
-def _score(document: dict[str, object], column: str) -> float:
-    value = document[column]
-    if not isinstance(value, (int, float)) or not np.isfinite(value):
-        raise InputError(
-            f"the document {document['id']!r} has {value!r} in {column!r}, where a number was wanted",
-            hint="give every document a finite number, or leave score_column unset",
-        )
-    return float(value)
-
-
-def _tie(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-
-
-def _rank(sketches: Sequence[Sketches], rows: Path, ranks: Path) -> int:
+def _rank(signatures: Sequence[Signatures], rows: Path, ranks: Path) -> int:
     """How many documents take part; the row of each rank and the rank of each row are written."""
-    about = np.concatenate([np.empty(0, ABOUT), *(np.load(sketch.about) for sketch in sketches)])
+    about = np.concatenate([np.empty(0, ABOUT), *(np.load(part.about) for part in signatures)])
     order = np.lexsort((about["tie"], -about["score"]))
     with atomic_file(rows) as file:
         np.save(file, order)
@@ -220,11 +123,11 @@ def _rank(sketches: Sequence[Sketches], rows: Path, ranks: Path) -> int:
 def _candidates(
     parts: Parts, config: NearDuplicateConfig, ranks: Path, folder: Path, documents: int
 ) -> list[Buckets]:
-    sketches = tuple(Sketches(parts, part, config, folder).keys for part in range(len(parts)))
+    keys_of = tuple(Signatures(parts, part, config, folder).keys for part in range(len(parts)))
     ranges = key_ranges(documents * KEYED.itemsize, config.memory_bytes)
     return [
         Buckets(
-            sketches,
+            keys_of,
             ranks,
             band,
             config.bands,

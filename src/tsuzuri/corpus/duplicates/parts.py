@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import sha256_bytes
 
-ROWS_PER_READ = 1_024
-CHARACTERS_PER_BATCH = 1_000_000
+ROWS_PER_READ = 256
 FOOTER_BYTES = 2**16
 
 
@@ -52,14 +51,33 @@ class Parts:
     def read(
         self, part: int, columns: Sequence[str], selected: npt.NDArray[np.bool_]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(row, its columns) of the selected rows of a part, in order, a few thousand in memory."""
-        for row, batch in self._batches(part, columns):
-            rows = np.flatnonzero(selected[row - self.starts[part] :][: batch.num_rows])
-            if len(rows):
-                values = batch.take(pa.array(rows)).to_pylist()
-                yield from zip((rows + row).tolist(), values, strict=True)
+        """(row, its columns) of the selected rows of a part, in order, a few hundred in memory."""
+        for rows, batch in self.batches(part, columns, selected):
+            for row, *values in zip(rows.tolist(), *batch.values(), strict=True):
+                yield row, dict(zip(columns, values, strict=True))
 
-    def _batches(self, part: int, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def batches(
+        self, part: int, columns: Sequence[str], selected: npt.NDArray[np.bool_], characters: int = 0
+    ) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, list[Any]]]]:
+        """Selected rows of a part and their columns, in order, until a batch has `characters` of text."""
+        rows: list[npt.NDArray[np.int64]] = []
+        waiting: dict[str, list[Any]] = {column: [] for column in columns}
+        found = 0
+        for first, batch in self._read(part, columns):
+            here = np.flatnonzero(selected[first - self.starts[part] :][: batch.num_rows])
+            if not len(here):
+                continue
+            rows.append(here + first)
+            for column, values in batch.take(pa.array(here)).to_pydict().items():
+                waiting[column] += values
+            found += sum(map(len, waiting["text"][-len(here) :])) if characters else 0
+            if found >= characters:
+                yield np.concatenate(rows), waiting
+                rows, waiting, found = [], {column: [] for column in columns}, 0
+        if rows:
+            yield np.concatenate(rows), waiting
+
+    def _read(self, part: int, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
         row = self.starts[part]
         with pq.ParquetFile(self.paths[part]) as file:
             for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=list(columns)):

@@ -58,9 +58,8 @@ def ngram_hashes(codes: npt.NDArray[np.uint32], length: int, out: Hashes) -> int
     return max(1, size - length + 1)
 
 
-def ngram_set(folded: str, length: int) -> Hashes:
+def ngram_set(codes: npt.NDArray[np.uint32], length: int) -> Hashes:
     """The sorted distinct numbers of a text's n-grams."""
-    codes, _ = code_points([folded])
     hashes = np.empty(max(1, len(codes)), np.uint64)
     hashes = hashes[: ngram_hashes(codes, length, hashes)]
     hashes.sort()

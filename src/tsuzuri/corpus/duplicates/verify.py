@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from tsuzuri.core.compiled import compiled
 from tsuzuri.core.files import atomic_file
 from tsuzuri.corpus.duplicates.candidates import Ranks, distinct_pairs
-from tsuzuri.corpus.duplicates.exact import fold
+from tsuzuri.corpus.duplicates.folding import folded_codes
 from tsuzuri.corpus.duplicates.parts import Parts
 from tsuzuri.corpus.duplicates.runs import KeyRange
 from tsuzuri.corpus.duplicates.shingles import Hashes, jaccard, ngram_set
@@ -51,13 +52,15 @@ class ShingleSets:
         start, stop = self.parts.starts[self.part : self.part + 2]
         selected = np.array(np.load(self.candidates, mmap_mode="r")[start:stop])
         found = np.zeros(int(selected.sum()), PLACED)
-        written = 0
+        number = written = 0
         with atomic_file(hashes) as file:
-            for number, (row, columns) in enumerate(self.parts.read(self.part, ["text"], selected)):
-                distinct = ngram_set(fold(columns["text"]), self.shingle_characters)
-                file.write(distinct.data)
-                found[number] = row, written, written + len(distinct)
-                written += len(distinct)
+            for rows, batch in self.parts.batches(self.part, ["text"], selected):
+                codes, offsets = folded_codes(batch["text"])
+                for row, (first, last) in zip(rows.tolist(), pairwise(offsets.tolist()), strict=True):
+                    distinct = ngram_set(codes[first:last], self.shingle_characters)
+                    file.write(distinct.data)
+                    found[number] = row, written, written + len(distinct)
+                    number, written = number + 1, written + len(distinct)
         with atomic_file(places) as file:
             np.save(file, found)
 
