@@ -21,7 +21,16 @@ import pyarrow.parquet as pq
 from tsuzuri.core.errors import InputError, RecipeError
 from tsuzuri.core.manifest import Manifest, make_box
 from tsuzuri.corpus import split
-from tsuzuri.corpus.config import AozoraSource, CorpusConfig, DebianDocsSource, FilesSource, name_fault
+from tsuzuri.corpus.config import (
+    AnySource,
+    AozoraSource,
+    CommonCrawlSource,
+    CorpusConfig,
+    DebianDocsSource,
+    HuggingFaceSource,
+    WikipediaSource,
+    name_fault,
+)
 from tsuzuri.corpus.document import (
     COLUMNS,
     DOCUMENT_SCHEMA,
@@ -32,8 +41,11 @@ from tsuzuri.corpus.duplicates import exact
 from tsuzuri.corpus.parts import REJECTED_SCHEMA, make_parts
 from tsuzuri.corpus.sources.aozora import AozoraWorks
 from tsuzuri.corpus.sources.base import Source
+from tsuzuri.corpus.sources.common_crawl import CommonCrawl
 from tsuzuri.corpus.sources.debian_docs import DebianDocs
 from tsuzuri.corpus.sources.files import FilesOnDisk
+from tsuzuri.corpus.sources.hugging_face import HuggingFaceDataset
+from tsuzuri.corpus.sources.wikipedia import Wikipedia
 from tsuzuri.corpus.stats import DUPLICATE, CorpusStats
 
 PARTS = "parts"
@@ -65,12 +77,18 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
     )
 
 
-def open_source(config: FilesSource | AozoraSource | DebianDocsSource, root: Path) -> Source[Any]:
+def open_source(config: AnySource, root: Path) -> Source[Any]:
     """The source that a configuration describes."""
     if isinstance(config, AozoraSource):
         return AozoraWorks(config, root)
     if isinstance(config, DebianDocsSource):
         return DebianDocs(config)
+    if isinstance(config, CommonCrawlSource):
+        return CommonCrawl(config, root)
+    if isinstance(config, WikipediaSource):
+        return Wikipedia(config, root)
+    if isinstance(config, HuggingFaceSource):
+        return HuggingFaceDataset(config, root)
     return FilesOnDisk(config, root)
 
 
@@ -80,8 +98,9 @@ def as_recorded(config: CorpusConfig) -> dict[str, Any]:
     values = config.as_mapping()
     del values["root"], values["workers"]
     for item in values["source"]:
-        if "path" in item and Path(item["path"]).is_absolute():
-            item["path"] = Path(item["path"]).name
+        for key in ("path", "index"):
+            if item.get(key) and Path(item[key]).is_absolute():
+                item[key] = Path(item[key]).name
     return values
 
 

@@ -118,6 +118,9 @@ def name_fault(name: str) -> str:
     return "'all' is the name of all sources together in scores" if name == "all" else ""
 
 
+Ruby = Literal["base", "both"]
+
+
 class FilesSource(SourceConfig):
     """Folders, zips and single files of text, HTML, JSON lines, tables and Parquet, in any Japanese
     encoding."""
@@ -138,6 +141,8 @@ class FilesSource(SourceConfig):
     """What a plain text or HTML file is grouped by for the held-out split."""
     drop_word_spaces: bool = False
     """Remove the spaces that word segmentation put between Japanese words."""
+    ruby: Ruby = "base"
+    """What ruby in HTML becomes: its base text, or (both) base（reading）."""
     max_file_bytes: int = Field(256 * 2**20, ge=1)
     """Largest text file, or line of a table, that is read, in bytes after decompression; larger ones are
     rejected."""
@@ -152,6 +157,9 @@ class AozoraSource(SourceConfig):
     """Aozora Bunko's text form."""
     path: Path
     """A folder, zip or file, under the corpus's `root` when it is relative."""
+    index: Path | None = None
+    """The bunko's index of works (list_person_all_extended_utf8.csv, or the zip of it): with it each work
+    has its card, date, orthography, author and copyright from there, and works in copyright are left out."""
     license: str = "LicenseRef-PD-JP"
     """The SPDX expression of works whose colophon names no other: out of copyright in Japan."""
     fold_width: bool = False
@@ -171,7 +179,67 @@ class DebianDocsSource(SourceConfig):
     """Thresholds that its documents must pass."""
 
 
-AnySource = Annotated[FilesSource | AozoraSource | DebianDocsSource, Field(discriminator="kind")]
+class CommonCrawlSource(SourceConfig):
+    """WARC or WET files as Common Crawl publishes them: the Japanese pages, their main text."""
+
+    kind: Literal["common-crawl"] = "common-crawl"
+    """Web pages out of WARC or WET files."""
+    path: Path
+    """A folder or file of .warc.gz, .warc, .wet.gz or .wet, under the corpus's `root` when it is relative."""
+    license: str = "LicenseRef-unknown"
+    """The SPDX expression of pages that name no Creative Commons license."""
+    extractor: Literal["fast", "trafilatura"] = "fast"
+    """What finds a page's main text: our own rules, or trafilatura (about a tenth of the speed)."""
+    ruby: Ruby = "base"
+    """What ruby becomes: its base text, or (both) base（reading）."""
+    max_page_bytes: int = Field(16 * 2**20, ge=1)
+    """Largest page that is read, in bytes after decompression; larger ones are rejected."""
+    filters: FilterConfig = FilterConfig()
+    """Thresholds that its documents must pass."""
+
+
+class WikipediaSource(SourceConfig):
+    """A dump of Wikipedia or one of its sisters in MediaWiki's XML: articles, redirects left out."""
+
+    kind: Literal["wikipedia"] = "wikipedia"
+    """Articles out of an XML dump."""
+    path: Path
+    """A file or folder of .xml, .xml.bz2 (multistream or not) or .xml.gz, under the corpus's `root` when it
+    is relative."""
+    license: str = "CC-BY-SA-4.0"
+    """The SPDX expression of its articles: Wikipedia's since June 2023."""
+    license_url: str = "https://creativecommons.org/licenses/by-sa/4.0/"
+    """Where that license can be read."""
+    ruby: Ruby = "base"
+    """What ruby becomes: its base text, or (both) base（reading）."""
+    filters: FilterConfig = FilterConfig()
+    """Thresholds that its documents must pass."""
+
+
+class HuggingFaceSource(SourceConfig):
+    """A Hugging Face dataset on this machine: a `save_to_disk` folder of Arrow, or a snapshot of Parquet,
+    JSON lines or tables with its card."""
+
+    kind: Literal["hugging-face"] = "hugging-face"
+    """A dataset in a folder."""
+    path: Path
+    """The dataset's folder, under the corpus's `root` when it is relative."""
+    split: str = "train"
+    """The split to take, where the folder has several: test sets stay out of training."""
+    license: str = ""
+    """The SPDX expression of its records; unset: what the dataset's card names."""
+    fields: RecordFields = RecordFields()
+    """Where records keep their text and its description."""
+    drop_word_spaces: bool = False
+    """Remove the spaces that word segmentation put between Japanese words."""
+    filters: FilterConfig = FilterConfig()
+    """Thresholds that its documents must pass."""
+
+
+AnySource = Annotated[
+    FilesSource | AozoraSource | DebianDocsSource | CommonCrawlSource | WikipediaSource | HuggingFaceSource,
+    Field(discriminator="kind"),
+]
 
 
 class CorpusConfig(Config):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lxml import html
 
+from tsuzuri.corpus.config import Ruby
 from tsuzuri.corpus.extraction import tree
 from tsuzuri.corpus.extraction.facts import title_of
 from tsuzuri.corpus.extraction.lines import is_furniture, lines_of
@@ -19,7 +20,7 @@ class Page:
     text: str
 
 
-def html_to_text(source: str, ruby: tree.Ruby = "base") -> Page | None:
+def html_to_text(source: str, ruby: Ruby = "base") -> Page | None:
     """The title and the readable text of an HTML document, both empty when there is none; None when it
     nests too deep."""
     root = tree.parse(source, ruby)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal
 
 from lxml import etree, html
 
-Ruby = Literal["base", "both"]
+from tsuzuri.corpus.config import Ruby
+
 _READING_TAGS = ("rt", "rp", "rtc")
 # HTML lets an author leave out </rt> and </rp>; the parser would nest what follows, base text too.
 _OPEN_READING = re.compile(r"<(rt|rp)\b([^>]*)>([^<]*)(?=<(?:rt|rb|rp|rtc|/ruby)\b)", re.IGNORECASE)

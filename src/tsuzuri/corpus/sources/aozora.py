@@ -2,20 +2,25 @@
 
 The header gives title and author, the notes become text (aozora_notation), the colophon (底本：…) is cut
 off into `meta`. Works of an author are one group. A work is out of copyright in Japan unless its colophon
-names a license.
+names a license; with the bunko's index, its flag decides, and a work in copyright stays only under such a
+license.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from tsuzuri.core.files import sha256_file
 from tsuzuri.corpus import charset
 from tsuzuri.corpus.config import AozoraSource
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources.aozora_index import IndexedWork, read_index
 from tsuzuri.corpus.sources.aozora_notation import plain_text
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.members import (
@@ -59,17 +64,26 @@ class AozoraWorks:
         self.config = config
         self.name = config.name or "aozora"
         self.path = root / config.path
+        self.index_path = root / config.index if config.index else None
+
+    @cached_property
+    def index(self) -> dict[int, IndexedWork]:
+        """What the bunko's index says, by the works' numbers; empty without one."""
+        return read_index(self.index_path) if self.index_path else {}
 
     def members(self) -> list[Member]:
         """The text files of the source in a stable order."""
         return list_members(self.path, [".txt"], looked_for="Aozora Bunko text files")
 
     def fingerprint(self) -> str:
-        """A hash of the names and contents of the works."""
-        return fingerprint(self.members())
+        """A hash of the names and contents of the works and of the index."""
+        works = fingerprint(self.members())
+        index = sha256_file(self.index_path) if self.index_path and self.index else ""
+        return hashlib.sha256(f"{works}\0{index}".encode()).hexdigest() if index else works
 
     def batches(self) -> list[tuple[Member, ...]]:
-        """Works in batches of some megabytes."""
+        """Works in batches of some megabytes; InputError for an index that is none."""
+        _ = self.index  # a wrong file is found before the work begins
         return group_by_size(self.members(), BATCH_BYTES)
 
     def read(self, batch: tuple[Member, ...]) -> Iterator[Document | Unreadable]:
@@ -89,19 +103,28 @@ class AozoraWorks:
         if decoded is None:
             return Unreadable(place, "undecodable")
         work = parse_work(decoded.text)
+        known = self._indexed(member.name)
+        license_name = _license(work.colophon)
+        if known and known.is_in_copyright and not license_name:
+            return Unreadable(place, "in_copyright")
+        author = work.header.author or (known.author if known else "")
         return Document(
             id=place,
             text=work.text,
             source=self.name,
-            url=_card_url(member.name),
-            license=_license(work.colophon) or self.config.license,
-            title=work.header.title,
-            author=work.header.author,
-            date=work.published,
+            url=known.card_url if known else _card_url(member.name),
+            license=license_name or self.config.license,
+            title=work.header.title or (known.title if known else ""),
+            author=author,
+            date=known.published if known else work.published,
             charset=decoded.charset,
-            group=_author_key(work.header.author) or place,
-            meta=json.dumps(work.meta(), ensure_ascii=False),
+            group=known.author_id if known and known.author_id else _author_key(author) or place,
+            meta=json.dumps({**work.meta(), **(known.meta() if known else {})}, ensure_ascii=False),
         )
+
+    def _indexed(self, name: str) -> IndexedWork | None:
+        match = _CARD.search(name)
+        return self.index.get(int(match.group(2))) if match else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from tsuzuri.corpus.config import AozoraSource, DebianDocsSource, FilesSource
+from tsuzuri.corpus.config import AnySource
 from tsuzuri.corpus.document import Document
 
 
@@ -34,7 +34,7 @@ class Source(Protocol[Batch]):
     """The label that its documents are counted under."""
 
     @property
-    def config(self) -> FilesSource | AozoraSource | DebianDocsSource:
+    def config(self) -> AnySource:
         """How it was set up."""
         ...
 

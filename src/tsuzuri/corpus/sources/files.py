@@ -78,7 +78,7 @@ class FilesOnDisk:
             return Unreadable(place, "undecodable")
         text, title = decoded.text, ""
         if is_html:
-            page = html_to_text(text)
+            page = html_to_text(text, self.config.ruby)
             if page is None:
                 return Unreadable(place, "nested_too_deep")
             text, title = page.text, page.title
@@ -133,8 +133,9 @@ class FilesOnDisk:
 
 
 def _sniff(member: Member) -> str | None:
-    """The encoding of a line-based file, judged by whole lines from its start; Parquet is always UTF-8."""
-    if member.ends_in(".parquet"):
+    """The encoding of a line-based file, judged by whole lines from its start; Parquet and Arrow are
+    always UTF-8."""
+    if member.ends_in(".parquet", ".arrow"):
         return "utf-8"
     with open_member(member) as stream:
         head = stream.read(SNIFFED_BYTES)

@@ -1,4 +1,4 @@
-"""Records with named fields out of JSON lines, tables and Parquet, one at a time in bounded memory."""
+"""Records with named fields out of JSON lines, tables, Parquet and Arrow, one at a time in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tsuzuri.corpus.config import RecordFields
 from tsuzuri.corpus.sources.members import Member, open_member, read_lines
 
-RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet")
+RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet", ".arrow")
 ROWS_PER_READ = 256
 Record = dict[str, Any]
 _SURROGATES = re.compile("[\ud800-\udfff]")  # JSON can name half a character, UTF-8 cannot
@@ -31,6 +31,8 @@ def read_records(
     only itself."""
     if member.ends_in(".parquet"):
         return _parquet(member, fields)
+    if member.ends_in(".arrow"):
+        return _arrow(member, fields)
     if member.ends_in(".jsonl", ".jsonl.gz"):
         return _json_lines(member, charset, max_line_bytes)
     return _table(member, charset, max_line_bytes)
@@ -104,10 +106,35 @@ def _parquet(member: Member, fields: RecordFields) -> Iterator[Record | NotAReco
         except pa.ArrowInvalid:
             yield NotARecordError("damaged")
             return
-        wanted = {path.split(".")[0] for path in fields.model_dump().values() if path}
-        columns = [name for name in file.schema_arrow.names if name in wanted]
-        if fields.text.split(".")[0] not in columns:
+        columns = _wanted_columns(file.schema_arrow, fields)
+        if columns is None:
             yield NotARecordError("no_text_column")
             return
-        for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=columns):
-            yield from batch.to_pylist()
+        try:
+            for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=columns):
+                yield from batch.to_pylist()
+        except OSError:  # a page that is damaged, behind an index that is whole
+            yield NotARecordError("damaged")
+
+
+def _arrow(member: Member, fields: RecordFields) -> Iterator[Record | NotARecordError]:
+    """The rows of an Arrow stream, as `datasets` saves them; what is whole before a cut is read."""
+    with open_member(member) as stream:
+        try:
+            with pa.ipc.open_stream(pa.PythonFile(stream, mode="r")) as file:
+                columns = _wanted_columns(file.schema, fields)
+                if columns is None:
+                    yield NotARecordError("no_text_column")
+                    return
+                for batch in file:
+                    for start in range(0, batch.num_rows, ROWS_PER_READ):
+                        yield from batch.slice(start, ROWS_PER_READ).select(columns).to_pylist()
+        except (pa.ArrowInvalid, OSError):
+            yield NotARecordError("damaged")
+
+
+def _wanted_columns(schema: pa.Schema, fields: RecordFields) -> list[str] | None:
+    """The columns that documents are made from, or None without that of the text."""
+    wanted = {path.split(".")[0] for path in fields.model_dump().values() if path}
+    columns = [name for name in schema.names if name in wanted]
+    return columns if fields.text.split(".")[0] in columns else None
