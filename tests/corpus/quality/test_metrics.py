@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpus.quality.plain import frequent_share, greedy_mass, swallow_metrics, top_mass
+from _plain_quality import frequent_share, greedy_mass, swallow_metrics, top_mass
 from tsuzuri.corpus.quality import ngrams
 from tsuzuri.corpus.quality.characters import BITS, character_table, code_points
 from tsuzuri.corpus.quality.metrics import GROUPS, METRICS, SCRIPTS, SWALLOW, Measures

@@ -162,10 +162,10 @@ def _fineweb2(name: str, words: str) -> Profile:
         *_table(
             source,
             ("repeated_line_fraction", ">", 0.328),
-            ("ended_line_fraction", "<", 0.096),
-            ("repeated_line_character_fraction", ">", 0.1),
             *((f"top_{n}word_mass", ">", bound) for n, bound in ((2, 0.239), (3, 0.196), (4, 0.172))),
             *((f"duplicate_{n}word_mass", ">", bound) for n, bound in levels),
+            ("ended_line_fraction", "<", 0.096),
+            ("repeated_line_character_fraction", ">", 0.1),
             ("newlines_per_word", ">", 0.13),
         ),
         Rule("min_words", "num_words", "<", 50, gopher),
@@ -212,7 +212,7 @@ def profiles() -> dict[str, Profile]:
         _fineweb2("fineweb2-ja", "sudachi"),
         _fineweb2("fineweb2-ja-chars", "script"),
         _ours("literature", characters=50, japanese=0.5, kana=0.02, lines=0.5, repetition=0.3),
-        _ours("technical", characters=200, japanese=0.25, kana=0.1, lines=0.3, repetition=0.3),
+        _ours("technical", characters=50, japanese=0.25, kana=0.1, lines=0.3, repetition=0.3),
     )
     return {profile.name: profile for profile in every}
 
