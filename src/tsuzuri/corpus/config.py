@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from tsuzuri.core.config import Config
+from tsuzuri.corpus.duplicates.config import DuplicatesConfig
 
 DEFAULT_PACKAGES = (
     "manpages-ja",
@@ -253,6 +254,8 @@ class CorpusConfig(Config):
     """Share of each source's groups that is held out for evaluation."""
     workers: int | None = Field(None, ge=1)
     """Processes that read; unset: as many as there are cores. It changes no byte."""
+    duplicates: DuplicatesConfig = DuplicatesConfig()
+    """What is looked for beside exact copies."""
     keep_rejected: bool = False
     """Write rejected documents, each with its reason, beside the kept ones."""
 

@@ -8,24 +8,28 @@ the fraction: then its group of smallest hash that is not most of the source is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
 
 MOST_OF_A_SOURCE = 0.5
 
 
-def position(group: str) -> float:
-    """A group's fixed place in [0, 1): it is held out by every fraction above it."""
-    digest = hashlib.sha256(f"heldout:{group}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+def group_number(group: str) -> int:
+    """A group's fixed 64-bit number; divided by 2^64 it is the group's place in [0, 1)."""
+    return int.from_bytes(hashlib.sha256(f"heldout:{group}".encode()).digest()[:8], "big")
 
 
-def heldout_groups(characters: Mapping[str, int], fraction: float) -> set[str]:
-    """The groups of one source to hold out, given the characters in each."""
-    if fraction <= 0:
-        return set()
-    chosen = {group for group in characters if position(group) < fraction}
-    if chosen:
+def heldout(
+    groups: npt.NDArray[np.uint64], characters: npt.NDArray[np.int64], fraction: float
+) -> npt.NDArray[np.bool_]:
+    """(n,) which of one source's documents are held out, given each one's group and size."""
+    if fraction <= 0 or not len(groups):
+        return np.zeros(len(groups), bool)
+    chosen: npt.NDArray[np.bool_] = groups / 2.0**64 < fraction
+    if chosen.any():
         return chosen
-    limit = MOST_OF_A_SOURCE * sum(characters.values())
-    small = [group for group, count in characters.items() if count <= limit]
-    return {min(small, key=position)} if small else set()
+    numbers, members = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(members, weights=characters)
+    small = numbers[sizes <= MOST_OF_A_SOURCE * sizes.sum()]
+    return groups == small[0] if len(small) else chosen

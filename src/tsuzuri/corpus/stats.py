@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from tsuzuri.corpus.filters import measures, rules
+from tsuzuri.corpus.selection import DUPLICATE, NEAR_DUPLICATE
 
 LENGTH_BOUNDS = (
     100,
@@ -25,8 +26,9 @@ LENGTH_BOUNDS = (
 )
 """Upper bounds of the length histogram in characters; a last bin holds what is longer."""
 UNREADABLE = "unreadable"
-DUPLICATE = "duplicate"
-STAGES = (UNREADABLE, *rules.REASONS, DUPLICATE)
+LITTLE_LEFT = "little_left"
+CUT = "cut"
+STAGES = (UNREADABLE, *rules.REASONS, DUPLICATE, NEAR_DUPLICATE, LITTLE_LEFT, CUT)
 
 
 class CorpusStats:
@@ -52,6 +54,11 @@ class CorpusStats:
         stage = reason if reason in STAGES else UNREADABLE
         self.lost_documents[stage] += 1
         self.lost_characters[stage] += characters
+
+    def cut(self, characters: int) -> None:
+        """Count characters cut out of a document that is kept."""
+        self.read_characters += characters
+        self.lost_characters[CUT] += characters
 
     def keep(self, text: str, *, source: str, split: str, license_name: str) -> None:
         """Count a kept document."""

@@ -21,6 +21,9 @@ LOSSES = {
     "repeated_lines": ("同じ行の繰り返し", "repeated lines"),
     "repeated_ngrams": ("同じ句の繰り返し", "repeated n-grams"),
     "duplicate": ("重複", "duplicates"),
+    "near_duplicate": ("ほぼ同じ文書", "near-duplicates"),
+    "little_left": ("除いた残りが少ない", "little left"),
+    "cut": ("除いた行や句", "lines and passages cut"),
 }
 
 SCRIPTS = {

@@ -59,3 +59,14 @@ class BoilerplateConfig(Config):
     """Shortest piece left between cuts that is kept, in characters; a document without one falls out."""
     memory_bytes: int = Field(WORKER_MEMORY_BYTES, ge=2**20)
     """What one worker process may take beside the documents it reads, in bytes."""
+
+
+class DuplicatesConfig(Config):
+    """What is looked for beside exact copies, in this order; unset: not looked for."""
+
+    near: NearDuplicateConfig | None = None
+    """Documents that are much alike: the best one of them stays."""
+    boilerplate: BoilerplateConfig | None = None
+    """A site's recurring lines: they stay in the first document that has them."""
+    passages: RepeatedPassageConfig | None = None
+    """Passages that an earlier document has."""

@@ -32,9 +32,13 @@ def key(text: str) -> bytes:
     return hashlib.blake2b(fold(text).encode("utf-8"), digest_size=KEY_BYTES).digest()
 
 
-def first_occurrences(keys: Sequence[bytes]) -> npt.NDArray[np.bool_]:
-    """(n,) true where a key has not come before."""
-    halves = np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2)
+def halves(keys: Sequence[bytes]) -> npt.NDArray[np.uint64]:
+    """(n, 2) the two halves of each key."""
+    return np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2)
+
+
+def first_occurrences(halves: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """(n,) true where a key, given by its halves, has not come before."""
     order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: equal keys stay in their order
     ordered = halves[order]
     is_first = np.ones(len(halves), dtype=bool)

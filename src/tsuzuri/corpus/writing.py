@@ -1,0 +1,80 @@
+"""The last step of a corpus: the rows that stay are written where they belong, without what is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tsuzuri.corpus.config import CorpusConfig
+from tsuzuri.corpus.document import COLUMNS, DOCUMENT_SCHEMA, ROWS_PER_READ, SplitWriter
+from tsuzuri.corpus.duplicates.spans import cut, read_spans
+from tsuzuri.corpus.parts import REJECTED_SCHEMA
+from tsuzuri.corpus.selection import Selection
+from tsuzuri.corpus.stats import LITTLE_LEFT, CorpusStats
+
+TRAIN, HELDOUT, REJECTED = "train", "heldout", "rejected"
+SPLITS = {TRAIN: DOCUMENT_SCHEMA, HELDOUT: DOCUMENT_SCHEMA, REJECTED: REJECTED_SCHEMA}
+
+Span = tuple[int, int]
+
+
+def write_splits(
+    parts: Sequence[Path], selection: Selection, config: CorpusConfig, box: Path
+) -> dict[str, Any]:
+    """Write `train-*`, `heldout-*` and, if they are to be kept, `rejected-*`; everything counted."""
+    rows, stats = selection.rows, CorpusStats()
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(SplitWriter(box, name, SPLITS[name])) for name in SPLITS}
+        for number, (row, spans) in enumerate(_rows(parts, selection.cuts)):
+            reason = rows.reasons[rows.reason[number]]
+            text = _without(row["text"], spans, config) if not reason else row["text"]
+            document = {**{name: row[name] for name in COLUMNS}, "text": text}
+            if not reason and not text:
+                reason = LITTLE_LEFT
+            if not reason:
+                split = HELDOUT if selection.heldout[number] else TRAIN
+                stats.cut(row["characters"] - len(text))
+                stats.keep(text, source=row["source"], split=split, license_name=row["license"])
+                writers[split].add(document)
+                continue
+            stats.reject(reason, row["characters"])
+            if config.keep_rejected:
+                writers[REJECTED].add({**document, "text": row["text"], "reason": reason})
+    return {**stats.counts(), "duplicates": selection.counts}
+
+
+def _rows(parts: Sequence[Path], cuts: Sequence[Path]) -> Iterator[tuple[dict[str, Any], list[Span]]]:
+    """Every row in order, with what is to be cut of it."""
+    sizes = [pq.read_metadata(part).num_rows for part in parts]
+    starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
+    for part, (start, stop) in zip(parts, pairwise(starts), strict=True):
+        spans = [read_spans(path, start, stop) for path in cuts]
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(batch_size=ROWS_PER_READ):
+                for row in batch.to_pylist():
+                    yield row, [span for found in spans for span in found.get(start, ())]
+                    start += 1
+
+
+def _without(text: str, spans: Sequence[Span], config: CorpusConfig) -> str:
+    if not spans:
+        return text
+    limits = (config.duplicates.boilerplate, config.duplicates.passages)
+    least = max(limit.min_kept_characters for limit in limits if limit)
+    return cut(text, _joined(spans), least)
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """The spans in order, those that touch as one."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found

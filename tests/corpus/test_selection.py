@@ -1,0 +1,127 @@
+"""What comparing documents does to a build, through the whole of it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tsuzuri.core.config import parse_config
+from tsuzuri.core.manifest import read_manifest
+from tsuzuri.corpus.build import build_documents
+from tsuzuri.corpus.config import CorpusConfig
+from tsuzuri.corpus.document import read_documents
+
+WORDS = (
+    "山の上",
+    "古い町",
+    "静かな朝",
+    "赤い花",
+    "海の見える駅",
+    "短い手紙",
+    "昔の歌",
+    "夏の終わり",
+    "長い道",
+)
+VERBS = ("歩いた", "眺めていた", "思い出す", "探しつづけた", "忘れられない", "見つけた", "語りあった")
+NOTICE = "このページの文章を無断で転載することはできません。"
+MENU = "トップページ | 新着の記事 | お問い合わせ"
+
+
+def prose(seed: int, sentences: int = 30) -> str:
+    draw = random.Random(seed)
+    return "".join(
+        f"{draw.choice(WORDS)}で{draw.choice(WORDS)}を{draw.randrange(10_000)}回も{draw.choice(VERBS)}。"
+        for _ in range(sentences)
+    )
+
+
+def build(folder: Path, pages: dict[str, str], **duplicates: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """name → text of the documents that stay, and the counts."""
+    for name, text in pages.items():
+        path = folder / "site" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    source = {
+        "kind": "files",
+        "path": "site",
+        "group_by": "folder",
+        "filters": {"max_repeated_ngram_ratio": 1},
+    }
+    values = {
+        "source": source,
+        "root": str(folder),
+        "heldout_fraction": 0.4,
+        "duplicates": duplicates,
+        "workers": 2,
+        "keep_rejected": True,
+    }
+    config = parse_config(CorpusConfig, values, where="test")
+    box = folder / "documents"
+    build_documents(config, box)
+    found = {
+        document.id.removeprefix("site/").removesuffix(".txt"): document.text
+        for split in ("train", "heldout")
+        for document in read_documents(box, split)
+    }
+    return found, read_manifest(box).counts
+
+
+@pytest.fixture
+def pages() -> dict[str, str]:
+    """Three folders of four pages each, all different."""
+    return {f"{folder}/{page}": prose(100 * folder + page) for folder in range(3) for page in range(4)}
+
+
+def test_without_a_configuration_only_exact_copies_fall_out(tmp_path: Path, pages: dict[str, str]) -> None:
+    copies = {"0/copy": pages["1/1"], "2/nearly": pages["1/2"].replace("。", "！", 1)}
+    found, counts = build(tmp_path, pages | copies)
+    assert set(found) == {*pages, *copies} - {"1/1"}  # the first in the order of names stays
+    assert counts["rejected"] == {"duplicate": 1}
+
+
+def test_of_near_copies_the_longest_stays(tmp_path: Path, pages: dict[str, str]) -> None:
+    longer = pages["1/2"] + prose(999, 1)
+    found, counts = build(tmp_path, {**pages, "2/longer": longer}, near={})
+    assert set(found) == {*pages, "2/longer"} - {"1/2"}
+    assert found["2/longer"] == longer
+    assert counts["rejected"] == {"near_duplicate": 1}
+    assert counts["duplicates"]["near"]["near_duplicates"] == 1
+
+
+def test_a_sites_lines_are_cut_but_from_its_first_page(tmp_path: Path, pages: dict[str, str]) -> None:
+    framed = {name: f"{MENU}\n{text}\n{NOTICE}" for name, text in pages.items()}
+    found, counts = build(tmp_path, framed, boilerplate={"min_documents": 3})
+    assert {name: text.strip("\n") for name, text in found.items() if not name.endswith("/0")} == {
+        name: text for name, text in pages.items() if not name.endswith("/0")
+    }
+    assert all(found[f"{folder}/0"] == framed[f"{folder}/0"] for folder in range(3))
+    cut = sum(len(framed[name]) - len(found[name]) for name in found)
+    assert counts["waterfall"][-1] == ["cut", 12, sum(map(len, found.values()))]
+    assert counts["waterfall"][-2][2] - counts["waterfall"][-1][2] == cut > 0
+
+
+def test_passages_of_earlier_documents_are_cut_and_what_little_is_left_falls_out(
+    tmp_path: Path, pages: dict[str, str]
+) -> None:
+    shared = prose(12345, 20)
+    more = {"0/a": prose(50) + shared, "1/b": shared + prose(51), "2/c": f"短い。{shared}"}
+    found, counts = build(tmp_path, pages | more, passages={})
+    assert found["0/a"] == more["0/a"]
+    assert found["1/b"].strip("\n") == prose(51)
+    assert "2/c" not in found
+    assert counts["rejected"] == {"little_left": 1}
+
+
+def test_everything_at_once_is_the_same_again(tmp_path: Path, pages: dict[str, str]) -> None:
+    noisy = {name: f"{MENU}\n{text}\n{NOTICE}" for name, text in pages.items()}
+    noisy["2/again"] = noisy["0/1"] + prose(7, 1)
+    everything: dict[str, Any] = {"near": {}, "boilerplate": {"min_documents": 3}, "passages": {}}
+    first, counts = build(tmp_path / "a", noisy, **everything)
+    again, same = build(tmp_path / "b", noisy, **everything)
+    assert (first, counts) == (again, same)
+    files = [sorted(path.name for path in (tmp_path / side / "documents").iterdir()) for side in "ab"]
+    assert files[0] == files[1]
+    assert "parts" not in files[0]
