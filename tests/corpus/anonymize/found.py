@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tsuzuri.corpus.anonymize.anonymizer import find
-from tsuzuri.corpus.anonymize.finding import without_overlaps
-from tsuzuri.corpus.anonymize.halfwidth import half_width
+from tsuzuri.corpus.anonymize.anonymizer import Anonymizer
+from tsuzuri.corpus.anonymize.config import AnonymizeConfig
+
+_EVERY_RULE = Anonymizer(AnonymizeConfig(level="strict"))
 
 
 def found(text: str, at_least: float = 0.5) -> list[tuple[str, str]]:
     """Kind and text of every finding of so high a score, in order."""
-    findings = without_overlaps(find(half_width(text)))
+    findings = _EVERY_RULE.findings(text)
     return [(item.kind, text[item.start : item.end]) for item in findings if item.score >= at_least]

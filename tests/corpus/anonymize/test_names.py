@@ -40,3 +40,8 @@ def test_a_word_is_no_name_by_its_end_too() -> None:
 @pytest.mark.parametrize("text", ["日本人は勤勉である", "本人は否定した", "姓名はまだない", "担当は変わった"])
 def test_prose_after_a_word_that_could_be_a_label_is_left(text: str) -> None:
     assert found(text) == []
+
+
+def test_a_frequent_surname_with_a_given_name_is_possibly_one() -> None:
+    assert found("昨年、山田太郎は去った", 0.6) == [("person_name", "山田太郎")]
+    assert found("石川県と田中銀行と山口大学と中島町と林檎") == []

@@ -47,7 +47,7 @@ _FINDERS: tuple[Finder, ...] = (
     dates.find_birth_date,
     dates.find_age,
     dates.find_plate,
-    names.find_names,
+    names.find_labelled_name,
 )
 
 
@@ -79,6 +79,10 @@ class Anonymizer:
         self._config = config
         self._key = key if len(key) <= _MAX_KEY_BYTES else hashlib.blake2b(key).digest()
         self._name_finder = name_finder
+        # Unsure names stand in every line of a novel: where they are not masked, they are not looked for.
+        self._finders: tuple[Finder, ...] = _FINDERS
+        if config.policy("person_name") == "mask":
+            self._finders += (names.find_unlabelled_name,)
 
     @property
     def key_id(self) -> str:
@@ -102,7 +106,8 @@ class Anonymizer:
 
     def findings(self, text: str) -> list[Finding]:
         """Everything that a rule or the model takes for personal data, in order, without overlaps."""
-        found = list(find(half_width(text)))
+        folded = half_width(text)
+        found = [*in_runs(folded), *(finding for finder in self._finders for finding in finder(folded))]
         if self._name_finder:
             found += [
                 Finding("person_name", start, end, "person_name.model", score)
@@ -123,13 +128,11 @@ class Anonymizer:
         return TOKENS[finding.kind]
 
 
-def find(folded: str) -> Iterator[Finding]:
-    """Every finding of every rule in a half-width copy of a text."""
+def in_runs(folded: str) -> Iterator[Finding]:
+    """The findings in runs of seven digits and more of a half-width copy."""
     for run in _RUN.finditer(folded):
-        for in_run in _RUN_FINDERS:
-            yield from in_run(folded, *run.span())
-    for anywhere in _FINDERS:
-        yield from anywhere(folded)
+        for finder in _RUN_FINDERS:
+            yield from finder(folded, *run.span())
 
 
 def read_key(path: Path) -> bytes:

@@ -14,8 +14,6 @@ CHECKED = 0.8
 """Score of a value whose check digit or register says that it is real."""
 SHAPED = 0.6
 """Score of a shape that little else has."""
-WEAK = 0.3
-"""Score of a shape that many harmless things have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Names of persons by rule: after a label, with their reading, before an honorific.
 
-Rules see what is written around a name, never the name itself, so that they miss most names of running prose;
-a model can be put beside them through `NameFinder`. Honorifics over-mask without a list of the words that are
-no names (皆様, 神様, 奥さん), and even with it; therefore only a label is sure.
+Rules see what is written around a name, and frequent surnames; they miss most names of running prose, which
+a model put beside them through `NameFinder` would see. Honorifics over-mask without a list of the words that
+are no names (皆様, 神様, 奥さん), and even with it; therefore only a label is sure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from tsuzuri.corpus.anonymize.finding import CHECKED, LABELLED, SHAPED, WEAK, Finding
+from tsuzuri.corpus.anonymize.finding import CHECKED, LABELLED, SHAPED, Finding
 from tsuzuri.corpus.anonymize.words import words
 
 
@@ -42,34 +42,59 @@ _HONOURED = re.compile(
 )
 _OF_STRANGERS = "容疑者", "被告", "氏"
 _BEFORE = 12
+_KANJI_RUN = re.compile(rf"[{_KANJI}](?<![{_KANJI}].)[{_KANJI}]{{2,4}}(?![{_KANJI}ヶ])", re.DOTALL)
+_NO_GIVEN_NAME = (
+    "県市区町村郡駅川山島城寺院社局校線港橋湖家氏杯賞店園館流派軍府州藩領所署場台谷町丁目式的人君様殿"
+)
 
 
-def find_names(text: str) -> Iterator[Finding]:
-    """Names after a label (sure), with a reading in two parts, or before an honorific (unsure)."""
+def find_labelled_name(text: str) -> Iterator[Finding]:
+    """Names after a label such as 氏名."""
     for match in _LABEL.finditer(text):
         yield Finding("person_name", *match.span("name"), "person_name.label", LABELLED)
-    surnames = tuple(words("surnames"))
-    yield from _with_reading(text, surnames)
-    yield from _with_honorific(text, surnames)
 
 
-def _with_reading(text: str, surnames: tuple[str, ...]) -> Iterator[Finding]:
+def find_unlabelled_name(text: str) -> Iterator[Finding]:
+    """Names with a reading, before an honorific or after a frequent surname: none of them sure."""
+    yield from _with_reading(text)
+    yield from _with_honorific(text)
+    yield from _with_surname(text)
+
+
+def _with_reading(text: str) -> Iterator[Finding]:
     for reading in _READING.finditer(text):
         match = _READ.search(text, max(0, reading.start() - _BEFORE), reading.start())
         if match:
             split = bool(match["gap"]) or " " in reading["reading"]
-            known = match["name"].startswith(surnames)
-            score = CHECKED if split and known else SHAPED if split or known else WEAK
-            yield Finding("person_name", *match.span("name"), "person_name.reading", score)
+            known = bool(surname_of(match["name"]))
+            if split or known:
+                score = CHECKED if split and known else SHAPED
+                yield Finding("person_name", *match.span("name"), "person_name.reading", score)
 
 
-def _with_honorific(text: str, surnames: tuple[str, ...]) -> Iterator[Finding]:
+def _with_honorific(text: str) -> Iterator[Finding]:
     for honorific in _HONORIFIC.finditer(text):
         match = _HONOURED.search(text, max(0, honorific.start() - _BEFORE), honorific.start())
         if match and not is_no_name(match["name"]):
-            sure = match["name"].startswith(surnames) or honorific.group() in _OF_STRANGERS
+            sure = surname_of(match["name"]) or honorific.group() in _OF_STRANGERS
             score = CHECKED if sure else SHAPED
             yield Finding("person_name", *match.span("name"), "person_name.honorific", score)
+
+
+def _with_surname(text: str) -> Iterator[Finding]:
+    for match in _KANJI_RUN.finditer(text):
+        name = match.group()
+        surname = surname_of(name)
+        if len(surname) < 2 or not 1 <= len(name) - len(surname) <= 2:
+            continue
+        if name[-1] not in _NO_GIVEN_NAME and not is_no_name(name):
+            yield Finding("person_name", *match.span(), "person_name.surname", SHAPED)
+
+
+def surname_of(name: str) -> str:
+    """The longest frequent surname that `name` begins with, or an empty string."""
+    surnames = words("surnames")
+    return next((name[:length] for length in (3, 2, 1) if name[:length] in surnames), "")
 
 
 def is_no_name(word: str) -> bool:

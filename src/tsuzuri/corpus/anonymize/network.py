@@ -16,6 +16,7 @@ _EMAIL = re.compile(
     rf"(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{{0,62}}){_DOT})+(?P<tld>[A-Za-z]{{2,24}}))(?![A-Za-z0-9])"
 )
 _AT_SIGN = re.compile(r"@|[(\[【<] ?(?:at|AT|アット)|アットマーク")
+_AT_MARKS = "@", "アット", "at", "AT"
 _EMAIL_LEFT, _EMAIL_RIGHT = 64, 256
 _SEPARATORS = re.compile(r"[^A-Za-z0-9.-]+(?:dot|DOT|ドット)[^A-Za-z0-9.-]+")
 # Names that the domain system keeps for examples (RFC 2606, RFC 6761; JPRS for .jp).
@@ -53,6 +54,8 @@ _HANDLE_REACH = 20
 
 def find_email(text: str) -> Iterator[Finding]:
     """E-mail addresses under a known top-level domain, those with (at) too; not those of example domains."""
+    if not any(mark in text for mark in _AT_MARKS):
+        return
     past = 0
     for sign in _AT_SIGN.finditer(text):
         if sign.start() < past:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from tsuzuri.corpus.anonymize import checks
 from tsuzuri.corpus.anonymize.config import Kind
 from tsuzuri.corpus.anonymize.context import ALONE_AFTER, ALONE_BEFORE, is_named, is_of_a_thing
-from tsuzuri.corpus.anonymize.finding import CHECKED, LABELLED, SHAPED, WEAK, Finding
+from tsuzuri.corpus.anonymize.finding import CHECKED, LABELLED, SHAPED, Finding
 
 
 def _alone(shape: str) -> re.Pattern[str]:
@@ -55,6 +55,7 @@ _BANK_WORD = re.compile(r"銀行|信用金庫|信金|信用組合|信組|農協|
 _BRANCH_WORD = re.compile(r"支店|本店|営業部|出張所|店番|支所")
 _POST_WORD = re.compile(r"ゆうちょ|郵便貯金|郵貯|振込|口座|貯金|通帳")
 
+_USUAL_CARDS = 15, 16  # lengths whose cards are many
 _WORD_REACH = 30
 _LABEL_REACH = 16
 
@@ -106,9 +107,8 @@ def find_credit_card(text: str, start: int, end: int) -> Iterator[Finding]:
             yield _finding("credit_card", match, "credit_card.named", LABELLED)
         elif not is_of_a_thing(text, *match.span()):
             grouped = match.end() - match.start() > len(_digits(match))
-            usual = len(_digits(match)) in (15, 16)
-            score = CHECKED if grouped else SHAPED if usual else WEAK
-            yield _finding("credit_card", match, "credit_card.check", score)
+            if grouped or len(_digits(match)) in _USUAL_CARDS:
+                yield _finding("credit_card", match, "credit_card.check", CHECKED if grouped else SHAPED)
 
 
 def find_labelled(text: str, start: int, end: int) -> Iterator[Finding]:
