@@ -106,7 +106,16 @@ def _my_number(generator: random.Random) -> Parts:
     base = _digits(generator, 11)
     value = base + str(_my_number_check(base))
     label = generator.choice(
-        ("マイナンバーは", "個人番号：", "マイナンバー（個人番号）は", "", "番号は", "本人の番号 ")
+        (
+            "マイナンバーは",
+            "個人番号：",
+            "マイナンバー（個人番号）は",
+            "マイナンバー\n",
+            "個人番号｜",
+            "",
+            "番号は",
+            "本人の番号 ",
+        )
     )
     return label, _grouped(generator, value, (4, 4, 4), ("", "-", " ", "−")), ""
 
@@ -142,7 +151,9 @@ def _card(generator: random.Random) -> Parts:
     )
     base = prefix + _digits(generator, length - len(prefix) - 1)
     value = base + str(_luhn_check(base))
-    label = generator.choice(("カード番号は", "クレジットカード：", "VISA ", "カードは"))
+    label = generator.choice(
+        ("カード番号は", "クレジットカード：", "VISA ", "カードは", "カード\n", "お支払い方法（カード）")
+    )
     if length != 14:
         label = generator.choice((label, "", "番号："))
     return label, _grouped(generator, value, sizes, ("", "-", " ")), ""
@@ -325,9 +336,17 @@ def _landline(generator: random.Random) -> Parts:
             f"{area}{local}{last}",
             f"+81-{area[1:]}-{local}-{last}",
             f"{area}−{local}−{last}",
+            f"{area}ー{local}ー{last}",
+            f"{area}　{local}　{last}",
+            f"{area}.{local}.{last}",
+            f"{area}・{local}・{last}",
         )
     )
-    return generator.choice(("電話は", "TEL:", "連絡先：", "", "事務所は", "FAX ")), value, ""
+    return (
+        generator.choice(("電話は", "TEL:", "連絡先：", "", "事務所は", "FAX ", "お電話（", "電話番号\n")),
+        value,
+        "",
+    )
 
 
 def _no_phone(generator: random.Random) -> Parts:
@@ -389,6 +408,13 @@ PLACES = (
     ("980-0811", "宮城県仙台市青葉区", "一番町"),
     ("810-0001", "福岡市中央区", "天神"),
     ("180-0004", "武蔵野市", "吉祥寺本町"),
+    ("700-0901", "岡山県岡山市北区", "本町"),
+    ("920-0962", "石川県金沢市", "広坂"),
+    ("900-0015", "沖縄県那覇市", "久茂地"),
+    ("380-0823", "長野市", "南千歳"),
+    ("690-0887", "島根県松江市", "殿町"),
+    ("411-0036", "静岡県三島市", "一番町"),
+    ("299-4301", "千葉県長生郡一宮町", "一宮"),
 )
 
 
@@ -411,7 +437,19 @@ def _no_postal_code(generator: random.Random) -> Parts:
 def _address(generator: random.Random) -> Parts:
     _, city, town = generator.choice(PLACES)
     a, b, c = (str(generator.randint(1, 30)) for _ in range(3))
-    block = generator.choice((f"{a}-{b}-{c}", f"{a}丁目{b}番{c}号", f"{a}番地{b}", f"{a}-{b}"))
+    one, two, three = generator.choices("一二三四五六七八九", k=3)
+    block = generator.choice(
+        (
+            f"{a}-{b}-{c}",
+            f"{a}丁目{b}番{c}号",
+            f"{a}番地{b}",
+            f"{a}-{b}",
+            f"{a}－{b}－{c}",
+            f"{one}丁目{two}番{three}号",
+            f"{one}丁目{b}の{c}",
+            f"{a}番{b}号 第2ハイツ{c}号室",
+        )
+    )
     return generator.choice(("住所は", "所在地：", "")) + city, town + block, ""
 
 
@@ -435,11 +473,20 @@ def _birth(generator: random.Random) -> Parts:
             f"昭和{generator.randint(2, 63)}年{month}月{day}日",
             f"平成{generator.randint(2, 30)}年{month}月{day}日",
             f"{generator.randint(1930, 2015)}/{month}/{day}",
+            f"{generator.randint(1930, 2015)}-{month:02}-{day:02}",
+            f"S{generator.randint(2, 63)}.{month}.{day}",
+            f"平成元年{month}月{day}日" if (month, day) > (1, 7) else "平成元年5月1日",
         )
     )
     if generator.random() < 0.3 and "年" in value:
         return "", value, "生まれです。"
-    return generator.choice(("生年月日：", "生年月日は", "誕生日は")), value, ""
+    return (
+        generator.choice(
+            ("生年月日：", "生年月日は", "誕生日は", "生年月日\n", "生年月日（西暦）", "お誕生日 ")
+        ),
+        value,
+        "",
+    )
 
 
 def _no_birth(generator: random.Random) -> Parts:

@@ -24,7 +24,7 @@ from tsuzuri.corpus.anonymize.surrogates import surrogate
 MIN_KEY_BYTES = 16
 _MAX_KEY_BYTES = 64  # BLAKE2b's own limit; longer keys are hashed to it
 
-_RUN = re.compile(r"[0-9](?:[-() ]{0,2}[0-9]){6,}")
+_RUN = re.compile(r"[0-9](?:[-() .・]{0,2}[0-9]){6,}")
 _RUN_FINDERS: tuple[RunFinder, ...] = (
     numbers.find_my_number,
     numbers.find_drivers_license,
