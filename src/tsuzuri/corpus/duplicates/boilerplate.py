@@ -27,7 +27,7 @@ from tsuzuri.corpus.duplicates.parts import Parts, open_parts
 from tsuzuri.corpus.duplicates.runs import KeyRange, Records, in_order, key_ranges, read_range, write_runs
 from tsuzuri.corpus.duplicates.shingles import Hashes, code_points, mixed, ngram_hashes
 from tsuzuri.corpus.duplicates.spans import PLACE_BITS, Spans, joined, write_spans
-from tsuzuri.corpus.duplicates.work import each, in_folder
+from tsuzuri.corpus.duplicates.work import Workers, in_folder
 
 BOILERPLATE = "boilerplate.parquet"
 LINE = np.dtype([("key", "<u8"), ("row", "<i8"), ("group", "<u8"), ("length", "<i8")])
@@ -55,23 +55,25 @@ def boilerplate_lines(
     """
     parts = open_parts(paths, ["text", "group"], taking_part)
     facts = {"boilerplate": config.as_mapping(), "documents": parts.fingerprint()}
-    return in_folder(folder, facts, partial(_make, parts, config, workers, folder / BOILERPLATE))
+    return in_folder(folder, facts, partial(_make, parts, config, folder / BOILERPLATE), workers)
 
 
-def _make(parts: Parts, config: BoilerplateConfig, workers: int, out: Path, folder: Path) -> dict[str, int]:
+def _make(
+    parts: Parts, config: BoilerplateConfig, out: Path, folder: Path, workers: Workers
+) -> dict[str, int]:
     groups = folder / "groups.npy"
     if not groups.exists():
         with atomic_file(groups) as file:
             np.save(file, _large_groups(parts, config.min_documents))
     lines = [Lines(parts, part, config, groups, folder) for part in range(len(parts))]
-    each(methodcaller("write"), lines, workers=workers, what="lines of documents")
+    workers.each(methodcaller("write"), lines, "lines of documents")
     runs = tuple(task.out for task in lines)
     ranges = key_ranges(sum(run.stat().st_size for run in runs), config.memory_bytes)
     tasks = [
         Recurring(runs, keys, config, groups, folder / f"recurring-{number:05}.run")
         for number, keys in enumerate(ranges)
     ]
-    each(methodcaller("write"), tasks, workers=workers, what="recurring lines")
+    workers.each(methodcaller("write"), tasks, "recurring lines")
     counts = write_spans(out, _spans(parts, [task.out for task in tasks]))
     return {"groups": len(np.load(groups)), **counts}
 

@@ -32,7 +32,7 @@ from tsuzuri.corpus.duplicates.parts import Parts, open_parts
 from tsuzuri.corpus.duplicates.runs import KEYED, key_ranges, open_records
 from tsuzuri.corpus.duplicates.signatures import ABOUT, Signatures
 from tsuzuri.corpus.duplicates.verify import Pairs, ShingleSets
-from tsuzuri.corpus.duplicates.work import each, in_folder
+from tsuzuri.corpus.duplicates.work import Workers, in_folder
 
 DECISIONS = "decisions.parquet"
 DECISION_SCHEMA = pa.schema(
@@ -66,22 +66,24 @@ def near_duplicates(
     columns = ["id", "text", *filter(None, [config.score_column])]
     parts = open_parts(paths, columns, taking_part)
     facts = {"near-duplicates": config.as_mapping(), "documents": parts.fingerprint()}
-    return in_folder(folder, facts, partial(_make, parts, config, workers, folder / DECISIONS))
+    return in_folder(folder, facts, partial(_make, parts, config, folder / DECISIONS), workers)
 
 
-def _make(parts: Parts, config: NearDuplicateConfig, workers: int, out: Path, folder: Path) -> dict[str, int]:
+def _make(
+    parts: Parts, config: NearDuplicateConfig, out: Path, folder: Path, workers: Workers
+) -> dict[str, int]:
     signatures = [Signatures(parts, part, config, folder) for part in range(len(parts))]
-    each(methodcaller("write"), signatures, workers=workers, what="signatures of documents")
+    workers.each(methodcaller("write"), signatures, "signatures of documents")
     rows, ranks = folder / "rows.npy", folder / "ranks.npy"
     documents = _rank(signatures, rows, ranks)
     pairs = _candidates(parts, config, ranks, folder, documents)
-    each(methodcaller("write_pairs"), pairs, workers=workers, what="candidates for near-copies")
+    workers.each(methodcaller("write_pairs"), pairs, "candidates for near-copies")
     files = tuple(task.out for task in pairs)
     candidates, compared = _mark_candidates(files, np.load(rows, mmap_mode="r"), folder / "candidates.npy")
     sets = [
         ShingleSets(parts, part, candidates, config.shingle_characters, folder) for part in range(len(parts))
     ]
-    each(methodcaller("write"), sets, workers=workers, what="n-grams of candidates")
+    workers.each(methodcaller("write"), sets, "n-grams of candidates")
     verified = [
         Pairs(
             parts,
@@ -97,7 +99,7 @@ def _make(parts: Parts, config: NearDuplicateConfig, workers: int, out: Path, fo
             key_ranges(compared * PAIR_BYTES, config.memory_bytes, keys=max(1, parts.rows))
         )
     ]
-    each(methodcaller("verify"), verified, workers=workers, what="verifying near-copies")
+    workers.each(methodcaller("verify"), verified, "verifying near-copies")
     found = cluster(parts.rows, (np.load(task.out) for task in verified))
     counts = _write_decisions(parts, np.load(rows), found, out)
     return {

@@ -44,7 +44,7 @@ from tsuzuri.corpus.duplicates.runs import (
 )
 from tsuzuri.corpus.duplicates.shingles import Hashes, code_points, ngram_hashes
 from tsuzuri.corpus.duplicates.spans import PLACE_BITS, Spans, joined, write_spans
-from tsuzuri.corpus.duplicates.work import each, in_folder
+from tsuzuri.corpus.duplicates.work import Workers, in_folder
 
 PASSAGES = "passages.parquet"
 PLACES = np.dtype([("key", "<u8")])
@@ -65,17 +65,17 @@ def repeated_passages(
     """
     parts = open_parts(paths, ["text"], taking_part)
     facts = {"passages": config.as_mapping(), "documents": parts.fingerprint()}
-    return in_folder(folder, facts, partial(_make, parts, config, workers, folder / PASSAGES))
+    return in_folder(folder, facts, partial(_make, parts, config, folder / PASSAGES), workers)
 
 
 def _make(
-    parts: Parts, config: RepeatedPassageConfig, workers: int, out: Path, folder: Path
+    parts: Parts, config: RepeatedPassageConfig, out: Path, folder: Path, workers: Workers
 ) -> dict[str, int]:
     texts = [Texts(parts, part, config, folder) for part in range(len(parts))]
-    each(methodcaller("write_anchors"), texts, workers=workers, what="anchors of passages")
+    workers.each(methodcaller("write_anchors"), texts, "anchors of passages")
     anchors = tuple(text.anchors for text in texts)
     shared = _repeats(anchors, folder / "shared", config, workers, is_first_cut=True)
-    each(partial(_write_windows, shared), texts, workers=workers, what="windows around anchors")
+    workers.each(partial(_write_windows, shared), texts, "windows around anchors")
     windows = tuple(run for text in texts for run in sorted(text.windows.iterdir()))
     repeated = _repeats(windows, folder / "repeated", config, workers, is_first_cut=False)
     return write_spans(out, _spans(parts, repeated, config.min_characters))
@@ -92,7 +92,7 @@ def _spans(parts: Parts, repeated: Sequence[Path], length: int) -> Iterator[Span
 
 
 def _repeats(
-    runs: tuple[Path, ...], stem: Path, config: RepeatedPassageConfig, workers: int, *, is_first_cut: bool
+    runs: tuple[Path, ...], stem: Path, config: RepeatedPassageConfig, workers: Workers, *, is_first_cut: bool
 ) -> list[Path]:
     """Files of the places whose key two documents have; of the first document too if `is_first_cut`."""
     total_bytes = sum(run.stat().st_size for run in runs)
@@ -100,7 +100,7 @@ def _repeats(
         Repeats(runs, keys, is_first_cut, stem.with_name(f"{stem.name}-{number:05}.run"))
         for number, keys in enumerate(key_ranges(total_bytes, config.memory_bytes))
     ]
-    each(methodcaller("write"), tasks, workers=workers, what=f"{stem.name} passages")
+    workers.each(methodcaller("write"), tasks, f"{stem.name} passages")
     return [task.out for task in tasks]
 
 
