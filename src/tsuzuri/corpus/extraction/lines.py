@@ -125,7 +125,7 @@ class _Writer:
                 self.pre_depth += 1
         elif tag == "br":
             self.buffer.append("\n" if self.pre_depth else "\v")
-        elif tag == "a":
+        elif tag == "a" and element.get("href"):  # not an anchor, which old pages never close
             self.link_depth += 1
         self.write(element.text)
 
@@ -143,7 +143,7 @@ class _Writer:
                 self.item_depth -= 1
             elif tag == "pre":
                 self.pre_depth -= 1
-        elif tag == "a":
+        elif tag == "a" and element.get("href"):
             self.link_depth -= 1
         if not is_last:
             self.write(element.tail)

@@ -116,6 +116,8 @@ class _Run:
         payload = record.reader.read(length)
         if len(payload) < length:
             return Damage(record.stream_pos, "truncated")
+        if not payload:  # a redirect, or a file that ends within this record's HTTP header
+            return None
         http = record.http_headers
         return WarcRecord(
             record.stream_pos,
