@@ -38,6 +38,8 @@ def test_each_kind_is_found_where_it_stands(text: str, kind: str, value: str) ->
         "バージョン10.0.19041.1",
         "1.2.3.4.5",
         "999.1.1.1",
+        "2.7.9.114 外国語",
+        "比は170:180::と4::180:36",
         "12:34:56",
         "00:00:00:00:00:00",
         "https://example.com/@",

@@ -29,8 +29,7 @@ _IPV4 = re.compile(
     r"[0-9](?<![0-9A-Za-z.+-][0-9])[0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}"
     r"(?![0-9A-Za-z])(?![.+-][0-9A-Za-z])"
 )
-_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_IPV6 = re.compile(r"(?<![0-9A-Za-z:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{6,39}(?![0-9A-Za-z:])")
+_IPV6 = re.compile(r"[23](?<![0-9A-Za-z:.][23])[0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![0-9A-Za-z:])")
 _VERSION = re.compile(
     r"(?:[Vv]er(?:sion)?|VER|[Rr]elease|[Rr]ev|バージョン|リリース|ビルド|版|[vV第§])[.:は ]{0,2}$"
 )
@@ -76,13 +75,13 @@ def find_ip_address(text: str) -> Iterator[Finding]:
         start, end = match.span()
         if _VERSION.search(text[max(0, start - 10) : start]) or _SECTION.match(text, end):
             continue
-        if _is_public(match.group()):
-            named = _ADDRESS_WORD.search(text, max(0, start - 20), start)
+        named = _ADDRESS_WORD.search(text, max(0, start - 20), start)
+        long = sum(len(part) > 1 for part in match.group().split(".")) > 1  # 2.7.9.11 may be a list
+        if (named or long) and _is_public(match.group()):
             yield Finding("ip_address", start, end, "ip_address.v4", LABELLED if named else SHAPED)
-    if _COLONS.search(text):
-        for match in _IPV6.finditer(text):
-            if _is_public(match.group()):
-                yield Finding("ip_address", *match.span(), "ip_address.v6", CHECKED)
+    for match in _IPV6.finditer(text):
+        if _is_public(match.group()):
+            yield Finding("ip_address", *match.span(), "ip_address.v6", CHECKED)
 
 
 def find_mac_address(text: str) -> Iterator[Finding]:

@@ -24,10 +24,10 @@ _BLANK = re.compile(r"\s{0,3}")
 
 _NUMBER = "[0-9〇一二三四五六七八九十百]+"
 _BLOCK = re.compile(
-    rf"{_NUMBER} ?(?P<link>丁目|番地|番(?![組目茶街])|-(?=[0-9]))"
-    rf"(?: ?の?{_NUMBER}(?:(?:丁目|番地|番|号|-(?=[0-9]))|(?![0-9年月日時分])))*"
+    rf"{_NUMBER} ?(?:(?P<link>丁目|番地|番(?![組目茶街町]))|-{_NUMBER})"
+    rf"(?: ?の?{_NUMBER}(?:丁目|番地|番|号|(?![0-9年月時分])(?!日(?!本)))|-{_NUMBER})*"
     r"(?: ?[^\s、。,()「」『』は]{1,16}?"
-    r"(?:ビル|マンション|ハイツ|アパート|コーポ|荘|タワー|団地|レジデンス|メゾン|ヒルズ|プラザ|ハウス|寮)"
+    r"(?:ビル(?:ディング|ヂング)?|マンション|ハイツ|アパート|コーポ|荘|タワー|団地|レジデンス|メゾン|ヒルズ|プラザ|ハウス|寮)"
     r"(?:[A-Z0-9]{1,3}棟)?)?(?: ?[A-Z]?[0-9]{1,4}(?:号室?|階|F))?"
 )
 _WINDOW = 45
@@ -65,7 +65,7 @@ def find_address(text: str) -> Iterator[Finding]:
             past = block.end()
 
 
-def _town(window: str, link: str) -> tuple[int, float] | None:
+def _town(window: str, link: str | None) -> tuple[int, float] | None:
     """Where the town begins in what stands before a block number, and how sure that is."""
     register = gazetteer()
     # Where several begin at one place, the longest: 京都市左京区, not 京都市.
