@@ -75,7 +75,7 @@ KINDS: dict[str, tuple[tuple[int, int], ...]] = {
 }
 """The kinds by their ranges of code points, ends included; `space` and `letter` are those of Python's
 `str.isspace` and `str.isalpha`."""
-BITS = {name: 1 << place for place, name in enumerate((*KINDS, "space", "letter"))}
+BITS = {name: 1 << place for place, name in enumerate(("space", "letter", *KINDS))}
 """The bit of each kind."""
 
 
@@ -93,6 +93,15 @@ class CharacterTable:
     def kinds_of(self, points: CodePoints) -> npt.NDArray[np.uint32]:
         """(n,) the kinds of each character, as bits."""
         return self.kinds[self.classes[points]]
+
+    def bits_of(self, names: tuple[str, ...]) -> npt.NDArray[np.uint32]:
+        """(number of classes,) which of these kinds each class is of, the first as the lowest bit.
+
+        Compiled code numbers the kinds that it asks for itself: its cache notices a change of its own file
+        only, and would go on with old numbers of this one.
+        """
+        places = [list(BITS).index(name) for name in names]
+        return (self.members[:, places] @ (1 << np.arange(len(names)))).astype(np.uint32)
 
     def count(self, counts: npt.NDArray[np.int64]) -> dict[str, int]:
         """How many characters are of each kind, from the count of each class."""

@@ -11,14 +11,17 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from tsuzuri.corpus.quality import ngrams, spans
 from tsuzuri.corpus.quality.characters import BITS, CodePoints, character_table, code_points
 from tsuzuri.corpus.quality.words import (
     STOP_WORDS,
     Words,
+    asked_kinds,
     describe_words,
     number_words,
     script_words,
@@ -61,7 +64,7 @@ class Measures:
         """(characters of each kind, the fields of `spans.scan`)."""
         if self._scanned is None:
             table = character_table()
-            counts, fields = spans.scan(self.points, table.classes, table.kinds)
+            counts, fields = spans.scan(self.points, table.classes, _line_kinds())
             self._scanned = table.count(counts), fields.tolist()
         return self._scanned
 
@@ -138,8 +141,8 @@ def _lines(measures: Measures) -> dict[str, float]:
 
 
 def _sentences(measures: Measures) -> dict[str, float]:
-    table = character_table()
-    field = spans.sentence_statistics(measures.points, table.classes, table.kinds).tolist()
+    classes = character_table().classes
+    field = spans.sentence_statistics(measures.points, classes, _line_kinds()).tolist()
     sentences, paragraphs, characters = (
         field[spans.SENTENCES],
         field[spans.PARAGRAPHS],
@@ -172,7 +175,7 @@ def _ngrams(measures: Measures) -> dict[str, float]:
 
 def _words(measures: Measures) -> dict[str, float]:
     table, words, length = character_table(), measures.words(), len(measures.text)
-    more, characters, lettered = describe_words(measures.points, table.classes, table.kinds, words.spans)
+    more, characters, lettered = describe_words(measures.points, table.classes, asked_kinds(), words.spans)
     numbers, offsets = number_words(measures.points, words.spans[: ngrams.WINDOW])
     rows, _ = ngrams.ngram_statistics(numbers, offsets)
     count = len(words.spans)
@@ -205,6 +208,11 @@ def _compression(measures: Measures) -> dict[str, float]:
 
 def _bulletin_board(measures: Measures) -> dict[str, float]:
     return {"bulletin_board_marks": sum(1 for _ in _BULLETIN_BOARD.finditer(measures.text))}
+
+
+@cache
+def _line_kinds() -> npt.NDArray[np.uint32]:
+    return character_table().bits_of(spans.KINDS_ASKED)
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tsuzuri.core.compiled import compiled
 from tsuzuri.core.errors import InputError
-from tsuzuri.corpus.quality.characters import BITS, CodePoints, character_table
+from tsuzuri.corpus.quality.characters import CodePoints, character_table
 from tsuzuri.corpus.quality.config import NgWordsConfig
 
 MAX_STATES = 1 << 22
@@ -27,8 +27,8 @@ _STATE_BITS = np.uint64(22)
 _STATE_MASK = np.uint64((1 << 22) - 1)
 _EMPTY = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _MULTIPLIER = np.uint64(0x9E37_79B9_7F4A_7C15)
-_RUNS = BITS["katakana_script"] | BITS["latin_script"] | BITS["digit_script"]
-_KANJI = BITS["kanji_script"]
+_KINDS_ASKED = ("katakana_script", "latin_script", "digit_script", "kanji_script")
+_RUNS, _KANJI = 0b0111, 0b1000  # by their bits
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class NgWords:
         table = character_table()
         hits, letters = _find(
             points,
-            (table.classes, table.kinds),
+            (table.classes, table.bits_of(_KINDS_ASKED)),
             (self._slots, self._fails, self._shorter, self._word_lengths),
         )
         return Matches(hits, letters)

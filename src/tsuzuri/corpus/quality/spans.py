@@ -6,15 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tsuzuri.core.compiled import compiled
-from tsuzuri.corpus.quality.characters import BITS, NEWLINE
 
 _Points = npt.NDArray[np.uint32]
 _Classes = npt.NDArray[np.uint8]
 _Kinds = npt.NDArray[np.uint32]
 _Spans = npt.NDArray[np.int32]
 
-_STOP, _TRAILING, _SPACE, _BULLET = BITS["stop"], BITS["trailing"], BITS["space"], BITS["bullet"]
-_SENTENCE_END, _ELLIPSIS, _NEWLINE = BITS["sentence_end"], BITS["ellipsis"], BITS["newline"]
+KINDS_ASKED = ("space", "stop", "trailing", "bullet", "sentence_end", "ellipsis")
+"""What `kinds` says of each class, by its bits."""
+_SPACE, _STOP, _TRAILING, _BULLET, _SENTENCE_END, _ELLIPSIS = 1, 2, 4, 8, 16, 32
+_NEWLINE = 0x0A
 _FULL_STOP = ord(".")
 _SHORT_LINE = 10  # HojiChar: a line of at most so many characters is short
 
@@ -47,7 +48,7 @@ def scan(
     previous = np.uint32(0xFFFF_FFFF)
     for point in points:
         counts[classes[point]] += 1
-        newlines += point == NEWLINE
+        newlines += point == _NEWLINE
         run = run + 1 if point == previous else 1
         longest = max(longest, run)
         dots = dots + 1 if point == _FULL_STOP else 0
@@ -58,7 +59,7 @@ def scan(
     lines = np.empty((newlines + 1, 2), dtype=np.int32)
     start = line = 0
     for at in range(len(points) + 1):
-        if at == len(points) or points[at] == NEWLINE:
+        if at == len(points) or points[at] == _NEWLINE:
             lines[line, 0], lines[line, 1] = start, at
             _describe_line(points, classes, kinds, start, at, fields)
             line += 1
@@ -123,12 +124,12 @@ def sentence_statistics(points: _Points, classes: _Classes, kinds: _Kinds) -> np
     for point in points:
         kind = kinds[classes[point]]
         stops += kind & _STOP != 0
-        newlines += kind & _NEWLINE != 0
+        newlines += point == _NEWLINE
     sentences = np.empty((stops + newlines + 1, 2), dtype=np.int32)
     paragraphs = np.empty((newlines + 1, 2), dtype=np.int32)
     length = sentence = paragraph = begun_paragraph = begun = trailing = 0
     for at in range(len(points) + 1):
-        ends_line = at == len(points) or points[at] == NEWLINE
+        ends_line = at == len(points) or points[at] == _NEWLINE
         stop = not ends_line and kinds[classes[points[at]]] & _STOP != 0
         if not ends_line and (not stop or length > begun):
             kept[length] = points[at]

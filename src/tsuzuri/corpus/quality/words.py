@@ -20,16 +20,19 @@ import numpy.typing as npt
 
 from tsuzuri.core.compiled import compiled
 from tsuzuri.core.errors import MissingExtraError
-from tsuzuri.corpus.quality.characters import BITS, CodePoints, character_table
+from tsuzuri.corpus.quality.characters import CodePoints, character_table
 from tsuzuri.corpus.quality.spans import number_spans
 
 CHUNK_BYTES = 40_000  # Sudachi takes 49,149 bytes at a time; FineWeb-2 cuts at this size
 STOP_WORDS = tuple("のにをはたてがとで年し・月れさ")
 """FineWeb-2's stop words for Japanese, all of one character."""
 
-_SPACE, _LETTER, _PUNCTUATION = BITS["space"], BITS["letter"], BITS["punctuation"]
-_HIRAGANA, _KATAKANA, _KANJI = BITS["hiragana_script"], BITS["katakana_script"], BITS["kanji_script"]
-_LATIN, _DIGIT = BITS["latin_script"], BITS["digit_script"]
+KINDS_ASKED = (
+    *("space", "letter", "punctuation"),
+    *("hiragana_script", "katakana_script", "kanji_script", "latin_script", "digit_script"),
+)
+"""What `kinds` says of each class, by its bits."""
+_SPACE, _LETTER, _PUNCTUATION, _HIRAGANA, _KATAKANA, _KANJI, _LATIN, _DIGIT = 1, 2, 4, 8, 16, 32, 64, 128
 _SCRIPTS = _HIRAGANA | _KATAKANA | _KANJI | _LATIN | _DIGIT
 _PARTICLES = np.array([ord(mark) for mark in "をはがにのとでもへ"], dtype=np.uint32)
 
@@ -70,8 +73,14 @@ def sudachi_words(text: str, points: CodePoints) -> Words:
 def script_words(text: str, points: CodePoints) -> Words:
     """Words as the scripts of a text suggest them."""
     table = character_table()
-    spans, nouns, marks = _script_spans(points, table.classes, table.kinds, _PARTICLES)
+    spans, nouns, marks = _script_spans(points, table.classes, asked_kinds(), _PARTICLES)
     return Words(spans, nouns, marks)
+
+
+@cache
+def asked_kinds() -> npt.NDArray[np.uint32]:
+    """(number of classes,) KINDS_ASKED of each class."""
+    return character_table().bits_of(KINDS_ASKED)
 
 
 def number_words(points: CodePoints, spans: npt.NDArray[np.int32]) -> tuple[Any, Any]:
