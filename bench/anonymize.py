@@ -16,6 +16,7 @@ prose with their surroundings, to be read; `--write` keeps the figures where the
 from __future__ import annotations
 
 import argparse
+import csv
 import gzip
 import json
 import random
@@ -40,6 +41,7 @@ Side: TypeAlias = Callable[[str], Found]
 
 TELEPHONE = "telephone"
 PRESIDIO_KINDS = ("credit_card", "email", "ip_address", "mac_address", TELEPHONE)
+VERDICTS = Path(__file__).parents[1] / "tests" / "corpus" / "anonymize" / "verdicts.tsv"
 KEPT = ("corporate_number", "service_phone")
 NO_NUMBERS = ("email", "postal_address")
 SEED = 20_26
@@ -235,13 +237,19 @@ def speed_comparisons(texts: dict[str, list[str]], rounds: int) -> Iterator[Comp
 
 
 def real_text(sources: dict[str, dict[str, str]], sample: int) -> dict[str, dict[str, Any]]:
-    """What `standard` masks in real prose, by source; so many of the findings are printed."""
+    """What `standard` masks in real prose, and how much of it was read and found wrong, by source."""
     anonymizer, figures, printed = Anonymizer(AnonymizeConfig()), {}, []
+    with VERDICTS.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    read = {(row["source"], row["document"], int(row["offset"]), row["kind"]): row["verdict"] for row in rows}
     for source, documents in sources.items():
         kinds: Counter[str] = Counter()
+        verdicts: Counter[str] = Counter()
         for name, text in documents.items():
             masked = anonymizer(text).masked
             kinds.update(finding.kind for finding in masked)
+            places = [(source, name, finding.start, finding.kind) for finding in masked]
+            verdicts.update(read.get(place, "unread") for place in places)
             printed += [
                 (source, name, finding, _around(text, finding.start, finding.end)) for finding in masked
             ]
@@ -250,9 +258,11 @@ def real_text(sources: dict[str, dict[str, str]], sample: int) -> dict[str, dict
         figures[source] = {
             "characters": round(million * 1e6),
             "masked_per_million": rate,
+            "wrong_per_million": round(verdicts["wrong"] / million, 2),
             "kinds": dict(sorted(kinds.items())),
+            "verdicts": dict(sorted(verdicts.items())),
         }
-        print(f"{source}: {rate} masked places per million characters, {dict(kinds)}")
+        print(f"{source}: {json.dumps(figures[source])}")
     rare = [
         item
         for item in printed
