@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from tsuzuri.corpus.duplicates.exact import fold
 from tsuzuri.corpus.duplicates.folding import folded_codes
 
-SPECIAL = "ｶﾞﾊﾟか\u3099が①㈱㍻…ßﬁΣςİǅ\u1161\u1100ㄱㅏ각　 \u00a0\u00a8\u0301é\u2f9d神\U0002f82a🀄\U000e0100葛"
+SPECIAL = (
+    "゛゜￣´ｶﾞﾊﾟか\u3099が①㈱㍻…ßﬁΣςİǅ\u1161\u1100ㄱㅏ각　 \u00a0\u00a8\u0301é\u2f9d神\U0002f82a🀄\U000e0100葛"
+)
 
 
 def folded(texts: list[str]) -> list[str]:
@@ -48,3 +50,15 @@ def test_marks_join_their_base_as_nfkc_says(text: str) -> None:
 @given(st.text(st.one_of(st.sampled_from(SPECIAL), st.characters(exclude_categories=["Cs"])), max_size=12))
 def test_fold_is_nfkc_and_casefold_without_white_space(text: str) -> None:
     assert fold(text) == "".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def test_fold_joins_whatever_can_join_a_letter_or_a_kana() -> None:
+    marks = [
+        chr(code)
+        for code in range(sys.maxunicode + 1)
+        if unicodedata.combining(chr(code)) or unicodedata.decomposition(chr(code))
+    ]
+    for base in "かe=、漢":
+        for mark in marks:
+            text = base + mark
+            assert fold(text) == "".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -17,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 KEY_BYTES = 16
-_CHANGEABLE = re.compile(".?[^\x00-\x7f\u3001-\u3020\u3041-\u3096\u30a1-\u30fe\u4e00-\u9fff]+", re.DOTALL)
-"""Runs that NFKC can change, and the character before, which a mark may join."""
+_CHANGEABLE = re.compile("[^\x00-\x7f\u3001-\u3020\u3041-\u3096\u30a1-\u30fe\u4e00-\u9fff]+")
+_JOINS_A_LETTER_OR_KANA = re.compile("[\u0300-\u036f\u3099\u309a\uff9e\uff9f]")
 
 
 def fold(text: str) -> str:
     """The text under NFKC, without difference of case and without white space."""
-    compatible = _CHANGEABLE.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text)
+    if _JOINS_A_LETTER_OR_KANA.search(text):
+        compatible = unicodedata.normalize("NFKC", text)
+    else:
+        compatible = _CHANGEABLE.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text)
     return "".join(compatible.casefold().split())
 
 

@@ -74,7 +74,7 @@ def _table() -> Table:
     for code in range(TABLED):
         compatible = unicodedata.normalize("NFKC", chr(code))
         folded = "".join(compatible.casefold().split())
-        if any(part in joining or unicodedata.combining(part) for part in compatible):
+        if compatible[0] in joining or unicodedata.combining(compatible[0]):
             forms[code] = NOT_ALONE
         elif len(folded) == 1:
             forms[code] = ord(folded)
