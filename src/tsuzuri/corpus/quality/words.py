@@ -167,13 +167,14 @@ def _chunks(text: str) -> Iterator[tuple[int, str]]:
 
 
 @cache
-def _sudachi_dictionary() -> Any:
+def _sudachi_dictionary() -> tuple[Any, Any]:
+    """The dictionary, and the mode of the shortest words."""
     try:
-        from sudachipy import Dictionary
+        from sudachipy import Dictionary, SplitMode
     except ImportError as error:
         raise MissingExtraError("sudachipy", "segment") from error
     try:
-        return Dictionary(dict="core")
+        return Dictionary(dict="core"), SplitMode.A
     except ModuleNotFoundError as error:
         raise MissingExtraError("sudachidict_core", "segment") from error
 
@@ -182,9 +183,8 @@ _local = threading.local()
 
 
 def _sudachi() -> tuple[Any, Any]:
-    """A tokenizer of this thread (Sudachi's may not be shared) and the mode of the shortest words."""
-    from sudachipy import SplitMode
-
+    """A tokenizer of this thread (Sudachi's may not be shared) and its mode."""
+    dictionary, mode = _sudachi_dictionary()
     if not hasattr(_local, "tokenizer"):
-        _local.tokenizer = _sudachi_dictionary().create()
-    return _local.tokenizer, SplitMode.A
+        _local.tokenizer = dictionary.tokenizer()
+    return _local.tokenizer, mode
