@@ -42,7 +42,7 @@ BLOCK_TAGS = words(
 )
 HEADINGS = words("h1 h2 h3 h4 h5 h6")
 _IS_LAYOUT_CELL = etree.XPath(
-    "boolean(.//h1 | .//h2 | .//h3 | .//h4 | .//table | .//pre | .//ul | .//ol | .//dl)"
+    "boolean(.//h1 | .//h2 | .//h3 | .//h4 | .//table | .//pre | .//ul | .//ol | .//dl) or count(.//p) > 2"
 )
 WRAPPED_LINE_CHARACTERS = 20
 _JAPANESE = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
@@ -61,6 +61,8 @@ class Line:
     """text, heading, item (of a list), cell (a table's row) or code."""
     link_share: float = 0.0
     """Share of its characters that stand in links, from 0 to 1."""
+    box: int = 0
+    """The number of the element that its block is in: paragraphs of one text share it."""
 
 
 def lines_of(top: html.HtmlElement, is_dropped: Callable[[html.HtmlElement], bool]) -> list[Line]:
@@ -103,6 +105,8 @@ class _Writer:
         self.cells: list[bool] = []  # per open cell: whether blocks inside stay on its line
         self.pre_depth = self.heading_depth = self.item_depth = self.link_depth = 0
         self.characters = self.link_characters = 0
+        self.blocks = [0]  # the numbers of the open blocks
+        self.last_block = 0
 
     def skip(self, element: html.HtmlElement) -> None:
         self.skipped.add(element)  # its end event still comes, for the text that follows it
@@ -115,6 +119,8 @@ class _Writer:
             self.cells.append(not _IS_LAYOUT_CELL(element))
         elif tag in BLOCK_TAGS:
             self.end_line()
+            self.last_block += 1
+            self.blocks.append(self.last_block)
             if tag in HEADINGS:
                 self.heading_depth += 1
                 if self.lines:
@@ -137,6 +143,7 @@ class _Writer:
             self.cells.pop()
         elif tag in BLOCK_TAGS:
             self.end_line()
+            self.blocks.pop()
             if tag in HEADINGS:
                 self.heading_depth -= 1
             elif tag == "li":
@@ -171,7 +178,8 @@ class _Writer:
             texts = text.strip("\n").replace("\r", "\t").split("\n")
         else:
             texts = _flow(text) if text.strip() else []
-        self.lines += [Line(line, kind, link_share) for line in texts]
+        box = self.blocks[-2] if len(self.blocks) > 1 else 0
+        self.lines += [Line(line, kind, link_share, box) for line in texts]
 
     def kind(self, text: str) -> str:
         if self.pre_depth:

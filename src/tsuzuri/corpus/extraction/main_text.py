@@ -24,8 +24,15 @@ PROSE_CHARACTERS = 30
 SENTENCE_CHARACTERS = 12
 MIN_HIRAGANA_SHARE = 0.15
 """Smallest share of hiragana in prose (Swallow asks 0.20 of a whole text)."""
-MAX_DROPPED_LINES = 6
-"""Between two lines of prose, more lines of links than this are a box that interrupts the text."""
+MAX_LINKED_SHARE = 0.7
+"""The same for a sentence with its full stop, and for a table's row among prose."""
+MAX_SHORT_LINK_SHARE = 0.25
+"""The same for a short line between prose: a name, a date, a list of tags."""
+MAX_SUBTITLE_LINES = 3
+"""Lines that may stand between a heading and the first prose under it."""
+MAX_DROPPED_LINES, FEW_DROPPED_LINES = 6, 3
+"""Between two lines of prose, more lines of links than this (or more than half of all, and more than a few)
+are a box that interrupts the text."""
 FURNITURE_WORDS = words(
     """
     ad ads adsense advertisement affiliate author-box banner bread breadcrumb breadcrumbs byline category
@@ -37,10 +44,10 @@ FURNITURE_WORDS = words(
 )
 _FURNITURE_LINE = re.compile(
     r"copyright|©|\(c\)|all rights reserved|無断転載|著作権|プライバシーポリシー|利用規約|"
-    r"会員登録|ログイン|続きを読む|トップページ|この記事を(?:シェア|共有)|関連記事",
+    r"会員登録|ログイン|続きを読む|トップページ|この記事を(?:シェア|共有)|関連記事|クッキー|cookie",
     re.IGNORECASE,
 )
-_FURNITURE_LINE_CHARACTERS = 60
+_FURNITURE_LINE_CHARACTERS = 80
 _NAME_PARTS = re.compile("[a-zA-Z]+")
 _HIRAGANA = re.compile("[\u3041-\u309f]")
 _SENTENCE_END = re.compile("[。！？!?][」』）)】]*$|。")
@@ -79,14 +86,13 @@ def _select(lines: Sequence[Line]) -> list[Line]:
         if last is None:
             start = _heading_above(lines, number)
         else:
-            gap = lines[last + 1 : number]
-            start = last + 1 if _belongs(gap) else max(last + 1, _heading_above(lines, number))
-            if start > last + 1:
-                kept += _tail(gap)
+            belongs = line.box == lines[last].box or _belongs(lines[last + 1 : number])
+            start = last + 1 if belongs else max(last + 1, _heading_above(lines, number))
+            kept += _tail(lines[last + 1 : start], lines[last])
         kept += [between for between in lines[start:number] if _may_stay(between)]
         kept.append(line)
         last = number
-    kept += _tail(lines[last + 1 :]) if last is not None else []
+    kept += _tail(lines[last + 1 :], lines[last]) if last is not None else []
     while kept and not kept[0].text:
         kept.pop(0)
     return kept
@@ -95,22 +101,28 @@ def _select(lines: Sequence[Line]) -> list[Line]:
 def _belongs(gap: Sequence[Line]) -> bool:
     """Whether what stands between two lines of prose is of their text, and not a box of links."""
     dropped = sum(not _may_stay(line) for line in gap)
-    return dropped <= MAX_DROPPED_LINES and dropped * 2 <= len(gap)
+    return dropped <= MAX_DROPPED_LINES and (dropped <= FEW_DROPPED_LINES or dropped * 2 <= len(gap))
 
 
-def _tail(lines: Sequence[Line]) -> list[Line]:
-    """The items, cells and code that directly follow a line of prose."""
+def _tail(lines: Sequence[Line], last: Line) -> list[Line]:
+    """What directly follows the `last` line of prose as its list, table, code, or in the same box."""
     end = 0
-    while end < len(lines) and lines[end].kind in ("item", "cell", "code") and _may_stay(lines[end]):
+    while end < len(lines) and _may_stay(lines[end]):
+        is_part = lines[end].kind in ("item", "cell", "code") or len(lines[end].text) >= PROSE_CHARACTERS
+        if not is_part and lines[end].box != last.box:
+            break
         end += 1
     return list(lines[:end])
 
 
 def _is_prose(line: Line) -> bool:
     text = line.text
-    if line.link_share > MAX_LINK_SHARE or len(text) < SENTENCE_CHARACTERS or line.kind == "heading":
+    if len(text) < SENTENCE_CHARACTERS or line.kind == "heading":
         return False
-    if len(text) < PROSE_CHARACTERS and not _SENTENCE_END.search(text):
+    is_sentence = _SENTENCE_END.search(text) is not None
+    if line.link_share > (MAX_LINKED_SHARE if is_sentence else MAX_LINK_SHARE):
+        return False
+    if len(text) < PROSE_CHARACTERS and not is_sentence:
         return False
     if len(_HIRAGANA.findall(text)) < MIN_HIRAGANA_SHARE * len(text):
         return False
@@ -118,15 +130,24 @@ def _is_prose(line: Line) -> bool:
 
 
 def _may_stay(line: Line) -> bool:
-    if line.kind == "heading" or line.kind == "code":
+    if line.kind in ("heading", "code"):
         return True
-    is_furniture_line = len(line.text) <= _FURNITURE_LINE_CHARACTERS and _FURNITURE_LINE.search(line.text)
-    return line.link_share <= 0.5 and not is_furniture_line
+    if len(line.text) <= _FURNITURE_LINE_CHARACTERS and _FURNITURE_LINE.search(line.text):
+        return False
+    if line.kind == "cell":
+        return line.link_share <= MAX_LINKED_SHARE
+    return line.link_share <= (MAX_SHORT_LINK_SHARE if len(line.text) < PROSE_CHARACTERS else MAX_LINK_SHARE)
 
 
 def _heading_above(lines: Sequence[Line], number: int) -> int:
     """Where the headings that lead to a line begin, or the line itself."""
     start = number
+    while start and number - start < MAX_SUBTITLE_LINES and lines[start - 1].kind != "heading":
+        start -= 1
+        if lines[start].text and not _may_stay(lines[start]):
+            return number
+    if not start or lines[start - 1].kind != "heading":
+        return number
     while start and (lines[start - 1].kind == "heading" or not lines[start - 1].text):
         start -= 1
     return start
