@@ -1,6 +1,6 @@
 """Near-duplicates end to end, against datatrove's Japanese MinHash and rensa on the same documents.
 
-    python bench/dedup.py [--data ../shared/data] [--works 400] [--copies 1500] [--rounds 3]
+    python bench/dedup.py [--data ../shared/data] [--works 200] [--copies 600] [--rounds 3]
 
 From Parquet files to a file that says which documents fall out: read, fold, shingle, sign, bands, exact
 verification, clusters, write. Megabytes of UTF-8 text a second of CPU time of the process, which is one
@@ -226,8 +226,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    parser.add_argument("--works", type=int, default=400)
-    parser.add_argument("--copies", type=int, default=1_500)
+    parser.add_argument("--works", type=int, default=200)
+    parser.add_argument("--copies", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = "1"
