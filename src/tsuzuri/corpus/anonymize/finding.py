@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -40,9 +41,16 @@ RunFinder: TypeAlias = Callable[[str, int, int], Iterator[Finding]]
 
 def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
     """The findings in order of place; where two overlap the surer stays, then the longer, then the first."""
-    kept: list[Finding] = []
+    kept: list[Finding] = []  # by place
     ranked = sorted(findings, key=lambda item: (-item.score, item.start - item.end, item.start, item.kind))
     for finding in ranked:
-        if all(finding.end <= other.start or other.end <= finding.start for other in kept):
-            kept.append(finding)
-    return sorted(kept, key=lambda item: item.start)
+        place = bisect(kept, finding.start, key=_start)
+        after_left = place == 0 or kept[place - 1].end <= finding.start
+        before_right = place == len(kept) or finding.end <= kept[place].start
+        if after_left and before_right:
+            kept.insert(place, finding)
+    return kept
+
+
+def _start(finding: Finding) -> int:
+    return finding.start

@@ -54,7 +54,7 @@ class Gazetteer:
     def knows_town(self, municipality: str, written: str) -> bool:
         """Whether `written` begins with a town of the municipality; in Kyoto, after a street, ends."""
         towns, spelled = self.towns[municipality], spell(written)
-        if any(spelled[:length] in towns for length in range(1, len(spelled) + 1)):
+        if spelled + "町" in towns or any(spelled[:length] in towns for length in range(1, len(spelled) + 1)):
             return True
         return municipality.startswith("京都市") and any(
             spelled[start:] in towns for start in range(1, len(spelled))

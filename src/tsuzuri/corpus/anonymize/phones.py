@@ -18,7 +18,7 @@ from tsuzuri.corpus.anonymize.finding import CHECKED, LABELLED, SHAPED, Finding
 
 _BEFORE = (
     r"(?:(?<![0-9A-Za-z])|(?<=TEL)|(?<=Tel)|(?<=tel)|(?<=FAX)|(?<=Fax)|(?<=fax))"
-    r"(?<![0-9A-Za-z][-._])(?<![A-Za-z]/)(?<!-)"
+    r"(?<![0-9][-._])(?<![A-Za-z][-_])(?<![a-z]/)(?<!-)"
 )
 _AFTER = r"(?![0-9A-Za-z])(?![-.][0-9A-Za-z])"
 _PHONE = re.compile(

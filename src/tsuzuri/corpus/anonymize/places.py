@@ -2,7 +2,7 @@
 
 An address is a municipality, a town and a block number (丁目, 番地, 1-2-3); its finding begins after the
 municipality, so that masking generalises it to the city. A town that the register does not know (an old or
-small one) passes only before 丁目 or 番地; before bare numbers it would turn scores into addresses
+small one) passes only before 丁目, 番地 or three numbers; before two it would turn scores into addresses
 (浦和市立高が3-2).
 """
 
@@ -22,10 +22,11 @@ _CODE = re.compile(
 _LEFT = 7  # the characters of 郵便番号 and what may follow it
 _BLANK = re.compile(r"\s{0,3}")
 
-_NUMBER = "[0-9〇一二三四五六七八九十百]+"
+_DIGIT = "0-9〇一二三四五六七八九十百"
+_NUMBER = f"[{_DIGIT}]{{1,6}}"
 _BLOCK = re.compile(
     rf"{_NUMBER} ?(?:(?P<link>丁目|番地|番(?![組目茶街町]))|-{_NUMBER})"
-    rf"(?: ?の?{_NUMBER}(?:丁目|番地|番|号|(?![0-9年月時分])(?!日(?!本)))|-{_NUMBER})*"
+    rf"(?: ?の?{_NUMBER}(?:丁目|番地|番|号|(?![{_DIGIT}年月時分])(?!日(?!本)))|-{_NUMBER})*"
     r"(?: ?[^\s、。,()「」『』は]{1,16}?"
     r"(?:ビル(?:ディング|ヂング)?|マンション|ハイツ|アパート|コーポ|荘|タワー|団地|レジデンス|メゾン|ヒルズ|プラザ|ハウス|寮)"
     r"(?:[A-Z0-9]{1,3}棟)?)?(?: ?[A-Z]?[0-9]{1,4}(?:号室?|階|F))?"
@@ -33,7 +34,7 @@ _BLOCK = re.compile(
 _WINDOW = 45
 _BREAK = re.compile(r"[\n。、,「」『』()]")
 _PLAIN_TOWN = re.compile(r"[一-鿿々ァ-ヶーのケ ]{1,12}")
-_ADDRESS_CONTINUES = "丁目", "番地"
+_SURE_LINKS = "丁目", "番地"
 
 
 def find_postal_code(text: str, start: int, end: int) -> Iterator[Finding]:
@@ -58,22 +59,23 @@ def find_address(text: str) -> Iterator[Finding]:
         begin = max(past, block.start() - _WINDOW)
         breaks = list(_BREAK.finditer(text, begin, block.start()))
         begin = breaks[-1].end() if breaks else begin
-        found = _town(text[begin : block.start()], block["link"])
+        is_sure = block["link"] in _SURE_LINKS or block.group().count("-") > 1
+        found = _town(text[begin : block.start()], is_sure)
         if found:
             town, score = found
             yield Finding("postal_address", begin + town, block.end(), "postal_address.block", score)
             past = block.end()
 
 
-def _town(window: str, link: str | None) -> tuple[int, float] | None:
-    """Where the town begins in what stands before a block number, and how sure that is."""
+def _town(window: str, is_sure: bool) -> tuple[int, float] | None:
+    """Where the town begins in what stands before a block number, and its score."""
     register = gazetteer()
     # Where several begin at one place, the longest: 京都市左京区, not 京都市.
     for start, end in sorted(register.municipalities(window), key=lambda place: (place[0], -place[1])):
         written = window[end:]
         if written.strip() and register.knows_town(window[start:end], written):
             return end, CHECKED
-        if link in _ADDRESS_CONTINUES and _PLAIN_TOWN.fullmatch(written):
+        if is_sure and _PLAIN_TOWN.fullmatch(written):
             return end, SHAPED
     return None
 
