@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_titles_of_thirty_characters_are_found(encoding: str, shared_data: Path)
     assert right / len(encoded) >= 0.995
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_titles_with_the_start_of_their_articles_are_found(encoding: str, shared_data: Path) -> None:
+    with gzip.open(shared_data / "kyoto-wikipedia.jsonl.gz", "rt", encoding="utf-8") as file:
+        records = [json.loads(line) for line, _ in zip(file, range(2_000), strict=False)]
+    texts = [" ".join(f"{record['title']} {record['text']}".split())[:30] for record in records]
+    encoded = [(text, data) for text in texts if (data := text.encode(encoding, errors="ignore"))]
+    whole = [(text, data) for text, data in encoded if data.decode(encoding) == text]
+    assert len(whole) > 1_800
+    right = sum((found := decode(data)) is not None and found.text == text for text, data in whole)
+    assert right / len(whole) >= 0.995
+
+
 @pytest.mark.parametrize(
     ("mark", "encoding"),
     [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")],
@@ -56,6 +69,9 @@ def test_a_declared_encoding_is_believed_only_if_it_holds() -> None:
     believed = decode(half_width, declared="Shift_JIS")
     assert believed is not None
     assert (believed.text, believed.charset, believed.charset_source) == ("ｱｲｳｴ", "cp932", "declared")
+    western = decode(SENTENCE.encode("cp932"), declared="ISO-8859-1")
+    assert western is not None
+    assert (western.text, western.charset_source) == (SENTENCE, "strict")
     lied_to = decode(SENTENCE.encode("utf-8"), declared="euc-jp")
     assert lied_to is not None
     assert (lied_to.text, lied_to.charset) == (SENTENCE, "utf-8")
