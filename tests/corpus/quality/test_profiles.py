@@ -114,6 +114,13 @@ def test_what_a_recipe_may_not_say(values: dict[str, object], message: str) -> N
         parse_config(QualityConfig, values, where="quality")
 
 
+def test_what_was_resolved_reads_back() -> None:
+    values = {"profile": "fineweb2-ja-chars", "num_stop_words": 3, "ng_words": {"file": "words.txt"}}
+    config = parse_config(QualityConfig, values, where="quality")
+    assert config.ng_words[0].max_rate == 0.05
+    assert parse_config(QualityConfig, config.as_mapping(), where="quality") == config
+
+
 def test_infinite_thresholds_are_refused() -> None:
     with pytest.raises(ValidationError):
         QualityConfig(thresholds={"max_sentence_length": float("inf")})

@@ -22,10 +22,10 @@ class NgWordsConfig(Config):
     category: str = "ng"
     """What the words are about (`adult`, `violence`): the reason of a rejection."""
     max_rate: float = Field(0.05, gt=0, le=1)
-    """Largest share of Japanese letters that stand in such words (Swallow: 0.05)."""
+    """Share of Japanese letters in such words from which on a document is rejected (Swallow: 0.05)."""
     max_hits: int | None = Field(None, ge=0)
-    """Most occurrences (llm-jp: 3 of adult, discriminating or violent words, 10 of advertising ones); unset:
-    only the rate counts."""
+    """Most occurrences allowed (llm-jp: 3 of adult, discriminating or violent words, 10 of advertising
+    ones); unset: only the rate counts."""
 
 
 class LanguageConfig(Config):
