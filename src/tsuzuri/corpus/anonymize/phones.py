@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from tsuzuri.core.errors import MissingExtraError
 from tsuzuri.corpus.anonymize.config import Kind
 from tsuzuri.corpus.anonymize.context import is_named, is_of_a_thing
 from tsuzuri.corpus.anonymize.finding import CHECKED, LABELLED, SHAPED, Finding
@@ -75,10 +74,8 @@ def phone_kind(digits: str) -> Kind | None:
 @cache
 def _library() -> Callable[[str], Kind | None]:
     """The numbering plan, loaded at the first number that is asked about."""
-    try:
-        from phonenumbers import PhoneNumber, PhoneNumberType, is_valid_number_for_region, number_type
-    except ImportError as error:
-        raise MissingExtraError("phonenumbers", "anonymize") from error
+    from phonenumbers import PhoneNumber, PhoneNumberType, is_valid_number_for_region, number_type
+
     kinds: dict[int, Kind] = {
         PhoneNumberType.FIXED_LINE: "landline",
         PhoneNumberType.FIXED_LINE_OR_MOBILE: "landline",
