@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.corpus.decontaminate import Contamination, DecontaminateConfig, TestItems, report
+from tsuzuri.corpus.config import DecontaminateConfig
+from tsuzuri.corpus.decontaminate import Contamination, TestItems, report
 from tsuzuri.corpus.duplicates.exact import fold
 
 QUESTION = "次の文章のうち、京都の祇園祭について正しく述べているものはどれか。"

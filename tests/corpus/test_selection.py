@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,10 @@ def prose(seed: int, sentences: int = 30) -> str:
     )
 
 
-def build(folder: Path, pages: dict[str, str], **duplicates: Any) -> tuple[dict[str, str], dict[str, Any]]:
-    """name → text of the documents that stay, and the counts."""
+def build(
+    folder: Path, pages: dict[str, str], more: dict[str, Any] | None = None, **duplicates: Any
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """name → text of the documents that stay, and the counts; `more` goes into the configuration."""
     for name, text in pages.items():
         path = folder / "site" / f"{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +61,8 @@ def build(folder: Path, pages: dict[str, str], **duplicates: Any) -> tuple[dict[
         "duplicates": duplicates,
         "workers": 2,
         "keep_rejected": True,
+        "withdrawn": str(folder / "withdrawn.jsonl"),
+        **(more or {}),
     }
     config = parse_config(CorpusConfig, values, where="test")
     box = folder / "documents"
@@ -88,7 +94,7 @@ def test_of_near_copies_the_longest_stays(tmp_path: Path, pages: dict[str, str])
     assert set(found) == {*pages, "2/longer"} - {"1/2"}
     assert found["2/longer"] == longer
     assert counts["rejected"] == {"near_duplicate": 1}
-    assert counts["duplicates"]["near"]["near_duplicates"] == 1
+    assert counts["selection"]["near"]["near_duplicates"] == 1
 
 
 def test_a_sites_lines_are_cut_but_from_its_first_page(tmp_path: Path, pages: dict[str, str]) -> None:
@@ -125,3 +131,46 @@ def test_everything_at_once_is_the_same_again(tmp_path: Path, pages: dict[str, s
     files = [sorted(path.name for path in (tmp_path / side / "documents").iterdir()) for side in "ab"]
     assert files[0] == files[1]
     assert "parts" not in files[0]
+
+
+def test_who_refused_is_left_out_of_later_builds(tmp_path: Path, pages: dict[str, str]) -> None:
+    refused = {"kind": "id", "value": "site/1/2.txt"}
+    (tmp_path / "withdrawn.jsonl").write_text(json.dumps(refused) + "\n", encoding="utf-8")
+    found, counts = build(tmp_path, pages)
+    assert set(found) == {*pages} - {"1/2"}
+    assert counts["rejected"] == {"withdrawn": 1}
+    assert "withdrawn" in [stage for stage, *_ in counts["waterfall"]]
+
+
+def test_licenses_that_do_not_suit_are_left_out(tmp_path: Path) -> None:
+    terms = {"CC-BY-4.0": 3, "CC-BY-NC-4.0": 2, "CC-BY-ND-4.0 OR CC0-1.0": 1, "CC-BY-ND-4.0": 1}
+    names = [name for name, count in terms.items() for _ in range(count)]
+    lines = [json.dumps({"text": prose(n), "license": name}) for n, name in enumerate(names)]
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "records.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    for rules, left in (
+        ({}, 7),
+        ({"no_nc": True}, 5),
+        ({"no_nd": True}, 6),
+        ({"no_nc": True, "no_nd": True}, 4),
+        ({"allowed": ["CC-BY-4.0"]}, 3),
+    ):
+        found, counts = build(tmp_path, {}, {"licenses": rules})
+        assert len(found) == left, rules
+        assert counts["rejected"] == ({"license": 7 - left} if left < 7 else {})
+        shutil.rmtree(tmp_path / "documents")
+
+
+def test_documents_that_hold_test_items_are_left_out_and_reported(
+    tmp_path: Path, pages: dict[str, str]
+) -> None:
+    questions = [prose(1000 + n, 2) for n in range(3)] + ["短い"]
+    lines = [json.dumps({"question": text}, ensure_ascii=False) for text in questions]
+    (tmp_path / "quiz.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    leaking = {"0/leak": prose(60) + questions[1], "2/leak": questions[1] + questions[2] + prose(61)}
+    quiz = {"path": "quiz.jsonl", "fields": {"text": "question"}}
+    found, counts = build(tmp_path, pages | leaking, {"decontaminate": {"benchmarks": [quiz]}}, near={})
+    assert set(found) == set(pages)
+    assert counts["rejected"] == {"contaminated": 2}
+    report = {"quiz": {"items": 4, "too_short": 1, "found": 2, "documents": 2}}
+    assert counts["selection"]["decontaminate"] == report

@@ -88,7 +88,7 @@ def test_what_is_refused_is_gone_and_the_box_is_whole(
     assert counts["documents"] == len(left)
     assert counts["characters"] == sum(len(one.text) for one in DOCUMENTS if one.id in left)
     assert counts["rejected"] == before["rejected"]
-    assert counts["waterfall"] == [*before["waterfall"], ["withdrawn", len(left), counts["characters"]]]
+    assert counts["waterfall"] == [*before["waterfall"], ["taken_out", len(left), counts["characters"]]]
     texts = json.dumps(counts, ensure_ascii=False) + (box / WITHDRAWN).read_text(encoding="utf-8")
     assert DIARY.text not in texts
 

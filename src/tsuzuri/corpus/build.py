@@ -83,7 +83,7 @@ def as_recorded(config: CorpusConfig) -> dict[str, Any]:
     """The configuration as the manifest keeps it: where sources lie on this machine is no part of it, their
     hash is; nor is the number of workers, which changes no byte."""
     values = config.as_mapping()
-    del values["root"], values["workers"]
+    del values["root"], values["workers"], values["withdrawn"]
     for item in values["source"]:
         for key in ("path", "index"):
             if item.get(key) and Path(item[key]).is_absolute():
@@ -97,8 +97,8 @@ def _make(config: CorpusConfig, sources: Sequence[Source[Any]], box: Path) -> di
         parts,
         [source.name for source in sources],
         [_fraction(config, source) for source in sources],
-        config.duplicates,
-        box / PARTS / "duplicates",
+        config,
+        box / PARTS / "selection",
         config.workers or len(os.sched_getaffinity(0)),
     )
     for stale in (path for name in SPLITS for path in box.glob(f"{name}-[0-9]*.parquet")):

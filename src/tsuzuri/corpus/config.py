@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from tsuzuri.core.config import Config
+from tsuzuri.core.licenses import terms_of
 from tsuzuri.corpus.duplicates.config import DuplicatesConfig
 
 DEFAULT_PACKAGES = (
@@ -243,6 +244,37 @@ AnySource = Annotated[
 ]
 
 
+class DecontaminateConfig(Config):
+    """Which test sets no document may hold, and what holding an item of them is."""
+
+    benchmarks: tuple[FilesSource, ...] = ()
+    """The test sets: each file or folder of records is one, of which `fields.text` is looked for."""
+    ngram_characters: int = Field(13, ge=4, le=200)
+    """Length of the n-grams, in characters of the folded text; a shorter item cannot be looked for."""
+    min_share: float = Field(0.7, gt=0, le=1)
+    """Smallest share of an item's n-grams that a document must have."""
+
+
+class LicenseRules(Config):
+    """Which documents' licenses do not suit; `AND` and `OR` of an SPDX expression are understood."""
+
+    no_nc: bool = False
+    """Leave out what forbids commercial use."""
+    no_nd: bool = False
+    """Leave out what forbids edited copies."""
+    allowed: tuple[str, ...] | None = None
+    """Leave out every license but these, named as the documents have them; unset: none for its name."""
+
+    def refuses(self, license_name: str) -> bool:
+        """Whether a document under these terms is left out."""
+        terms = terms_of(license_name)
+        return (
+            (self.no_nc and terms.noncommercial)
+            or (self.no_nd and terms.no_derivatives)
+            or (self.allowed is not None and license_name not in self.allowed)
+        )
+
+
 class CorpusConfig(Config):
     """The stage from sources to documents."""
 
@@ -254,6 +286,13 @@ class CorpusConfig(Config):
     """Share of each source's groups that is held out for evaluation."""
     workers: int | None = Field(None, ge=1)
     """Processes that read; unset: as many as there are cores. It changes no byte."""
+    licenses: LicenseRules = LicenseRules()
+    """Which licenses do not suit."""
+    withdrawn: Path = Path("withdrawn.jsonl")
+    """The list of what must not be used (see `tsuzuri corpus withdraw`), read where it exists; it is not
+    part of what the documents are compared by when a build goes on."""
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
+    """Test sets that no document may hold."""
     duplicates: DuplicatesConfig = DuplicatesConfig()
     """What is looked for beside exact copies."""
     keep_rejected: bool = False

@@ -9,31 +9,41 @@ no white space) hides no copy behind a width or a line break. No text of a bench
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from operator import methodcaller
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from tsuzuri.core.config import Config
 from tsuzuri.core.errors import InputError
+from tsuzuri.core.files import atomic_file
+from tsuzuri.corpus.config import DecontaminateConfig
+from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.duplicates.exact import fold
+from tsuzuri.corpus.duplicates.parts import Parts, open_parts
 from tsuzuri.corpus.duplicates.shingles import code_points, ngram_hashes
+from tsuzuri.corpus.duplicates.work import Workers, in_folder
+from tsuzuri.corpus.sources.files import FilesOnDisk
 
 Integers = npt.NDArray[np.int64]
 
+CONTAMINATED = "contaminated.parquet"
+FINDINGS = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("benchmark", pa.string(), nullable=False),
+        pa.field("item", pa.int64(), nullable=False),
+        pa.field("share", pa.float64(), nullable=False),
+    ]
+)
 TABLE_BITS = 24
 """Size of the table of hash prefixes that most n-grams of a document end at: 16 MiB."""
-
-
-class DecontaminateConfig(Config):
-    """When a document counts as holding a test item."""
-
-    ngram_characters: int = Field(13, ge=4, le=200)
-    """Length of the n-grams, in characters of the folded text; a shorter item cannot be looked for."""
-    min_share: float = Field(0.7, gt=0, le=1)
-    """Smallest share of an item's n-grams that a document must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,78 @@ class TestItems:
             return np.zeros(0, np.uint64)
         out = np.empty(len(codes), np.uint64)
         return out[: ngram_hashes(codes, self.config.ngram_characters, out)]
+
+
+def contaminated(
+    paths: Sequence[Path],
+    folder: Path,
+    config: DecontaminateConfig,
+    root: Path,
+    *,
+    taking_part: Path | None = None,
+    workers: int = 1,
+) -> dict[str, dict[str, int]]:
+    """`report` of what the documents of Parquet files hold; `folder/contaminated.parquet` has row, benchmark,
+    item and share of each finding.
+
+    The paths of benchmarks are under `root`; `taking_part` is a `.npy` of booleans for the rows of all files.
+    """
+    sources = [FilesOnDisk(benchmark, root) for benchmark in config.benchmarks]
+    parts = open_parts(paths, ["text"], taking_part)
+    facts = {
+        "decontaminate": config.as_mapping(),
+        "benchmarks": {source.name: source.fingerprint() for source in sources},
+        "documents": parts.fingerprint(),
+    }
+    items = TestItems({source.name: _texts(source) for source in sources}, config)
+    out = folder / CONTAMINATED
+    in_folder(folder, facts, partial(_look, parts, items, out), workers)
+    found = pq.read_table(out).to_pylist()
+    by_row: dict[int, list[Contamination]] = {}
+    for one in found:
+        by_row.setdefault(one.pop("row"), []).append(Contamination(**one))
+    return report(items, by_row.values())
+
+
+def _texts(source: FilesOnDisk) -> Iterator[str]:
+    for batch in source.batches():
+        yield from (item.text for item in source.read(batch) if isinstance(item, Document))
+
+
+def _look(parts: Parts, items: TestItems, out: Path, folder: Path, workers: Workers) -> dict[str, int]:
+    tasks = [Looking(parts, part, items, folder / f"{part:05}.parquet") for part in range(len(parts))]
+    workers.each(methodcaller("write"), tasks, what="looking for test items")
+    tables = [FINDINGS.empty_table(), *(pq.read_table(task.out) for task in tasks)]
+    with atomic_file(out) as file:
+        pq.write_table(pa.concat_tables(tables), file, compression="zstd")
+    return {"findings": sum(table.num_rows for table in tables)}
+
+
+@dataclass(frozen=True)
+class Looking:
+    """The test items in the documents of a part: a task for one worker."""
+
+    parts: Parts
+    part: int
+    items: TestItems
+    out: Path
+
+    def write(self) -> None:
+        """Write the findings, unless an earlier run did."""
+        if self.out.exists():
+            return
+        documents = self.parts.read(self.part, ["text"], self.parts.selected(self.part))
+        rows = list(
+            chain.from_iterable(
+                (
+                    {"row": row, "benchmark": one.benchmark, "item": one.item, "share": one.share}
+                    for one in self.items.found_in(document["text"])
+                )
+                for row, document in documents
+            )
+        )
+        with atomic_file(self.out) as file:
+            pq.write_table(pa.Table.from_pylist(rows, schema=FINDINGS), file)
 
 
 def report(items: TestItems, found: Iterable[Sequence[Contamination]]) -> dict[str, dict[str, int]]:

@@ -19,15 +19,16 @@ import pyarrow.parquet as pq
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import atomic_file
-from tsuzuri.corpus import split
+from tsuzuri.corpus import split, stats
+from tsuzuri.corpus.config import CorpusConfig
+from tsuzuri.corpus.decontaminate import CONTAMINATED, contaminated
 from tsuzuri.corpus.duplicates import exact
 from tsuzuri.corpus.duplicates.boilerplate import BOILERPLATE, boilerplate_lines
-from tsuzuri.corpus.duplicates.config import DuplicatesConfig
 from tsuzuri.corpus.duplicates.near import DECISIONS, near_duplicates
 from tsuzuri.corpus.duplicates.passages import PASSAGES, repeated_passages
+from tsuzuri.corpus.withdraw import Place, Refusals
 
 COLUMNS = ("source", "group", "reason", "characters", "key")
-DUPLICATE, NEAR_DUPLICATE = "duplicate", "near_duplicate"
 
 Mask = npt.NDArray[np.bool_]
 
@@ -68,7 +69,7 @@ class Selection:
     """Which of the rows that stay are held out."""
     cuts: tuple[Path, ...]
     """Parquet files of spans to cut (see `duplicates.spans`)."""
-    counts: dict[str, dict[str, int]]
+    counts: dict[str, Any]
     """stage → what it counted."""
 
 
@@ -76,7 +77,7 @@ def select(
     parts: Sequence[Path],
     sources: Sequence[str],
     fractions: Sequence[float],
-    config: DuplicatesConfig,
+    config: CorpusConfig,
     folder: Path,
     workers: int,
 ) -> Selection:
@@ -85,28 +86,42 @@ def select(
     InputError when nothing is left to train on or to hold out.
     """
     rows = read_rows(parts, sources)
-    kept = np.flatnonzero(rows.kept)
-    rows.drop(kept[~exact.first_occurrences(rows.key[kept])], DUPLICATE)
-    counts: dict[str, dict[str, int]] = {}
     folder.mkdir(parents=True, exist_ok=True)
-    if config.near:
+    counts: dict[str, Any] = {}
+    _drop_refused(rows, parts, config)
+    kept = np.flatnonzero(rows.kept)
+    rows.drop(kept[~exact.first_occurrences(rows.key[kept])], stats.DUPLICATE)
+    if config.decontaminate.benchmarks:
+        mask = _write_mask(folder / "single.npy", rows.kept)
+        counts["decontaminate"] = contaminated(
+            parts,
+            folder / "benchmarks",
+            config.decontaminate,
+            config.root,
+            taking_part=mask,
+            workers=workers,
+        )
+        found = pq.read_table(folder / "benchmarks" / CONTAMINATED, columns=["row"])["row"].to_numpy()
+        rows.drop(found, stats.CONTAMINATED)
+    duplicates = config.duplicates
+    if duplicates.near:
         mask = _write_mask(folder / "unique.npy", rows.kept)
         counts["near"] = near_duplicates(
-            parts, folder / "near", config.near, taking_part=mask, workers=workers
+            parts, folder / "near", duplicates.near, taking_part=mask, workers=workers
         )
         decisions = pq.read_table(folder / "near" / DECISIONS, columns=["row", "keep"])
         lost = decisions["row"].to_numpy()[~decisions["keep"].to_numpy(zero_copy_only=False)]
-        rows.drop(lost, NEAR_DUPLICATE)
+        rows.drop(lost, stats.NEAR_DUPLICATE)
     cuts = []
     mask = _write_mask(folder / "distinct.npy", rows.kept)
-    if config.boilerplate:
+    if duplicates.boilerplate:
         counts["boilerplate"] = boilerplate_lines(
-            parts, folder / "boilerplate", config.boilerplate, taking_part=mask, workers=workers
+            parts, folder / "boilerplate", duplicates.boilerplate, taking_part=mask, workers=workers
         )
         cuts.append(folder / "boilerplate" / BOILERPLATE)
-    if config.passages:
+    if duplicates.passages:
         counts["passages"] = repeated_passages(
-            parts, folder / "passages", config.passages, taking_part=mask, workers=workers
+            parts, folder / "passages", duplicates.passages, taking_part=mask, workers=workers
         )
         cuts.append(folder / "passages" / PASSAGES)
     return Selection(rows, _hold_out(rows, sources, fractions), tuple(cuts), counts)
@@ -129,6 +144,21 @@ def read_rows(parts: Sequence[Path], sources: Sequence[str]) -> Rows:
         columns["key"].append(exact.halves(table["key"].to_pylist()))
     joined = {name: np.concatenate(found) for name, found in columns.items()}
     return Rows(**joined, reasons=reasons)
+
+
+def _drop_refused(rows: Rows, parts: Sequence[Path], config: CorpusConfig) -> None:
+    """What must not be used, and what is given under terms that do not suit."""
+    refusals = Refusals.read(config.withdrawn)
+    start = 0
+    for part in parts:
+        table = pq.read_table(part, columns=["id", "url", "license"])
+        rules = _coded(table["license"], config.licenses.refuses, np.bool_)
+        places = table.select(["id", "url"]).to_pylist() if refusals else []
+        refused = np.array([Place(**place) in refusals for place in places], bool)
+        for mask, reason in ((rules, stats.LICENSE), (refused, stats.WITHDRAWN)):
+            lost = start + np.flatnonzero(mask)
+            rows.drop(lost[rows.reason[lost] == 0], reason)
+        start += table.num_rows
 
 
 def _coded(column: pa.ChunkedArray, number: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:

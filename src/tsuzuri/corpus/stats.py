@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any
 
 from tsuzuri.corpus.filters import measures, rules
-from tsuzuri.corpus.selection import DUPLICATE, NEAR_DUPLICATE
 
 LENGTH_BOUNDS = (
     100,
@@ -26,9 +25,20 @@ LENGTH_BOUNDS = (
 )
 """Upper bounds of the length histogram in characters; a last bin holds what is longer."""
 UNREADABLE = "unreadable"
-LITTLE_LEFT = "little_left"
+WITHDRAWN, LICENSE, DUPLICATE = "withdrawn", "license", "duplicate"
+CONTAMINATED, NEAR_DUPLICATE, LITTLE_LEFT = "contaminated", "near_duplicate", "little_left"
 CUT = "cut"
-STAGES = (UNREADABLE, *rules.REASONS, DUPLICATE, NEAR_DUPLICATE, LITTLE_LEFT, CUT)
+STAGES = (
+    UNREADABLE,
+    *rules.REASONS,
+    LICENSE,
+    WITHDRAWN,
+    DUPLICATE,
+    CONTAMINATED,
+    NEAR_DUPLICATE,
+    LITTLE_LEFT,
+    CUT,
+)
 
 
 class CorpusStats:

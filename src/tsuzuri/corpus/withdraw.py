@@ -28,6 +28,8 @@ from tsuzuri.corpus.stats import CorpusStats
 KINDS = ("id", "url", "host")
 WITHDRAWN = "withdrawn.json"
 """In a box: the ids of the documents taken out of it."""
+TAKEN_OUT = "taken_out"
+"""The last stage of its waterfall."""
 WITHDRAWN_FROM = "withdrawn_from"
 """In its counts: the hashes that it had before."""
 
@@ -137,8 +139,8 @@ def recount(documents: Path, manifest: Manifest) -> dict[str, Any]:
         for document in read_documents(documents, split):
             stats.keep(document.text, source=document.source, split=split, license_name=document.license)
     now = stats.counts()
-    steps = [step for step in manifest.counts["waterfall"] if step[0] != "withdrawn"]
-    now["waterfall"] = [*steps, ["withdrawn", now["documents"], now["characters"]]]
+    steps = [step for step in manifest.counts["waterfall"] if step[0] != TAKEN_OUT]
+    now["waterfall"] = [*steps, [TAKEN_OUT, now["documents"], now["characters"]]]
     return {**manifest.counts, **{key: now[key] for key in now if key != "rejected"}}
 
 
@@ -182,7 +184,7 @@ def refusals_of(ids: Iterable[str], urls: Iterable[str], hosts: Iterable[str]) -
 
 def _refused_in(path: Path, refusals: Refusals) -> list[str]:
     places = pq.read_table(path, columns=["id", "url"]).to_pylist()
-    return [place["id"] for place in places if _Place(**place) in refusals]
+    return [place["id"] for place in places if Place(**place) in refusals]
 
 
 def _without(path: Path, refused: pa.Array) -> bool:
@@ -207,7 +209,7 @@ def _shards_with(box: Path, ids: pa.Array) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     id: str
     url: str
 

@@ -45,7 +45,7 @@ def write_splits(
             stats.reject(reason, row["characters"])
             if config.keep_rejected:
                 writers[REJECTED].add({**document, "text": row["text"], "reason": reason})
-    return {**stats.counts(), "duplicates": selection.counts}
+    return {**stats.counts(), "selection": selection.counts}
 
 
 def _rows(parts: Sequence[Path], cuts: Sequence[Path]) -> Iterator[tuple[dict[str, Any], list[Span]]]:

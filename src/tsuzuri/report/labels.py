@@ -20,9 +20,13 @@ LOSSES = {
     "few_kana": ("かなが少ない", "few kana"),
     "repeated_lines": ("同じ行の繰り返し", "repeated lines"),
     "repeated_ngrams": ("同じ句の繰り返し", "repeated n-grams"),
+    "license": ("ライセンス", "license"),
+    "withdrawn": ("使用を断られた", "withdrawn"),
     "duplicate": ("重複", "duplicates"),
+    "contaminated": ("試験問題を含む", "holds test items"),
     "near_duplicate": ("ほぼ同じ文書", "near-duplicates"),
     "little_left": ("除いた残りが少ない", "little left"),
+    "taken_out": ("後から取り下げ", "withdrawn later"),
     "cut": ("除いた行や句", "lines and passages cut"),
 }
 
