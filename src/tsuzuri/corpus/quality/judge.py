@@ -31,10 +31,15 @@ class Rejection:
 
 
 class Judge:
-    """A configuration of quality, ready to be asked; lists of words are read once."""
+    """A configuration of quality, ready to be asked.
+
+    Lists of words are read and what an extra installs is looked for here, before the first document.
+    """
 
     def __init__(self, config: QualityConfig, root: Path = Path()) -> None:
         self.profile = find_profile(config.profile).with_thresholds(config.thresholds)
+        if self.profile.words == "sudachi":
+            Measures("", self.profile.words).words()
         self._languages = None if config.language is None else frozenset(config.language.keep)
         self._lists = [(part, NgWords.read(root / part.file)) for part in config.ng_words]
 

@@ -83,22 +83,29 @@ def ngram_statistics(
                     visited[number] = True
             places[kept], names[kept] = at, number
             kept += 1
-        positions = length - n + 1
-        types = positions - kept + found
-        top, first, repeated_types = 1, 0, 0  # where every one occurs once, the first is the most frequent
-        for kind in range(found):
-            repeated_types += counts[kind] > 1
-            if counts[kind] > top:
-                top, first = counts[kind], firsts[kind]
         row = result[n - 2]
-        row[TYPES], row[REPEATED_TYPES], row[TOP_COUNT], row[TOTAL] = types, repeated_types, top, positions
-        row[TOP_CHARACTERS] = n if plain else offsets[first + n] - offsets[first]
+        row[TOTAL] = length - n + 1
+        row[TYPES] = row[TOTAL] - kept + found
         row[REPEATED_CHARACTERS] = repeated_characters
+        row[REPEATED_TYPES], row[TOP_COUNT], first = _most_frequent(counts[:found], firsts)
+        row[TOP_CHARACTERS] = n if plain else offsets[first + n] - offsets[first]
         if n == _FREQUENT_ORDER:
-            frequent[0], frequent[1] = _frequent_sum(counts[:found], repeated_types, types), positions
+            frequent[0] = _frequent_sum(counts[:found], row[REPEATED_TYPES], row[TYPES])
+            frequent[1] = row[TOTAL]
         before = counts[:found].copy()
         left = kept
     return result, frequent
+
+
+@compiled
+def _most_frequent(counts: npt.NDArray[np.int32], firsts: npt.NDArray[np.int32]) -> tuple[int, int, int]:
+    """(how many n-grams occur more than once, the highest count, where the first of that count begins)."""
+    repeated, top, first = 0, 1, 0  # where every one occurs once, the text's first is the most frequent
+    for number in range(len(counts)):
+        repeated += counts[number] > 1
+        if counts[number] > top:
+            top, first = counts[number], firsts[number]
+    return repeated, top, first
 
 
 @compiled
