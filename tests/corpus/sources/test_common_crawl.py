@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.corpus.warcs import PROSE, archive, record, web_page
 
+from tsuzuri.core.errors import MissingExtraError
 from tsuzuri.corpus.config import CommonCrawlSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.base import Unreadable
@@ -162,3 +164,12 @@ def test_wet_files_give_their_text(tmp_path: Path) -> None:
 )
 def test_hosts(url: str, host: str) -> None:
     assert host_of(url) == host
+
+
+@pytest.mark.parametrize("package", ["fastwarc.warc", "trafilatura"])
+def test_a_missing_package_is_named_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    with pytest.raises(MissingExtraError, match=r"tsuzuri\[web\]"):
+        read(tmp_path, record(1, PAGE.encode()), extractor="trafilatura")

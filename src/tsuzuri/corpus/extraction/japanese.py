@@ -12,8 +12,8 @@ import re
 MIN_HIRAGANA = 12
 """Fewer hiragana than this are a name or a quotation on a foreign page, unless it says `lang="ja"`."""
 _SAYS_JAPANESE = re.compile(rb"<html[^>]{0,300}?\blang\s*=\s*[\"']?ja\b", re.IGNORECASE)
-_LEGACY_RUN = re.compile(rb"(?:\x82[\x9f-\xf1]){4}|(?:\xa4[\xa1-\xf3]){4}")
-_REFERENCES = re.compile(rb"&#(?:12(?:3[5-9]\d|4[0-4]\d)|x30[4-9][0-9a-f]);", re.IGNORECASE)
+_LEGACY_RUNS = (re.compile(rb"\x82[\x9f-\xf1]" * 4), re.compile(rb"\xa4[\xa1-\xf3]" * 4))
+_REFERENCES = re.compile(rb"&#(?:12(?:3[5-9]\d|4[0-4]\d)|[xX]30[4-9][0-9a-fA-F]);")
 _HEAD_BYTES = 4096
 
 
@@ -26,6 +26,14 @@ def may_be_japanese(data: bytes) -> bool:
         return True
     if hiragana and _SAYS_JAPANESE.search(data[:_HEAD_BYTES]):
         return True
-    if not data.isascii():
-        return _LEGACY_RUN.search(data) is not None
+    if not _is_utf_8(data):
+        return any(run.search(data) for run in _LEGACY_RUNS)
     return b"&#" in data and _REFERENCES.search(data) is not None
+
+
+def _is_utf_8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

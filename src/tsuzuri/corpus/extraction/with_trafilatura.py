@@ -7,6 +7,7 @@ that is already decoded, without readings, its wrapped lines joined.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from lxml import etree, html
 
@@ -19,19 +20,25 @@ _ENDS_OPEN = re.compile("[\u3041-\u30ff\u4e00-\u9fff、]\\s*$")
 _BEGINS_JAPANESE = re.compile("^\\s*[\u3041-\u30ff\u4e00-\u9fff]")
 
 
+def extractor() -> Any:
+    """trafilatura's function; MissingExtraError without it."""
+    try:
+        from trafilatura import extract
+    except ImportError as error:
+        raise MissingExtraError("trafilatura", "web") from error
+    return extract
+
+
 def main_text(root: html.HtmlElement) -> Page:
     """The title and main text of a page; the text is empty where trafilatura finds none.
 
-    `root` is changed. MissingExtraError without trafilatura.
+    `root` is changed.
     """
-    try:
-        import trafilatura
-    except ImportError as error:
-        raise MissingExtraError("trafilatura", "web") from error
+    extract = extractor()
     title = title_of(root)
     _join_source_lines(root)
     _join_wrapped_lines(root)
-    text = trafilatura.extract(root, output_format="txt", include_comments=False, include_tables=True)
+    text = extract(root, output_format="txt", include_comments=False, include_tables=True)
     return Page(title, text or "")
 
 

@@ -26,7 +26,7 @@ from tsuzuri.corpus.extraction.page import Page
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.members import Member, fingerprint, list_members
 from tsuzuri.corpus.sources.ranges import FileRange, split_members
-from tsuzuri.corpus.sources.warc import WARC_SUFFIXES, WarcRecord, read_range
+from tsuzuri.corpus.sources.warc import WARC_SUFFIXES, WarcRecord, archive_iterator, read_range
 
 RANGE_BYTES = 64 * 2**20
 HTML_TYPES = ("text/html", "application/xhtml+xml")
@@ -53,7 +53,10 @@ class CommonCrawl:
         return fingerprint(self.members())
 
     def batches(self) -> list[FileRange]:
-        """Ranges of 64 MiB of the files."""
+        """Ranges of 64 MiB of the files; MissingExtraError without the packages that read them."""
+        archive_iterator()
+        if self.config.extractor == "trafilatura":
+            with_trafilatura.extractor()
         return split_members(self.members(), RANGE_BYTES)
 
     def read(self, batch: FileRange) -> Iterator[Document | Unreadable]:

@@ -70,6 +70,15 @@ def read_range(part: FileRange, max_payload_bytes: int) -> Iterator[WarcRecord |
             yield unplaced
 
 
+def archive_iterator() -> Any:
+    """fastwarc's reader of archives; MissingExtraError without it."""
+    try:
+        from fastwarc.warc import ArchiveIterator
+    except ImportError as error:
+        raise MissingExtraError("fastwarc", "web") from error
+    return ArchiveIterator
+
+
 class _Run:
     """Records from one place on, up to the first damage or the end of the range."""
 
@@ -82,7 +91,7 @@ class _Run:
         self.file.seek(self.last)
         has_read = False
         try:
-            for record in _archive(self.file):
+            for record in archive_iterator()(self.file):
                 if record.stream_pos >= self.part.end and _begins_record(self.file, record.stream_pos):
                     return
                 self.last = record.stream_pos
@@ -148,14 +157,6 @@ class _Run:
                 return not waiting and not self.file.read(1)
             waiting = unpacker.unconsumed_tail
         return False
-
-
-def _archive(file: IO[bytes]) -> Any:
-    try:
-        from fastwarc.warc import ArchiveIterator
-    except ImportError as error:
-        raise MissingExtraError("fastwarc", "web") from error
-    return ArchiveIterator(file)
 
 
 def _is_gzip(file: IO[bytes]) -> bool:
