@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsuzuri.corpus.duplicates.candidates import pairs_of
+from tsuzuri.corpus.duplicates.candidates import PAIR_BYTES, pair_counts, pairs_of, rank_ranges
 from tsuzuri.corpus.duplicates.clusters import cluster
-from tsuzuri.corpus.duplicates.verify import HASH_BYTES, VERIFIED, groups
+from tsuzuri.corpus.duplicates.runs import keyed, write_runs
+from tsuzuri.corpus.duplicates.verify import VERIFIED
 
 
 @settings(deadline=None)
@@ -20,10 +21,11 @@ def test_small_buckets_are_compared_whole_and_large_ones_with_their_best(
     bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     ranks = np.arange(bounds[-1]) * 3
     buckets = np.stack([bounds[:-1], bounds[1:]], axis=1)
-    better, worse, uncompared = pairs_of(ranks, buckets, limit)
+    compared, uncompared = pair_counts(np.array(sizes, np.int64), limit)
+    better, worse = pairs_of(ranks, buckets, limit, int(compared.sum()))
     pairs = list(zip(better.tolist(), worse.tolist(), strict=True))
     assert len(set(pairs)) == len(pairs)
-    assert len(pairs) + uncompared == sum(size * (size - 1) // 2 for size in sizes)
+    assert len(pairs) + uncompared.sum() == sum(size * (size - 1) // 2 for size in sizes)
     for start, stop in buckets.tolist():
         members = ranks[start:stop].tolist()
         assert {(members[0], other) for other in members[1:]} <= set(pairs)
@@ -54,9 +56,15 @@ def test_what_stays_resembles_nothing_better_that_stays(pairs: set[tuple[int, in
     assert found.cluster.tolist() == [min(reached[document]) for document in range(12)]
 
 
-@given(sizes=st.lists(st.integers(1, 50)), memory_hashes=st.integers(1, 100))
-def test_groups_fit_the_memory_or_hold_one_pair(sizes: list[int], memory_hashes: int) -> None:
-    found = list(groups(np.array(sizes, np.int64), memory_hashes * HASH_BYTES))
-    assert [number for start, stop in found for number in range(start, stop)] == list(range(len(sizes)))
-    for start, stop in found:
-        assert stop == start + 1 or sum(sizes[start:stop]) <= memory_hashes
+@settings(deadline=None)
+@given(pairs=st.lists(st.integers(0, 11), max_size=40), pairs_in_memory=st.integers(1, 20))
+def test_ranges_of_ranks_hold_as_many_pairs_as_fit(
+    pairs: list[int], pairs_in_memory: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.run"
+    better = np.array(sorted(pairs), np.uint64)
+    write_runs(path, [keyed(better, np.full(len(better), 12))])
+    ranges = rank_ranges([path], 12, pairs_in_memory * PAIR_BYTES)
+    assert [rank for start, stop in ranges for rank in range(start, stop)] == list(range(12))
+    for start, stop in ranges:
+        assert stop == start + 1 or sum(start <= one < stop for one in pairs) <= pairs_in_memory

@@ -175,6 +175,17 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         near_duplicates([tmp_path / "part.parquet"], tmp_path / "near")
 
 
+def test_a_column_that_is_no_text_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["a"], "text": [1]}), tmp_path / "part.parquet")
+    with pytest.raises(InputError, match="holds int64, not text"):
+        near_duplicates([tmp_path / "part.parquet"], tmp_path / "near")
+
+
+def test_a_text_that_is_null_is_an_empty_one(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": list("abc"), "text": [None, "猫", None]}), tmp_path / "part.parquet")
+    assert near_duplicates([tmp_path / "part.parquet"], tmp_path / "near")["documents"] == 1
+
+
 def test_what_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "part.parquet").write_text("no Parquet")
     with pytest.raises(InputError, match=r"part\.parquet is no readable Parquet"):

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsuzuri.corpus.duplicates.runs import KEYED, KEYS, in_order, key_ranges, keyed, read_range, write_runs
+from tsuzuri.corpus.duplicates.runs import (
+    KEYED,
+    KEYS,
+    groups,
+    in_order,
+    key_ranges,
+    keyed,
+    read_range,
+    write_runs,
+)
 
 KEY = st.one_of(st.integers(0, 5), st.integers(0, KEYS - 1), st.just(KEYS - 1))
 
@@ -39,6 +48,14 @@ def test_ranges_divide_what_the_files_hold(
 def test_ranges_are_as_many_as_the_memory_asks_for() -> None:
     assert key_ranges(0, 100) == [(0, KEYS)]
     assert len(key_ranges(1_000, 1_000)) == 4
-    ranges = key_ranges(1_000, 100, keys=7)
+    ranges = key_ranges(1_000, 100)
     assert [lower for lower, _ in ranges[1:]] == [upper for _, upper in ranges[:-1]]
     assert (ranges[0][0], ranges[-1][1]) == (0, KEYS)
+
+
+@given(sizes=st.lists(st.integers(1, 50)), memory_bytes=st.integers(1, 100))
+def test_groups_fit_the_memory_or_hold_one_item(sizes: list[int], memory_bytes: int) -> None:
+    found = list(groups(np.array(sizes, np.int64), memory_bytes))
+    assert [number for start, stop in found for number in range(start, stop)] == list(range(len(sizes)))
+    for start, stop in found:
+        assert stop == start + 1 or sum(sizes[start:stop]) <= memory_bytes

@@ -10,23 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from tsuzuri.core.compiled import compiled
-from tsuzuri.core.files import atomic_file
+from tsuzuri.core.files import atomic_folder
+from tsuzuri.corpus.duplicates.config import NearDuplicateConfig
 from tsuzuri.corpus.duplicates.runs import (
     KEYED,
     KeyRange,
+    groups,
     in_order,
     keyed,
+    open_records,
     read_range,
     write_runs,
 )
 
 Ranks = npt.NDArray[np.int64]
+
+PAIR_BYTES = 64
+"""What one candidate takes while pairs are sorted and verified, its sets aside."""
+UNCOMPARED = "uncompared"
 
 
 @dataclass(frozen=True)
@@ -39,35 +47,54 @@ class Buckets:
     """A `.npy`: (rows,) the rank of each document."""
     band: int
     """Which band."""
-    bands: int
-    """How many there are."""
     keys: KeyRange
     """Which keys."""
-    bucket_documents: int
-    """Largest bucket of which every pair is compared."""
+    config: NearDuplicateConfig
+    """Which buckets are compared whole, and what their pairs may take."""
     out: Path
-    """Where the pairs go; what is not compared is counted beside it."""
+    """A folder for runs of pairs, and for the number of those left out."""
 
     def write_pairs(self) -> None:
         """Write the distinct pairs of these buckets, unless an earlier run did."""
         if self.out.exists():
             return
-        records = read_range(self.sketches, KEYED, self.keys, run=self.band, of_runs=self.bands)
+        records = read_range(self.sketches, KEYED, self.keys, run=self.band, of_runs=self.config.bands)
         records["row"] = np.load(self.ranks, mmap_mode="r")[records["row"]]
         records = records[np.lexsort((records["row"], records["key"]))]
-        keys, ranks = np.ascontiguousarray(records["key"]), np.ascontiguousarray(records["row"])
-        del records
-        bounds = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1], [True]]))
-        bounds = bounds[np.flatnonzero(np.diff(bounds) > 1)[:, None] + np.arange(2)] if len(keys) else bounds
-        better, worse, uncompared = pairs_of(ranks, bounds.reshape(-1, 2), self.bucket_documents)
-        with atomic_file(uncompared_file(self.out), "w") as file:
-            file.write(str(uncompared))
-        write_runs(self.out, [in_order(keyed(better.astype(np.uint64), worse))])
+        ranks = np.ascontiguousarray(records["row"])
+        edges = np.flatnonzero(np.concatenate([[True], np.diff(records["key"]) != 0, [True]]))
+        shared = np.flatnonzero(np.diff(edges) > 1)
+        buckets = np.stack([edges[shared], edges[shared + 1]], axis=1)
+        compared, uncompared = pair_counts(np.diff(buckets)[:, 0], self.config.bucket_documents)
+        with atomic_folder(self.out) as folder:
+            (folder / UNCOMPARED).write_text(str(int(uncompared.sum())))
+            for start, stop in groups(compared * PAIR_BYTES, self.config.memory_bytes):
+                total = int(compared[start:stop].sum())
+                better, worse = pairs_of(ranks, buckets[start:stop], self.config.bucket_documents, total)
+                run = in_order(keyed(better.astype(np.uint64), worse))
+                write_runs(folder / f"{start:012}.run", [run])
 
 
-def uncompared_file(pairs: Path) -> Path:
-    """Where the number of pairs stands that the large buckets behind `pairs` left out."""
-    return pairs.with_suffix(".uncompared")
+def pair_counts(sizes: Ranks, limit: int) -> tuple[Ranks, Ranks]:
+    """(buckets,) how many pairs of each are compared, and how many are not."""
+    every = sizes * (sizes - 1) // 2
+    near = limit // 4  # fewer than the rest of a bucket that is larger than `limit`
+    few = sizes - 1 + near * (sizes - 1) - near * (near + 1) // 2
+    compared = np.where(sizes <= limit, every, few)
+    return compared, every - compared
+
+
+def rank_ranges(files: Sequence[Path], documents: int, memory_bytes: int) -> list[KeyRange]:
+    """Ranges of ranks whose pairs fit into the memory, or of one document whose pairs do not."""
+    pairs = np.zeros(documents + 1, np.int64)
+    for path in files:
+        better = open_records(path, KEYED)["key"].astype(np.int64)
+        pairs[1:] += np.bincount(better, minlength=documents)
+    ends, bounds = np.cumsum(pairs), [0]
+    while bounds[-1] < documents:
+        last = np.searchsorted(ends, ends[bounds[-1]] + memory_bytes // PAIR_BYTES, side="right") - 1
+        bounds.append(max(bounds[-1] + 1, int(last)))
+    return list(pairwise(bounds))
 
 
 def distinct_pairs(files: Sequence[Path], ranks: KeyRange) -> tuple[Ranks, Ranks]:
@@ -82,25 +109,11 @@ def distinct_pairs(files: Sequence[Path], ranks: KeyRange) -> tuple[Ranks, Ranks
 
 
 @compiled
-def _pairs_in(size: int, limit: int) -> int:
-    """How many pairs of a bucket are compared."""
-    if size <= limit:
-        return size * (size - 1) // 2
-    near = limit // 4  # fewer than the rest of the bucket, which is larger than `limit`
-    return size - 1 + near * (size - 1) - near * (near + 1) // 2
-
-
-@compiled
-def pairs_of(ranks: Ranks, buckets: npt.NDArray[np.int64], limit: int) -> tuple[Ranks, Ranks, int]:
-    """(better, worse) of the pairs to compare, and how many pairs of the buckets are not.
+def pairs_of(ranks: Ranks, buckets: npt.NDArray[np.int64], limit: int, total: int) -> tuple[Ranks, Ranks]:
+    """(better, worse) of the `total` pairs to compare.
 
     `buckets` (n, 2) are bounds in `ranks`, which ascend in each bucket.
     """
-    total = uncompared = 0
-    for start, stop in buckets:
-        size = stop - start
-        total += _pairs_in(size, limit)
-        uncompared += size * (size - 1) // 2 - _pairs_in(size, limit)
     better, worse = np.empty(total, np.int64), np.empty(total, np.int64)
     place = 0
     for start, stop in buckets:
@@ -110,4 +123,4 @@ def pairs_of(ranks: Ranks, buckets: npt.NDArray[np.int64], limit: int) -> tuple[
             for other in range(one + 1, last):
                 better[place], worse[place] = ranks[one], ranks[other]
                 place += 1
-    return better, worse, uncompared
+    return better, worse

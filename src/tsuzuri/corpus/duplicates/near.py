@@ -7,9 +7,10 @@ fall out. The same documents give the same decisions in any order, in any number
 workers, whatever was killed on the way: ranks depend on a document's score and id alone (on its row where ids
 are equal).
 
-Memory: `memory_bytes` a worker, some hundred bytes per document of the one part that it reads, the widest
-pair of documents; and in the process that decides 64 bytes for each document of the corpus. Disk: 16 bytes a
-band and document, and 8 bytes a character for the documents that have a candidate.
+Memory: in a worker `memory_bytes`, some hundred bytes per document of the part that it reads and the sets of
+the largest pair; in the process that decides 64 bytes for each document of the corpus and some hundred for
+each that has a near-copy. Disk: 16 bytes for each band of each document, and 8 bytes a character for the
+documents that have a candidate.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsuzuri.core.files import atomic_file
-from tsuzuri.corpus.duplicates.candidates import Buckets, uncompared_file
+from tsuzuri.corpus.duplicates.candidates import UNCOMPARED, Buckets, rank_ranges
 from tsuzuri.corpus.duplicates.clusters import Clusters, cluster
 from tsuzuri.corpus.duplicates.config import NearDuplicateConfig
 from tsuzuri.corpus.duplicates.parts import Parts, open_parts
@@ -46,7 +47,6 @@ DECISION_SCHEMA = pa.schema(
         pa.field("jaccard", pa.float64(), nullable=False),
     ]
 )
-PAIR_BYTES = 64  # of one candidate while it is verified, its sets aside
 
 
 def near_duplicates(
@@ -78,26 +78,15 @@ def _make(
     documents = _rank(signatures, rows, ranks)
     pairs = _candidates(parts, config, ranks, folder, documents)
     workers.each(methodcaller("write_pairs"), pairs, "candidates for near-copies")
-    files = tuple(task.out for task in pairs)
-    candidates, compared = _mark_candidates(files, np.load(rows, mmap_mode="r"), folder / "candidates.npy")
+    files = tuple(run for task in pairs for run in sorted(task.out.glob("*.run")))
+    candidates = _mark_candidates(files, np.load(rows, mmap_mode="r"), folder / "candidates.npy")
     sets = [
         ShingleSets(parts, part, candidates, config.shingle_characters, folder) for part in range(len(parts))
     ]
     workers.each(methodcaller("write"), sets, "n-grams of candidates")
     verified = [
-        Pairs(
-            parts,
-            files,
-            rows,
-            ranks_,
-            config.threshold,
-            config.memory_bytes,
-            folder,
-            folder / f"near-{number:05}.npy",
-        )
-        for number, ranks_ in enumerate(
-            key_ranges(compared * PAIR_BYTES, config.memory_bytes, keys=max(1, parts.rows))
-        )
+        Pairs(parts, files, rows, range_, config, folder, folder / f"near-{number:05}.npy")
+        for number, range_ in enumerate(rank_ranges(files, parts.rows, config.memory_bytes))
     ]
     workers.each(methodcaller("verify"), verified, "verifying near-copies")
     found = cluster(parts.rows, (np.load(task.out) for task in verified))
@@ -105,7 +94,7 @@ def _make(
     return {
         "documents": documents,
         **counts,
-        "pairs_uncompared": sum(int(uncompared_file(file).read_text()) for file in files),
+        "pairs_uncompared": sum(int((task.out / UNCOMPARED).read_text()) for task in pairs),
     }
 
 
@@ -128,31 +117,22 @@ def _candidates(
     keys_of = tuple(Signatures(parts, part, config, folder).keys for part in range(len(parts)))
     ranges = key_ranges(documents * KEYED.itemsize, config.memory_bytes)
     return [
-        Buckets(
-            keys_of,
-            ranks,
-            band,
-            config.bands,
-            keys,
-            config.bucket_documents,
-            folder / f"pairs-{band:03}-{number:05}.run",
-        )
+        Buckets(keys_of, ranks, band, keys, config, folder / f"pairs-{band:03}-{number:05}")
         for band in range(config.bands)
         for number, keys in enumerate(ranges)
     ]
 
 
-def _mark_candidates(files: Sequence[Path], rows: npt.NDArray[np.int64], out: Path) -> tuple[Path, int]:
-    """A `.npy` that is true for the rows of documents in some pair, and how many pairs the files hold."""
-    is_candidate, pairs = np.zeros(len(rows), bool), 0
+def _mark_candidates(files: Sequence[Path], rows: npt.NDArray[np.int64], out: Path) -> Path:
+    """A `.npy` that is true for the rows of documents in some pair."""
+    is_candidate = np.zeros(len(rows), bool)
     for path in files:
         records = open_records(path, KEYED)
-        pairs += len(records)
         for column in ("key", "row"):
             is_candidate[rows[records[column].astype(np.int64)]] = True
     with atomic_file(out) as file:
         np.save(file, is_candidate)
-    return out, pairs
+    return out
 
 
 def _write_decisions(parts: Parts, rows: npt.NDArray[np.int64], found: Clusters, out: Path) -> dict[str, int]:

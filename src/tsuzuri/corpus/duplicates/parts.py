@@ -68,8 +68,9 @@ class Parts:
             if not len(here):
                 continue
             rows.append(here + first)
-            for column, values in batch.take(pa.array(here)).to_pydict().items():
-                waiting[column] += values
+            for column in columns:
+                values = batch.column(column).take(pa.array(here))
+                waiting[column] += (values.fill_null("") if column == "text" else values).to_pylist()
             found += sum(map(len, waiting["text"][-len(here) :])) if characters else 0
             if found >= characters:
                 yield np.concatenate(rows), waiting
@@ -103,13 +104,20 @@ def open_parts(paths: Sequence[Path], columns: Sequence[str], taking_part: Path 
     for path in paths:
         try:
             with pq.ParquetFile(path) as file:
-                found, rows = file.schema_arrow.names, file.metadata.num_rows
+                schema, rows = file.schema_arrow, file.metadata.num_rows
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError(f"{path} is no readable Parquet file") from error
         for column in columns:
-            if column not in found:
+            if column not in schema.names:
                 raise InputError(
-                    f"{path} has no column {column!r}", hint=f"its columns are {', '.join(found)}"
+                    f"{path} has no column {column!r}", hint=f"its columns are {', '.join(schema.names)}"
                 )
+        if "text" in columns and not is_text(schema.field("text").type):
+            raise InputError(f"the column 'text' of {path} holds {schema.field('text').type}, not text")
         starts.append(starts[-1] + rows)
     return Parts(tuple(map(Path, paths)), tuple(starts), taking_part)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds strings."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -9,7 +9,7 @@ number of workers takes them in any order.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -68,8 +68,19 @@ def open_records(path: Path, dtype: np.dtype[Any]) -> Records:
     return np.memmap(path, dtype=dtype, mode="r")
 
 
-def key_ranges(total_bytes: int, memory_bytes: int, *, keys: int = KEYS) -> list[KeyRange]:
+def key_ranges(total_bytes: int, memory_bytes: int) -> list[KeyRange]:
     """Ranges that divide the keys evenly, as few as let each be sorted in the memory given."""
     count = max(1, -(-total_bytes * SORT_COPIES // memory_bytes))
-    bounds = [keys * number // count for number in range(count)]
+    bounds = [KEYS * number // count for number in range(count)]
     return list(zip(bounds, [*bounds[1:], KEYS], strict=True))
+
+
+def groups(bytes_each: npt.NDArray[np.int64], memory_bytes: int) -> Iterator[tuple[int, int]]:
+    """Bounds of consecutive items that fit into the memory together, or of one that does not."""
+    ends = np.cumsum(bytes_each)
+    start = 0
+    while start < len(ends):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + memory_bytes, side="right")))
+        yield start, stop
+        start = stop

@@ -7,7 +7,6 @@ in groups whose sets fit into the memory given, each set read by its place.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,9 +18,10 @@ import numpy.typing as npt
 from tsuzuri.core.compiled import compiled
 from tsuzuri.core.files import atomic_file
 from tsuzuri.corpus.duplicates.candidates import Ranks, distinct_pairs
+from tsuzuri.corpus.duplicates.config import NearDuplicateConfig
 from tsuzuri.corpus.duplicates.folding import folded_codes
 from tsuzuri.corpus.duplicates.parts import Parts
-from tsuzuri.corpus.duplicates.runs import KeyRange
+from tsuzuri.corpus.duplicates.runs import KeyRange, groups
 from tsuzuri.corpus.duplicates.shingles import Hashes, jaccard, ngram_set
 
 VERIFIED = np.dtype([("better", "<i8"), ("worse", "<i8"), ("jaccard", "<f8")])
@@ -82,10 +82,8 @@ class Pairs:
     """A `.npy`: (documents,) the row of each rank."""
     ranks: KeyRange
     """Which pairs."""
-    threshold: float
-    """The similarity from which two documents are near-copies."""
-    memory_bytes: int
-    """What the sets may take."""
+    config: NearDuplicateConfig
+    """The threshold, and what the sets may take."""
     folder: Path
     """Where the sets are."""
     out: Path
@@ -100,7 +98,8 @@ class Pairs:
         found = [np.empty(0, VERIFIED)]
         with SetReader(self.folder, self.parts) as reader:
             left, right = np.array(rows[better]), np.array(rows[worse])
-            for start, stop in groups(reader.sizes(left) + reader.sizes(right), self.memory_bytes):
+            sizes = reader.sizes(left) + reader.sizes(right)
+            for start, stop in groups(sizes * HASH_BYTES, self.config.memory_bytes):
                 wanted = np.unique(np.concatenate([left[start:stop], right[start:stop]]))
                 hashes, offsets = reader.read(wanted)
                 alike = jaccards(
@@ -108,26 +107,15 @@ class Pairs:
                     offsets,
                     np.searchsorted(wanted, left[start:stop]),
                     np.searchsorted(wanted, right[start:stop]),
-                    self.threshold,
+                    self.config.threshold,
                 )
-                near = np.flatnonzero(alike >= self.threshold)
+                near = np.flatnonzero(alike >= self.config.threshold)
                 records = np.empty(len(near), VERIFIED)
                 records["better"], records["worse"] = better[start:stop][near], worse[start:stop][near]
                 records["jaccard"] = alike[near]
                 found.append(records)
         with atomic_file(self.out) as file:
             np.save(file, np.concatenate(found))
-
-
-def groups(sizes: npt.NDArray[np.int64], memory_bytes: int) -> Iterator[tuple[int, int]]:
-    """Bounds of consecutive pairs whose sets fit into the memory, or of one pair that does not."""
-    ends = np.cumsum(sizes) * HASH_BYTES
-    start = 0
-    while start < len(sizes):
-        before = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + memory_bytes, side="right")))
-        yield start, stop
-        start = stop
 
 
 class SetReader:
