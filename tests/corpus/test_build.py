@@ -200,7 +200,7 @@ def test_an_empty_held_out_set_is_an_error_with_a_way_out(tmp_path: Path) -> Non
 
 
 def test_two_sources_of_one_name_are_refused(tmp_path: Path, library: Path) -> None:
-    with pytest.raises(RecipeError, match="two sources are named 'library'"):
+    with pytest.raises(RecipeError, match="two sources or benchmarks are named 'library'"):
         build(tmp_path / "box", tmp_path, ["library", str(library)])
 
 

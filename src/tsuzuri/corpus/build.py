@@ -45,10 +45,11 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
     """The manifest of the documents box at `box`, made from the configured sources or found complete
     there."""
     sources = [open_source(item, config.root) for item in config.source]
-    names = Counter(source.name for source in sources)
+    benchmarks = [FilesOnDisk(item, config.root) for item in config.decontaminate.benchmarks]
+    names = Counter(source.name for source in (*sources, *benchmarks))
     if twice := [name for name, count in names.items() if count > 1]:
         raise RecipeError(
-            f"two sources are named {twice[0]!r}", hint="give each source its own name: {name: …}"
+            f"two sources or benchmarks are named {twice[0]!r}", hint="give each its own name: {name: …}"
         )
     if fault := next(filter(None, map(name_fault, names)), ""):  # a name may come from a path
         raise RecipeError(fault, hint="give the source another name: {name: …}")
@@ -57,7 +58,7 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
         kind="documents",
         config={
             **as_recorded(config),
-            "fingerprints": {source.name: source.fingerprint() for source in sources},
+            "fingerprints": {source.name: source.fingerprint() for source in (*sources, *benchmarks)},
         },
         inputs={},
         work=lambda: _make(config, sources, box),
@@ -84,7 +85,7 @@ def as_recorded(config: CorpusConfig) -> dict[str, Any]:
     hash is; nor is the number of workers, which changes no byte."""
     values = config.as_mapping()
     del values["root"], values["workers"], values["withdrawn"]
-    for item in values["source"]:
+    for item in (*values["source"], *values["decontaminate"]["benchmarks"]):
         for key in ("path", "index"):
             if item.get(key) and Path(item[key]).is_absolute():
                 item[key] = Path(item[key]).name
