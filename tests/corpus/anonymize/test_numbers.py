@@ -23,6 +23,7 @@ from corpus.anonymize.found import found
         ("在留カードAB12345678CDを", "residence_card", "AB12345678CD"),
         ("基礎年金番号は1234-567890です", "pension_number", "1234-567890"),
         ("雇用保険の番号：1234-567890-1", "employment_insurance", "1234-567890-1"),
+        ("保険者番号：138057", "health_insurance", "138057"),
         ("保険者番号は01130012です", "health_insurance", "01130012"),
         ("健康保険証の記号１２ 番号３４５ 枝番00", "health_insurance", "１２ 番号３４５ 枝番00"),
         ("渋谷支店 普通 1234567 ヤマダ", "bank_account", "1234567"),

@@ -44,6 +44,11 @@ def test_a_city_before_other_numbers_is_no_address(text: str) -> None:
     assert found(text) == []
 
 
+def test_a_telephone_number_after_an_address_is_no_part_of_it() -> None:
+    kinds = [kind for kind, _ in found("東京都渋谷区神宮前4-9-9　03-6440-0222")]
+    assert kinds == ["postal_address", "landline"]
+
+
 @pytest.mark.parametrize(
     ("text", "sure", "possible"),
     [

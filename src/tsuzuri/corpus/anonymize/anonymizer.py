@@ -1,6 +1,6 @@
 """Texts without the personal data that their source's configuration names.
 
-One half-width copy is made of a text. Runs of seven digits and more are found once and shown to every rule
+One half-width copy is made of a text. Runs of six digits and more are found once and shown to every rule
 about numbers; other rules begin with a character or word that prose seldom has. So plain prose costs little
 more than the copy and a few passes. A kind whose policy is `keep` is still found and logged: the datasheet
 counts what stayed.
@@ -25,7 +25,7 @@ from tsuzuri.corpus.anonymize.surrogates import surrogate
 MIN_KEY_BYTES = 16
 _MAX_KEY_BYTES = 64  # BLAKE2b's own limit; longer keys are hashed to it
 
-_RUN = re.compile(r"[0-9](?:[-() .・]{0,2}[0-9]){6,}")
+_RUN = re.compile(r"[0-9](?:[-() .・]{0,2}[0-9]){5,}")
 _RUN_FINDERS: tuple[RunFinder, ...] = (
     numbers.find_my_number,
     numbers.find_drivers_license,
@@ -139,7 +139,7 @@ def _require_registers() -> None:
 
 
 def in_runs(folded: str) -> Iterator[Finding]:
-    """The findings in runs of seven digits and more of a half-width copy."""
+    """The findings in runs of six digits and more of a half-width copy."""
     for run in _RUN.finditer(folded):
         for finder in _RUN_FINDERS:
             yield from finder(folded, *run.span())

@@ -56,13 +56,14 @@ _BRANCH_WORD = re.compile(r"支店|本店|営業部|出張所|店番|支所")
 _POST_WORD = re.compile(r"ゆうちょ|郵便貯金|郵貯|振込|口座|貯金|通帳")
 
 _USUAL_CARDS = 15, 16  # lengths whose cards are many
+_PAST = 2  # how far a pattern looks beyond a run
 _WORD_REACH = 30
 _LABEL_REACH = 16
 
 
 def find_my_number(text: str, start: int, end: int) -> Iterator[Finding]:
     """Individual numbers: named as such, or with a right check digit and alone."""
-    for match in _TWELVE.finditer(text, start, _past(text, end)):
+    for match in _TWELVE.finditer(text, start, end + _PAST):
         if is_named(_MY_NUMBER_WORD, text, *match.span(), before=_WORD_REACH):
             yield _finding("my_number", match, "my_number.named", LABELLED)
         elif checks.is_my_number(_digits(match)) and not is_of_a_thing(text, *match.span()):
@@ -71,7 +72,7 @@ def find_my_number(text: str, start: int, end: int) -> Iterator[Finding]:
 
 def find_drivers_license(text: str, start: int, end: int) -> Iterator[Finding]:
     """Driver's licences: the word 免許 decides, the folklore digit only adds to the score."""
-    for match in _TWELVE.finditer(text, start, _past(text, end)):
+    for match in _TWELVE.finditer(text, start, end + _PAST):
         right = checks.is_drivers_license(_digits(match))
         if is_named(_LICENSE_WORD, text, *match.span(), before=_WORD_REACH):
             score = LABELLED + 0.01 if right else LABELLED - 0.01
@@ -81,7 +82,7 @@ def find_drivers_license(text: str, start: int, end: int) -> Iterator[Finding]:
 def find_corporate_number(text: str, start: int, end: int) -> Iterator[Finding]:
     """Corporate numbers and invoice registrations; a registration that is no corporation's is a person's."""
     begin = max(0, start - 2)
-    invoices = list(_INVOICE.finditer(text, begin, _past(text, end)))
+    invoices = list(_INVOICE.finditer(text, begin, end + _PAST))
     for match in invoices:
         if not checks.is_corporate_number(_digits(match)):
             yield _finding("invoice_number", match, "invoice_number.person", CHECKED)
@@ -89,7 +90,7 @@ def find_corporate_number(text: str, start: int, end: int) -> Iterator[Finding]:
             yield _finding("corporate_number", match, "corporate_number.invoice", LABELLED)
     if invoices:
         return
-    for match in _THIRTEEN.finditer(text, start, _past(text, end)):
+    for match in _THIRTEEN.finditer(text, start, end + _PAST):
         if not checks.is_corporate_number(_digits(match)):
             continue
         if is_named(_CORPORATE_WORD, text, *match.span(), before=_WORD_REACH):
@@ -100,7 +101,7 @@ def find_corporate_number(text: str, start: int, end: int) -> Iterator[Finding]:
 
 def find_credit_card(text: str, start: int, end: int) -> Iterator[Finding]:
     """Payment cards: a network's range, its length and Luhn's digit."""
-    for match in _CARD.finditer(text, start, _past(text, end)):
+    for match in _CARD.finditer(text, start, end + _PAST):
         if not checks.is_credit_card(_digits(match)):
             continue
         if is_named(_CARD_WORD, text, *match.span(), before=_WORD_REACH, after=_LABEL_REACH):
@@ -113,21 +114,20 @@ def find_credit_card(text: str, start: int, end: int) -> Iterator[Finding]:
 
 def find_labelled(text: str, start: int, end: int) -> Iterator[Finding]:
     """Pension, employment insurance and insurer numbers: no public formula, so a word must name them."""
-    past = _past(text, end)
-    for match in _TEN.finditer(text, start, past):
+    for match in _TEN.finditer(text, start, end + _PAST):
         if is_named(_PENSION_WORD, text, *match.span(), before=_LABEL_REACH):
             yield _finding("pension_number", match, "pension_number.named", LABELLED)
-    for match in _EMPLOYMENT.finditer(text, start, past):
+    for match in _EMPLOYMENT.finditer(text, start, end + _PAST):
         if is_named(_EMPLOYMENT_WORD, text, *match.span(), before=_LABEL_REACH):
             yield _finding("employment_insurance", match, "employment_insurance.named", LABELLED)
-    for match in _INSURER.finditer(text, start, past):
+    for match in _INSURER.finditer(text, start, end + _PAST):
         if is_named(_INSURER_WORD, text, *match.span(), before=_LABEL_REACH - 4):
             yield _finding("health_insurance", match, "health_insurance.insurer", LABELLED)
 
 
 def find_bank_account(text: str, start: int, end: int) -> Iterator[Finding]:
     """Account numbers of seven digits after a bank and branch, or after the account's type."""
-    for match in _SEVEN.finditer(text, start, _past(text, end)):
+    for match in _SEVEN.finditer(text, start, end + _PAST):
         place = match.span()
         typed = is_named(_ACCOUNT_WORD, text, *place, before=_WORD_REACH)
         at_branch = is_named(_BANK_WORD, text, *place, before=_WORD_REACH) and is_named(
@@ -140,11 +140,11 @@ def find_bank_account(text: str, start: int, end: int) -> Iterator[Finding]:
 
 def find_lettered(text: str, start: int, end: int) -> Iterator[Finding]:
     """Passports (two letters, seven digits) and residence cards (two letters, eight digits, two letters)."""
-    begin, past = max(0, start - 2), min(len(text), end + 4)
-    for match in _RESIDENCE.finditer(text, begin, past):
+    begin = max(0, start - 2)
+    for match in _RESIDENCE.finditer(text, begin, end + 2 * _PAST):
         named = is_named(_RESIDENCE_WORD, text, *match.span(), before=_WORD_REACH)
         yield _finding("residence_card", match, "residence_card.shape", LABELLED if named else CHECKED)
-    for match in _PASSPORT.finditer(text, begin, past):
+    for match in _PASSPORT.finditer(text, begin, end + 2 * _PAST):
         named = is_named(_PASSPORT_WORD, text, *match.span(), before=_WORD_REACH)
         if named or not is_of_a_thing(text, *match.span()):
             yield _finding("passport", match, "passport.shape", LABELLED if named else SHAPED)
@@ -171,8 +171,3 @@ def _finding(kind: Kind, match: re.Match[str], rule: str, score: float) -> Findi
 
 def _digits(match: re.Match[str]) -> str:
     return "".join(filter(str.isdigit, match.group()))
-
-
-def _past(text: str, end: int) -> int:
-    """Where a search stops: far enough past the run for its lookahead."""
-    return min(len(text), end + 2)

@@ -40,7 +40,7 @@ _LEFT = 6  # what may stand before a run's first digit: (+81 and a bracket
 
 def find_phones(text: str, start: int, end: int) -> Iterator[Finding]:
     """Telephone numbers that the numbering plan knows, with their sort."""
-    for match in _PHONE.finditer(text, max(0, start - _LEFT), min(len(text), end + 2)):
+    for match in _PHONE.finditer(text, max(0, start - _LEFT), end + 2):
         digits = national_digits(match.group())
         kind = phone_kind(digits)
         if not kind:

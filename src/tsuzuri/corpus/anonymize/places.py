@@ -26,7 +26,7 @@ _DIGIT = "0-9〇一二三四五六七八九十百"
 _NUMBER = f"[{_DIGIT}]{{1,6}}"
 _BLOCK = re.compile(
     rf"{_NUMBER} ?(?:(?P<link>丁目|番地|番(?![組目茶街町]))|-{_NUMBER})"
-    rf"(?: ?の?{_NUMBER}(?:丁目|番地|番|号|(?![{_DIGIT}年月時分])(?!日(?!本)))|-{_NUMBER})*"
+    rf"(?: ?の?(?!0){_NUMBER}(?:丁目|番地|番|号|(?![{_DIGIT}年月時分])(?!日(?!本)))|-{_NUMBER})*"
     r"(?: ?[^\s、。,()「」『』は]{1,16}?"
     r"(?:ビル(?:ディング|ヂング)?|マンション|ハイツ|アパート|コーポ|荘|タワー|団地|レジデンス|メゾン|ヒルズ|プラザ|ハウス|寮)"
     r"(?:[A-Z0-9]{1,3}棟)?)?(?: ?[A-Z]?[0-9]{1,4}(?:号室?|階|F))?"
@@ -39,7 +39,7 @@ _SURE_LINKS = "丁目", "番地"
 
 def find_postal_code(text: str, start: int, end: int) -> Iterator[Finding]:
     """Postal codes: after 〒 any, else those in the register; the surest are followed by a place."""
-    for match in _CODE.finditer(text, max(0, start - _LEFT), min(len(text), end + 2)):
+    for match in _CODE.finditer(text, max(0, start - _LEFT), end + 2):
         marked = match["mark"] is not None
         if not marked and (
             "-" not in match["code"]
