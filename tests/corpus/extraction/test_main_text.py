@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import html
 from tests.corpus.warcs import PROSE
 
@@ -67,3 +69,21 @@ def test_both_engines_are_safe_for_japanese(engine: Callable[[html.HtmlElement],
         "日本語の文の途中にソースの改行が",
     ):
         assert expected in page.text
+
+
+TAGS = "p /p table td /td ul li a /a pre /pre br ruby rt /ruby h2 /h2 nav /nav div /div !--"
+MARKUP = st.lists(
+    st.one_of(
+        st.sampled_from(TAGS.split(" ")).map(lambda tag: f"<{tag} href=x>" if tag == "a" else f"<{tag}>"),
+        st.sampled_from(["\n", "猫", PROSE[0], PROSE[1]]),
+    ),
+    max_size=40,
+)
+
+
+@given(MARKUP)
+def test_no_page_raises_and_nothing_is_made_up(parts: list[str]) -> None:
+    source = "".join(parts)
+    text = fast(source)
+    letters = {letter for letter in "".join(parts) if letter.strip()}
+    assert set("".join(text.split())) <= letters
