@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -62,3 +63,9 @@ def test_fold_joins_whatever_can_join_a_letter_or_a_kana() -> None:
         for mark in marks:
             text = base + mark
             assert fold(text) == "".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def test_published_works_fold_by_the_table(shared_data: Path) -> None:
+    paths = sorted(shared_data.glob("aozora/*/*.txt"))[::60]
+    texts = [path.read_text(encoding="cp932", errors="replace") for path in paths]
+    assert folded(texts) == [fold(text) for text in texts]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import random
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +200,25 @@ def test_a_score_that_is_no_number_is_named(tmp_path: Path) -> None:
     config = NearDuplicateConfig(score_column="rating")
     with pytest.raises(InputError, match="'x' has None in 'rating'"):
         near_duplicates([tmp_path / "part.parquet"], tmp_path / "near", config)
+
+
+def test_near_copies_of_real_articles_are_found_and_nothing_else(shared_data: Path, tmp_path: Path) -> None:
+    with gzip.open(shared_data / "kyoto-wikipedia.jsonl.gz", "rt", encoding="utf-8") as file:
+        articles = [json.loads(line)["text"] for line in islice(file, 120)]
+    copies = [edited(text, number, len(text) // 60) for number, text in enumerate(articles)]
+    documents = [
+        (f"{kind}/{n}", text) for kind, texts in enumerate((articles, copies)) for n, text in enumerate(texts)
+    ]
+    found = decide(tmp_path, documents, [100], NearDuplicateConfig())
+    texts = dict(documents)
+    expected = {n for n, text in enumerate(articles) if plain_jaccard(text, copies[n]) >= 0.8}
+    assert len(expected) > 100
+    together = {
+        n
+        for n in expected
+        if found.get(f"0/{n}", {"best_id": "none"})["best_id"]
+        == found.get(f"1/{n}", {"best_id": ""})["best_id"]
+    }
+    assert len(together) >= 0.97 * len(expected)
+    for name, row in found.items():
+        assert plain_jaccard(texts[name], texts[row["best_id"]]) >= 0.8

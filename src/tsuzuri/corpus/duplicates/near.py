@@ -7,10 +7,10 @@ fall out. The same documents give the same decisions in any order, in any number
 workers, whatever was killed on the way: ranks depend on a document's score and id alone (on its row where ids
 are equal).
 
-Memory: in a worker `memory_bytes`, some hundred bytes per document of the part that it reads and the sets of
-the largest pair; in the process that decides 64 bytes for each document of the corpus and some hundred for
-each that has a near-copy. Disk: 16 bytes for each band of each document, and 8 bytes a character for the
-documents that have a candidate.
+Memory: in a worker `memory_bytes`, a row group and some million characters of text, some hundred bytes per
+document of the part that it reads, and the sets of the largest pair; in the process that decides 64 bytes for
+each document of the corpus and some hundred for each that has a near-copy. Disk: 16 bytes for each band of
+each document, and 8 bytes a character for the documents that have a candidate.
 """
 
 from __future__ import annotations
