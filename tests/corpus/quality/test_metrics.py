@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -27,7 +24,7 @@ MANY = st.text(alphabet="あアー漢々〻𠮷、，。．！？!?・…Ａaz09
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(FEW | MANY | ANY)
 @example("")
 @example("\n")
@@ -160,14 +157,3 @@ def test_words_have_numbers_and_places() -> None:
     numbers, offsets = number_words(points, script_words("東京と京都 東京", points).spans)
     assert numbers.tolist() == [0, 1, 2, 0]
     assert offsets.tolist() == [0, 2, 3, 5, 7]
-
-
-def test_metrics_are_there_where_no_cache_can_be_written(tmp_path: Path) -> None:
-    code = "from tsuzuri.corpus.quality.metrics import Measures; print(Measures('猫。')['num_letters'])"
-    folder = tmp_path / "file"
-    folder.write_text("not a folder")
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "HOME": str(folder)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
