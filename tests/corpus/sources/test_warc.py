@@ -58,6 +58,7 @@ def test_wherever_a_file_is_cut_it_is_counted_and_nothing_before_is_lost(
         assert whole == list(range(1, len(whole) + 1))
         assert len(whole) >= bisect_right(ends, cut)
         assert len(found) - len(whole) == (cut not in ends), cut
+        assert len({item.offset for item in found}) == len(found)
 
 
 @pytest.mark.parametrize("start", [0, 100])

@@ -104,14 +104,15 @@ class _Run:
                 has_read = True
         except OSError:
             self.is_unplaced = has_read
-            yield self._broken("damaged")
+            yield self._broken("damaged", behind=has_read)
             return
         if not self._ends_whole():
-            yield self._broken("truncated")
+            yield self._broken("truncated", behind=has_read)
 
-    def _broken(self, reason: str) -> Damage:
+    def _broken(self, reason: str, *, behind: bool = False) -> Damage:
+        """The damage in the last record, or behind it if that was read."""
         self.is_broken = True
-        return Damage(self.last, reason)
+        return Damage(self.last + behind, reason)
 
     def _read(self, record: Any) -> WarcRecord | Damage | None:
         kind = record.headers.get("WARC-Type")

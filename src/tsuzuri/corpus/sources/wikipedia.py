@@ -63,9 +63,9 @@ class Wikipedia:
     def read(self, batch: FileRange) -> Iterator[Document | Unreadable]:
         """The articles that begin in a range, in the order of the dump."""
         base = _base_url(batch.path)
-        for item in pages(batch):
+        for number, item in enumerate(pages(batch)):
             if isinstance(item, Cut):
-                yield Unreadable(f"{self.name}/{batch.name}#{batch.start}", item.reason)
+                yield Unreadable(f"{self.name}/{batch.name}#{batch.start}+{number}", item.reason)
             else:
                 yield self._article(item, base)
 
