@@ -79,7 +79,7 @@ LINES = ["いろはに", "ほへとち　", " ほへとち", "りぬ", "", "る�
 PAGES = st.tuples(st.sampled_from(["", "a", "b"]), st.lists(st.sampled_from(LINES), max_size=5))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(pages=st.lists(PAGES, min_size=2, max_size=12))
 def test_lines_are_those_of_a_plain_reference(
     pages: list[tuple[str, list[str]]], tmp_path_factory: pytest.TempPathFactory

@@ -95,7 +95,7 @@ def test_the_decisions_are_those_of_a_plain_reference(seed: int, tmp_path: Path)
         assert documents[row["best_row"]][0] == row["best_id"]
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_order_and_parts_do_not_matter(data: st.DataObject) -> None:
     documents = corpus(5)

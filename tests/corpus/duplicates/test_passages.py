@@ -42,7 +42,7 @@ def covered(
     return {(span["row"], place) for span in table for place in range(span["start"], span["end"])}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_passages_are_those_of_a_plain_reference(data: st.DataObject) -> None:
     generator = random.Random(data.draw(st.integers(0, 10**6)))

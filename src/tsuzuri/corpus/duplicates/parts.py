@@ -115,6 +115,7 @@ def open_parts(paths: Sequence[Path], columns: Sequence[str], taking_part: Path 
         if "text" in columns and not is_text(schema.field("text").type):
             raise InputError(f"the column 'text' of {path} holds {schema.field('text').type}, not text")
         starts.append(starts[-1] + rows)
+    assert taking_part is None or len(np.load(taking_part, mmap_mode="r")) == starts[-1]
     return Parts(tuple(map(Path, paths)), tuple(starts), taking_part)
 
 
