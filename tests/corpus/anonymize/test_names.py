@@ -37,7 +37,10 @@ def test_a_word_is_no_name_by_its_end_too() -> None:
     assert not is_no_name("山神谷")
 
 
-@pytest.mark.parametrize("text", ["日本人は勤勉である", "本人は否定した", "姓名はまだない", "担当は変わった"])
+@pytest.mark.parametrize(
+    "text",
+    ["日本人は勤勉である", "本人は否定した", "姓名はまだない", "担当は変わった", "氏名　住所　電話番号"],
+)
 def test_prose_after_a_word_that_could_be_a_label_is_left(text: str) -> None:
     assert found(text) == []
 

@@ -55,6 +55,7 @@ def test_each_kind_is_found_where_it_stands(text: str, kind: str, value: str) ->
         "旗の記号12と番号345",
         "運転の話。301234567890。",
         "20240123456789",
+        "https://kaisha.co.jp/p/621498320257?id=621498320257",
     ],
 )
 def test_what_only_looks_like_one_is_left(text: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-ALONE_BEFORE = r"(?<![0-9A-Za-z])(?<![0-9A-Za-z][-.,/:_#])"
+ALONE_BEFORE = r"(?<![0-9A-Za-z])(?<![0-9][-.,/:_#=])(?<![A-Za-z][-/_#=])"
 ALONE_AFTER = r"(?![0-9A-Za-z])(?![-.,/:_][0-9A-Za-z])"
 
 _LABEL_REACH = 12

@@ -18,7 +18,7 @@ from pathlib import Path
 from tsuzuri.core.errors import IntegrityError
 
 MUNICIPALITY_ENDS = "市区町村"
-_SPELLINGS = str.maketrans("ヶヵ0123456789", "ケカ〇一二三四五六七八九")
+_SPELLINGS = str.maketrans("ヶヵ之薮0123456789", "ケカノ藪〇一二三四五六七八九")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Gazetteer:
 
 
 def spell(name: str) -> str:
-    """A place's name in one spelling of ケ and of numbers."""
+    """A place's name in one spelling of ケ, ノ, 藪 and of numbers."""
     return name.strip().translate(_SPELLINGS).removeprefix("大字").removeprefix("字")
 
 

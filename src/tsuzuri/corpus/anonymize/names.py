@@ -29,9 +29,10 @@ _NAME = (
 )
 _LABEL = re.compile(
     r"(?:氏名|お名前|姓名|担当者?|代表者|申込者|契約者|名義人?|患者名?|保護者|差出人|宛名|受取人|世帯主|本人|記入者|作成者)"
-    rf" ?(?:\((?:漢字|フルネーム)\))?(?: ?[:=|]|(?<=氏名)は) ?(?P<name>{_NAME})"
-    r"(?=[\s、。,()\[\]「」様さ殿氏とで/|]|$)"
+    rf" ?(?:\((?:漢字|フルネーム)\))? ?[:=|] ?(?P<name>{_NAME})"
+    r"(?=[\s、。,()\[\]「」様さ殿氏とでまがはのをにへ/|]|$)"
 )
+_FORM = re.compile(rf"(?:氏名|お名前)(?: +|は ?)(?P<name>{_NAME})(?=[\s、。,()様でと]|$)")
 _READING = re.compile(r"\((?P<reading>[ぁ-んー]{2,6} ?[ぁ-んー]{2,6}|[ァ-ヶー]{2,6} [ァ-ヶー]{2,6})[、,)]")
 _READ = re.compile(rf"(?<![{_KANJI}ァ-ヶー])(?P<name>[{_KANJI}]{{1,4}}(?P<gap> ?)[{_KANJI}]{{1,4}}) ?$")
 _HONORIFIC = re.compile(
@@ -52,6 +53,9 @@ def find_labelled_name(text: str) -> Iterator[Finding]:
     """Names after a label such as 氏名."""
     for match in _LABEL.finditer(text):
         yield Finding("person_name", *match.span("name"), "person_name.label", LABELLED)
+    for match in _FORM.finditer(text):
+        if surname_of(match["name"]):  # else it may be the form's next heading, or prose
+            yield Finding("person_name", *match.span("name"), "person_name.form", LABELLED)
 
 
 def find_unlabelled_name(text: str) -> Iterator[Finding]:

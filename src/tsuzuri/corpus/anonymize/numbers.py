@@ -34,14 +34,14 @@ _PASSPORT = re.compile(rf"(?<![0-9A-Za-z])(?<![0-9A-Za-z]-)[A-Z]{{2}}[0-9]{{7}}{
 _RESIDENCE = re.compile(rf"(?<![0-9A-Za-z])(?<![0-9A-Za-z]-)[A-Z]{{2}}[0-9]{{8}}[A-Z]{{2}}{ALONE_AFTER}")
 _INSURER = _alone(r"[0-9]{6,8}")
 _SYMBOL = re.compile(
-    r"記号[^0-9\n]{0,4}([0-9]{1,8})[^0-9\n]{0,8}番号[^0-9\n]{0,4}([0-9]{1,8})(?:[^0-9\n]{0,3}枝番[^0-9\n]{0,3}[0-9]{2})?"
+    r"記号[^0-9\n]{0,4}([0-9][0-9-]{0,8})[^0-9\n]{0,8}番号[^0-9\n]{0,4}([0-9]{1,8})(?:[^0-9\n]{0,3}枝番[^0-9\n]{0,3}[0-9]{2})?"
     r"(?![0-9A-Za-z])"
 )
 
 _MY_NUMBER_WORD = re.compile(r"マイナンバー|個人番号|My ?Number", re.IGNORECASE)
 _CORPORATE_WORD = re.compile(r"法人番号|法人ナンバー")
 _CARD_WORD = re.compile(
-    r"カード|VISA|Visa|Master|JCB|AMEX|Amex|アメックス|American Express|Diners|ダイナース"
+    r"カード|card|visa|JCB|amex|アメックス|american express|diners|ダイナース", re.IGNORECASE
 )
 _LICENSE_WORD = re.compile(r"免許")
 _PASSPORT_WORD = re.compile(r"旅券|パスポート|passport", re.IGNORECASE)
