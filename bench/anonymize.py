@@ -8,8 +8,8 @@ made-up sentences (`_personal_data.py`): a datum is found when all its letters a
 of its kind, and every other finding is false. Kinds that are kept by default count in their own sentences
 alone; against presidio, which tells no sorts of telephones apart, neither side need. Beside that stand what
 no rule can avoid (how many random numbers that stand alone pass by luck) and sentences written by hand on
-which no rule was mended; they are to be left so. Speed is CPU time of this process, single-threaded, the sides
-in turns, medians compared; the texts are Aozora works as published and Wikipedia articles. Names are those of
+which no rule was mended; they are to be left so. Speed is CPU time of this process, single-threaded, sides
+taking turns, medians compared; the texts are Aozora works as published and Wikipedia articles. Names are those of
 labelled Wikipedia sentences, found at level `strict`. `--sample` prints findings in real prose with their
 surroundings, to be read; `--write` keeps the figures where the datasheet reads them.
 """
