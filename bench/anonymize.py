@@ -9,9 +9,9 @@ of its kind, and every other finding is false. Kinds that are kept by default co
 alone; against presidio, which tells no sorts of telephones apart, neither side need. Beside that stand what
 no rule can avoid (how many random numbers that stand alone pass by luck) and sentences written by hand on
 which no rule was mended; they are to be left so. Speed is CPU time of this process, single-threaded, sides
-taking turns, medians compared; the texts are Aozora works as published and Wikipedia articles. Names are those
-of labelled Wikipedia sentences, found at level `strict`. `--sample` prints findings in real prose with their
-surroundings, to be read; `--write` keeps the figures where the datasheet reads them.
+taking turns, medians compared; the texts are Aozora works as published and Wikipedia articles. Names are
+those of labelled Wikipedia sentences, found at level `strict`. `--sample` prints findings in real prose in
+their place, to be read; `--write` keeps the figures where the datasheet reads them.
 """
 
 from __future__ import annotations
