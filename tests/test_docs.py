@@ -14,7 +14,7 @@ from tsuzuri.recipe import load_recipe
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CREATED = re.compile(r"out/|build/|texts\.txt|vectors\.npy|other/")  # what a reader's own work makes
-IN_BOXES = {"run.yaml", "special_thanks.txt"}
+IN_BOXES = {"run.yaml", "special_thanks.txt", "DATASHEET.md"}
 NAMED_PATH = re.compile(
     r"(?:`|\]\()((?:src|docs|recipes|bench|tests|deploy)/[\w./-]*|[\w-]+\.(?:md|yaml|txt|toml))[`)]"
 )
