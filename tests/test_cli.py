@@ -12,7 +12,9 @@ import pytest
 
 from tsuzuri.__main__ import run
 from tsuzuri.cli import COMMANDS, Command, main, parser
+from tsuzuri.core.config import apply_overrides, parse_config
 from tsuzuri.core.errors import Stopped
+from tsuzuri.corpus.config import LicenseRules
 
 
 def words(command: Command) -> list[str]:
@@ -53,6 +55,16 @@ def test_only_the_options_given_are_passed_on_and_texts_as_they_are() -> None:
     assert values["stop"] == ["[", "。"]
     assert values["temperature"] == "0.7"
     assert "top_p" not in values
+
+
+def test_license_options_are_short_for_settings() -> None:
+    line = ["corpus", "build", "r.yaml", "--out", "o", "--set", "a=1", "--no-nc", "--licenses", "MIT,CC0-1.0"]
+    overrides = vars(parser().parse_args(line))["overrides"]
+    recipe = apply_overrides({}, overrides)
+    assert recipe == {"a": 1, "corpus": {"licenses": {"no_nc": True, "allowed": ["MIT", "CC0-1.0"]}}}
+    parse_config(LicenseRules, recipe["corpus"]["licenses"], where="test")
+    again = vars(parser().parse_args(["corpus", "build", "r.yaml", "--out", "o"]))
+    assert again["overrides"] == []
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,37 @@ SET = argument(
     metavar="KEY=VALUE",
     help="change a value of the recipe",
 )
+
+
+def allowed_licenses(names: str) -> str:
+    """The `--set` that `--licenses` is short for."""
+    return f"corpus.licenses.allowed=[{', '.join(map(repr, filter(None, names.split(','))))}]"
+
+
+LICENSES = (
+    argument(
+        "--no-nc",
+        dest="overrides",
+        action="append_const",
+        const="corpus.licenses.no_nc=true",
+        help="without texts whose license forbids commercial use",
+    ),
+    argument(
+        "--no-nd",
+        dest="overrides",
+        action="append_const",
+        const="corpus.licenses.no_nd=true",
+        help="without texts whose license forbids edited copies",
+    ),
+    argument(
+        "--licenses",
+        dest="overrides",
+        action="append",
+        type=allowed_licenses,
+        metavar="SPDX,…",
+        help="only texts under these licenses",
+    ),
+)
 AMEND = argument(
     "--amend",
     action="append",
@@ -97,9 +128,12 @@ COMMANDS = (
         "build",
         "the whole chain from sources to release and report; run again to resume",
         "tsuzuri.build:build",
-        (RECIPE, OUT, SET, AMEND, argument("--dry-run", action="store_true", help="say what it would do")),
+        (
+            *(RECIPE, OUT, SET, *LICENSES, AMEND),
+            argument("--dry-run", action="store_true", help="say what it would do"),
+        ),
     ),
-    Command("corpus build", "sources → documents", "tsuzuri.build:corpus", (RECIPE, OUT, SET)),
+    Command("corpus build", "sources → documents", "tsuzuri.build:corpus", (RECIPE, OUT, SET, *LICENSES)),
     Command(
         "corpus withdraw",
         "take documents out, remember that, and name what learnt from them",
