@@ -11,20 +11,20 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/tsuzuri build recipes/quickstart.yaml --out $(OUT) $(OPTIONS)
 
-test: .venv/ready
+test: .venv/dev
 	$(BIN)/python -m pytest -m 'not large and not gpu'
 
-lint: .venv/ready
+lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: .venv/ready
+format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 # The wheel alone, in an empty environment, passes the pulse tests.
-wheel-test: .venv/ready
+wheel-test: .venv/dev
 	rm -rf build/wheel && mkdir -p build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
@@ -37,6 +37,10 @@ wheel-test: .venv/ready
 	@$(PYTHON) -c 'import ensurepip' || { echo "this Python has no venv: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt $(TORCH)
+	$(BIN)/pip install -q -c constraints.txt -e '.[train]'
+	@touch $@
+
+.venv/dev: .venv/ready
 	$(BIN)/pip install -q -c constraints.txt -e '.[train,dev]'
 	@touch $@
 
