@@ -155,13 +155,16 @@ def test_a_run_stopped_between_hooks_has_logged_its_last_step(inputs: Path, tmp_
 
 
 def test_a_second_request_stops_at_once() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with stop_requests() as stop:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop == [signal.SIGINT]
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs begin without it
+    try:
+        with stop_requests() as stop:
             os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            assert stop == [signal.SIGINT]
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_loss_that_is_no_number_stops_before_the_next_checkpoint(inputs: Path, tmp_path: Path) -> None:
