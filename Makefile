@@ -30,7 +30,7 @@ wheel-test: .venv/dev
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/pip install -q -c constraints.txt $(TORCH)
 	build/wheel/venv/bin/pip install -q -c constraints.txt "$$(ls build/wheel/*.whl)[train]" pytest pytest-timeout hypothesis
-	build/wheel/venv/bin/python -m pytest -m pulse
+	build/wheel/venv/bin/python -m pytest -m pulse tests/test_pulse.py
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
