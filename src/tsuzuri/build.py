@@ -35,12 +35,11 @@ def build(
 ) -> Iterator[str]:
     """Run the whole chain into `out` and yield what a person wants to see at its end: samples and paths."""
     wanted = load_recipe(recipe, overrides)
+    _check(wanted)
     if dry_run:
-        _check(wanted)
         yield from describe(wanted)
         return
     _require_torch()
-    _check(wanted)
     boxes = boxes_of(out)
     _check_sources(wanted, _make_documents(wanted, boxes["documents"]))
     _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])

@@ -93,14 +93,15 @@ def as_recorded(config: CorpusConfig) -> dict[str, Any]:
 
 
 def _make(config: CorpusConfig, sources: Sequence[Source[Any]], box: Path) -> dict[str, Any]:
-    parts = make_parts(sources, box / PARTS, keep_rejected=config.keep_rejected, workers=config.workers)
+    workers = config.workers or len(os.sched_getaffinity(0))
+    parts = make_parts(sources, box / PARTS, keep_rejected=config.keep_rejected, workers=workers)
     selection = select(
         parts,
         [source.name for source in sources],
         [_fraction(config, source) for source in sources],
         config,
         box / PARTS / "selection",
-        config.workers or len(os.sched_getaffinity(0)),
+        workers,
     )
     for stale in (path for name in SPLITS for path in box.glob(f"{name}-[0-9]*.parquet")):
         stale.unlink()  # of a run that was killed while it wrote them

@@ -12,7 +12,6 @@ knows which one it was, starts another worker and gives it the same piece withou
 from __future__ import annotations
 
 import mmap
-import os
 import signal
 import struct
 import tempfile
@@ -20,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -64,7 +63,7 @@ class Job(Protocol):
 class LocalPool:
     """Worker processes of this machine."""
 
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    workers: int
     item_limit_s: float = 300.0
     """How long one item may take before it is set aside."""
 

@@ -35,7 +35,7 @@ FAILED = "failed"
 
 
 def make_parts(
-    sources: Sequence[Source[Any]], folder: Path, *, keep_rejected: bool, workers: int | None
+    sources: Sequence[Source[Any]], folder: Path, *, keep_rejected: bool, workers: int
 ) -> list[Path]:
     """The part files of all sources in order, those missing made now.
 
@@ -49,8 +49,7 @@ def make_parts(
         for number, batch in enumerate(source.batches())
     ]
     missing = [number for number, task in enumerate(tasks) if not task.part.exists()]
-    pool = LocalPool(workers) if workers else LocalPool()
-    done = pool.run(Reading(tuple(sources), tuple(tasks), keep_rejected), missing)
+    done = LocalPool(workers).run(Reading(tuple(sources), tuple(tasks), keep_rejected), missing)
     for _ in track(done, "reading", total=len(missing)):
         pass
     for place, source in enumerate(sources):

@@ -149,10 +149,9 @@ def affected(roots: Iterable[Path], withdrawal: Withdrawal) -> Iterator[Affected
 
     Of token shards, those are named that hold one; where none does, nothing learnt from it.
     """
-    boxes = {path.parent: read_manifest(path.parent) for root in roots for path in root.rglob(MANIFEST)}
+    waiting = {path.parent: read_manifest(path.parent) for root in roots for path in root.rglob(MANIFEST)}
     wanted = pa.array(withdrawal.ids, pa.string())
     tainted = set(withdrawal.made_before)
-    waiting = dict(boxes)
     found = True
     while found:
         found = False
@@ -187,18 +186,17 @@ def _refused_in(path: Path, refusals: Refusals) -> list[str]:
     return [place["id"] for place in places if Place(**place) in refusals]
 
 
-def _without(path: Path, refused: pa.Array) -> bool:
-    """Write a Parquet file anew without the documents of these ids; whether it had any."""
+def _without(path: Path, refused: pa.Array) -> None:
+    """Write a Parquet file anew without the documents of these ids, where it has any."""
     keep = pc.invert(pc.is_in(pq.read_table(path, columns=["id"])["id"], value_set=refused)).combine_chunks()
     if pc.all(keep).as_py() is not False:
-        return False
+        return
     with pq.ParquetFile(path) as file, atomic_file(path) as out:
         start = 0
         with pq.ParquetWriter(out, file.schema_arrow, compression="zstd") as writer:
             for batch in file.iter_batches(batch_size=ROWS_PER_READ):
                 writer.write_batch(batch.filter(keep.slice(start, len(batch))))
                 start += len(batch)
-    return True
 
 
 def _shards_with(box: Path, ids: pa.Array) -> Iterator[str]:
@@ -210,6 +208,8 @@ def _shards_with(box: Path, ids: pa.Array) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
+    """What a refusal is compared with, read without its document."""
+
     id: str
     url: str
 
