@@ -17,28 +17,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import runs
+from processes import OPERATIONS, in_a_process
 
-OPERATIONS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
 OVERRIDES = ("keep_checkpoints=1",)
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Fork, do the work there, and return the status that the process ends with (negative: a signal)."""
-    process = os.fork()
-    if not process:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def watch(box: Path, seen: Callable[[], None]) -> None:

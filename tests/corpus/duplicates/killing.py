@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,30 +25,17 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from corpus.duplicates.documents import edited, prose
+from processes import OPERATIONS, in_a_process
 from tsuzuri.corpus.duplicates.boilerplate import boilerplate_lines
 from tsuzuri.corpus.duplicates.folding import folded_codes
 from tsuzuri.corpus.duplicates.near import near_duplicates
 from tsuzuri.corpus.duplicates.passages import repeated_passages
 
-OPERATIONS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
 STAGES: dict[str, Callable[..., dict[str, int]]] = {
     "near": near_duplicates,
     "passages": repeated_passages,
     "boilerplate": boilerplate_lines,
 }
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Fork, do the work there, and return the status that the process ends with (negative: a signal)."""
-    process = os.fork()
-    if not process:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def write_documents(folder: Path) -> None:
