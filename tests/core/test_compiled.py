@@ -1,4 +1,4 @@
-"""Functions are compiled, with a cache or without."""
+"""Functions are compiled, with a cache or without, and what they use of other files may change."""
 
 from __future__ import annotations
 
@@ -9,23 +9,63 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = """
+OUTER = """
+from inner import STEP, stepped
 from tsuzuri.core.compiled import compiled
 
 @compiled
 def added(one: int, other: int) -> int:
-    return one + other
+    return stepped(one) + other * STEP
 
-print(added(1, 2), len(added.signatures))
+print(added(1, 2), "cached" if added.stats.cache_hits else "compiled")
+"""
+INNER = """
+from tsuzuri.core.compiled import compiled
+
+STEP = 1
+
+@compiled
+def stepped(number: int) -> int:
+    return innermost(number)
+
+@compiled
+def innermost(number: int) -> int:
+    return number + 0
 """
 
 
-@pytest.mark.parametrize("places", ["", "_IPythonCacheLocator"])  # numba's own, or none that is there
-def test_a_function_is_compiled_where_no_cache_can_be_written(places: str, tmp_path: Path) -> None:
-    (tmp_path / "module.py").write_text(SOURCE)
-    environment = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": places}
-    done = subprocess.run(
-        [sys.executable, tmp_path / "module.py"], env=environment, check=False, capture_output=True, text=True
-    )
-    assert done.stdout == "3 1\n", done.stderr
-    assert bool(list(tmp_path.rglob("*.nbi"))) is not bool(places)
+def run(folder: Path, places: str = "") -> str:
+    """What the two modules print; `places` are where numba may look for a cache, if not where it does."""
+    environment = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": places, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, folder / "outer.py"]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    (tmp_path / "outer.py").write_text(OUTER)
+    (tmp_path / "inner.py").write_text(INNER)
+    return tmp_path
+
+
+def test_a_function_is_compiled_where_no_cache_can_be_written(modules: Path) -> None:
+    assert run(modules, "_IPythonCacheLocator") == "3 compiled"  # a place that is not there
+    assert not list(modules.rglob("*.nbc"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param("STEP = 1", "STEP = 3", "7 compiled", id="a constant of another file"),
+        pytest.param("number + 0", "number + 5", "8 compiled", id="a function that a called one calls"),
+        pytest.param("number + 0", "number + 0  # more", "3 cached", id="what changes nothing"),
+    ],
+)
+def test_machine_code_is_that_of_the_source(modules: Path, old: str, new: str, expected: str) -> None:
+    assert run(modules) == "3 compiled"
+    (modules / "inner.py").write_text(INNER.replace(old, new))
+    assert run(modules) == expected
+    assert run(modules) == expected.replace("compiled", "cached")
+    assert len(list(modules.rglob("*added*.nbc"))) == 1

@@ -95,11 +95,7 @@ class CharacterTable:
         return self.kinds[self.classes[points]]
 
     def bits_of(self, names: tuple[str, ...]) -> npt.NDArray[np.uint32]:
-        """(number of classes,) which of these kinds each class is of, the first as the lowest bit.
-
-        Compiled code numbers the kinds that it asks for itself: its cache notices a change of its own file
-        only, and would go on with old numbers of this one.
-        """
+        """(number of classes,) which of these kinds each class is of, the first as the lowest bit."""
         places = [list(BITS).index(name) for name in names]
         return (self.members[:, places] @ (1 << np.arange(len(names)))).astype(np.uint32)
 
