@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpus.duplicates.documents import prose, write_parts
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.config import DecontaminateConfig
-from tsuzuri.corpus.decontaminate import Contamination, TestItems, report
+from tsuzuri.corpus.decontaminate import CONTAMINATED, Contamination, TestItems, contaminated, report
 from tsuzuri.corpus.duplicates.exact import fold
 
 QUESTION = "次の文章のうち、京都の祇園祭について正しく述べているものはどれか。"
@@ -82,6 +83,20 @@ def test_it_finds_what_sets_of_strings_find(
     }
     found = TestItems({"quiz": texts}, config).found_in(document)
     assert {one.item: one.share for one in found} == expected
+
+
+def test_workers_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "quiz.jsonl").write_text(
+        f'{{"text": "{QUESTION}"}}\n{{"text": "{OTHER}"}}\n', encoding="utf-8"
+    )
+    config = DecontaminateConfig.model_validate({"benchmarks": [{"path": "quiz.jsonl"}]})
+    documents = [(str(number), prose(number, 90) + QUESTION * (number % 2)) for number in range(6)]
+    paths = write_parts(tmp_path / "documents", documents, [2, 4])
+    for workers in (1, 2):
+        counts = contaminated(paths, tmp_path / str(workers), config, tmp_path, workers=workers)
+        assert counts["quiz"] == {"items": 2, "too_short": 0, "found": 1, "documents": 3}
+    one, two = ((tmp_path / workers / CONTAMINATED).read_bytes() for workers in ("1", "2"))
+    assert one == two
 
 
 def test_real_passages_are_found_in_the_encyclopaedia_they_come_from(shared_data: Path) -> None:

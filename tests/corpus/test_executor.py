@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,8 +80,57 @@ def test_an_error_for_the_user_ends_the_work_with_its_hint(tmp_path: Path) -> No
 
 
 def test_a_death_that_no_item_explains_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="crashed outside of any document, at piece 1"):
+    with pytest.raises(ResourceError, match=r"crashed \(SIGKILL\) at piece 1"):
         list(LocalPool(2).run(Write(tmp_path, crash_before=1), range(3)))
+
+
+def test_the_workers_of_a_block_stay_for_all_its_runs(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "refused", "after")]
+    for folder in folders:
+        folder.mkdir()
+    with LocalPool(2) as pool:
+        list(pool.run(Write(folders[0]), range(4)))
+        list(pool.run(Write(folders[1]), range(4)))
+        with pytest.raises(InputError, match="refused"):
+            list(pool.run(Write(folders[2], refused=1), range(4)))
+        list(pool.run(Write(folders[3]), range(4)))
+    one, two, _, after = ({int(note.read_text()) for note in folder.glob("pid-*")} for folder in folders)
+    assert two <= one
+    assert not after & one  # which ended with the error
+    assert not any(map(is_alive, one | after))
+
+
+PROGRAM = """
+import os, sys, time
+from tsuzuri.corpus.executor import LocalPool
+
+class Sleep:
+    def run(self, piece, watch):
+        os.write(1, b"%d\\n" % os.getpid())
+        time.sleep(600)
+
+if __name__ == "__main__":
+    list(LocalPool(2).run(Sleep(), range(2)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_a_process_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        assert process.stdout
+        assert process.stderr
+        pids = [int(process.stdout.readline()) for _ in range(2)]
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
+        assert process.wait() == -number
+        until(lambda: not any(map(is_alive, pids)))
+        assert process.stderr.read().count("Traceback") == (number == signal.SIGINT)
 
 
 def test_no_worker_outlives_the_work(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.duplicates.exact import fold
 from tsuzuri.corpus.duplicates.parts import Parts, open_parts
 from tsuzuri.corpus.duplicates.shingles import code_points, ngram_hashes
-from tsuzuri.corpus.duplicates.work import Workers, in_folder
 from tsuzuri.corpus.sources.files import FilesOnDisk
+from tsuzuri.corpus.work import Workers, in_folder
 
 Integers = npt.NDArray[np.int64]
 

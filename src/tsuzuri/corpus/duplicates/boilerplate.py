@@ -27,7 +27,7 @@ from tsuzuri.corpus.duplicates.parts import Parts, open_parts
 from tsuzuri.corpus.duplicates.runs import KeyRange, Records, in_order, key_ranges, read_range, write_runs
 from tsuzuri.corpus.duplicates.shingles import Hashes, code_points, mixed, ngram_hashes
 from tsuzuri.corpus.duplicates.spans import PLACE_BITS, Spans, joined, write_spans
-from tsuzuri.corpus.duplicates.work import Workers, in_folder
+from tsuzuri.corpus.work import Workers, in_folder
 
 BOILERPLATE = "boilerplate.parquet"
 LINE = np.dtype([("key", "<u8"), ("row", "<i8"), ("group", "<u8"), ("length", "<i8")])

@@ -33,7 +33,7 @@ from tsuzuri.corpus.duplicates.parts import Parts, open_parts
 from tsuzuri.corpus.duplicates.runs import KEYED, key_ranges, open_records
 from tsuzuri.corpus.duplicates.signatures import ABOUT, Signatures
 from tsuzuri.corpus.duplicates.verify import Pairs, ShingleSets
-from tsuzuri.corpus.duplicates.work import Workers, in_folder
+from tsuzuri.corpus.work import Workers, in_folder
 
 DECISIONS = "decisions.parquet"
 DECISION_SCHEMA = pa.schema(

@@ -44,7 +44,7 @@ from tsuzuri.corpus.duplicates.runs import (
 )
 from tsuzuri.corpus.duplicates.shingles import Hashes, code_points, ngram_hashes
 from tsuzuri.corpus.duplicates.spans import PLACE_BITS, Spans, joined, write_spans
-from tsuzuri.corpus.duplicates.work import Workers, in_folder
+from tsuzuri.corpus.work import Workers, in_folder
 
 PASSAGES = "passages.parquet"
 PLACES = np.dtype([("key", "<u8")])

@@ -1,19 +1,20 @@
-"""A folder of unfinished work, and the processes that share it: each task leaves one file, whole or not at
-all, so what a killed run had done is not done again."""
+"""A folder of unfinished work, and the steps of that: each task leaves one file, whole or not at all, so what
+a killed run had done is not done again."""
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tsuzuri.core.errors import ResumeError
+from tsuzuri.core.errors import ResourceError, ResumeError
 from tsuzuri.core.files import locked, sweep_temporary, write_json
 from tsuzuri.core.progress import track
+from tsuzuri.corpus.executor import LocalPool, Watch
 
 Item = TypeVar("Item")
 
@@ -44,34 +45,40 @@ def in_folder(
         if not (folder / COUNTS).exists():
             sweep_temporary(folder)
             (folder / UNFINISHED).mkdir(exist_ok=True)
-            with Workers(workers) as team:
-                counts = make(folder / UNFINISHED, team)
+            with LocalPool(workers, item_limit_s=math.inf) as pool:
+                counts = make(folder / UNFINISHED, Workers(pool))
             write_json(folder / COUNTS, counts)
         shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
         return json.loads((folder / COUNTS).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
 class Workers:
-    """This process, or several that are started at the first step and stay for all."""
+    """This process, or several where there is work to share."""
 
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._pool:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    pool: LocalPool
 
     def each(self, step: Callable[[Item], None], items: Sequence[Item], what: str) -> None:
-        """Do a step for every item; an error of one ends the others."""
-        done: Iterable[None]
-        if self._count == 1 or len(items) <= 1:
+        """Do a step for every item; an error of one ends the others, and so does the death of a worker."""
+        done: Iterable[object]
+        if self.pool.workers == 1 or len(items) <= 1:
             done = map(step, items)
         else:
-            self._pool = self._pool or ProcessPoolExecutor(self._count, mp_context=get_context("spawn"))
-            done = self._pool.map(step, items)
-        for _ in track(done, what, total=len(items)):
-            pass
+            done = self.pool.run(Step(step, items), range(len(items)))
+        try:
+            for _ in track(done, what, total=len(items)):
+                pass
+        except ResourceError as error:
+            raise ResourceError(f"{what}: {error.message}", hint=error.hint) from error
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step for items, none of which may be left out, as the job of the workers."""
+
+    step: Callable[[Any], None]
+    items: Sequence[Any]
+
+    def run(self, piece: int, watch: Watch) -> None:
+        """Do the step for one item, however long it takes."""
+        self.step(self.items[piece])
