@@ -226,7 +226,8 @@ def count_characters(setting: Setting, tokenizer: Tokenizer) -> None:
 def prepare(build: Path) -> None:
     """Make the tokenizer and the token shards from Wikipedia where they are not there."""
     from tsuzuri.corpus.build import build_documents
-    from tsuzuri.corpus.config import CorpusConfig, FilesSource
+    from tsuzuri.corpus.config import CorpusConfig
+    from tsuzuri.corpus.sources.config import FilesSource
     from tsuzuri.data.config import PackConfig
     from tsuzuri.data.pack import pack
     from tsuzuri.tokenizer.config import TokenizerConfig

@@ -26,7 +26,6 @@ from pathlib import Path
 
 from _plain_quality import swallow_metrics
 from _report import Comparison, emit, is_installed, machine
-from tsuzuri.corpus.config import AozoraSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.normalize import normalize
 from tsuzuri.corpus.quality.config import QualityConfig
@@ -36,6 +35,7 @@ from tsuzuri.corpus.quality.metrics import SWALLOW, Measures
 from tsuzuri.corpus.quality.profiles import profiles
 from tsuzuri.corpus.quality.words import STOP_WORDS
 from tsuzuri.corpus.sources.aozora import AozoraWorks
+from tsuzuri.corpus.sources.config import AozoraSource
 
 SEGMENTED = ("fineweb2-ja", "hojichar")
 

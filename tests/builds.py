@@ -49,17 +49,15 @@ def documents_counts() -> dict[str, Any]:
         "heldout_documents": 302,
         "rejected": {
             "undecodable": 15,
-            "too_short": 200,
-            "not_japanese": 341,
-            "repeated_lines": 58,
+            "min_characters": 200,
+            "min_japanese_ratio": 341,
+            "max_repeated_line_ratio": 58,
             "duplicate": 502,
         },
         "waterfall": [
             ["found", 15_736, 72_940_112],
             ["unreadable", 15_721, 72_940_000],
-            ["too_short", 15_521, 72_930_507],
-            ["not_japanese", 15_180, 71_604_220],
-            ["repeated_lines", 15_122, 71_022_041],
+            ["quality", 15_122, 71_022_041],
             ["duplicate", 14_620, 69_412_830],
         ],
         "sources": {
@@ -105,7 +103,10 @@ def scores() -> dict[str, Any]:
 def make_documents(out: Path, **changes: Any) -> Path:
     """The path of a documents box that counts `changes` otherwise than usual."""
     config = {
-        "source": [{"kind": "aozora", "path": "aozora"}, {"kind": "files", "path": "kyoto"}],
+        "source": [
+            {"kind": "aozora", "name": "aozora", "path": "aozora"},
+            {"kind": "files", "name": "kyoto-wikipedia", "path": "kyoto"},
+        ],
         "heldout_fraction": 0.02,
     }
     return _box(out / "documents", "documents", config, {}, {**documents_counts(), **changes})

@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "generation": {"core", "data", "model", "tokenizer"},
     "evaluate": {"core", "data", "generation", "model", "tokenizer"},
     "training": {"core", "data", "model"},
-    "release": {"core", "data", "generation", "model", "report", "tokenizer"},
+    "release": {"core", "corpus", "data", "generation", "model", "report", "tokenizer"},
     "report": {"core"},
 }
 LIGHT = (

@@ -38,7 +38,7 @@ DOES = (
 )
 
 SMALL = """
-corpus: {source: {kind: files, path: TEXTS, filters: {max_repeated_ngram_ratio: 1}}, heldout_fraction: 0.2}
+corpus: {source: {kind: files, path: TEXTS, quality: {max_repeated_ngram_ratio: 1}}, heldout_fraction: 0.2}
 tokenizer: {vocab_size: 600}
 model: {size: tiny}
 train:

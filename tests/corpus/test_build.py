@@ -77,7 +77,7 @@ def test_a_library_becomes_documents(tmp_path: Path, library: Path) -> None:
     manifest = build(box, library, source, heldout_fraction=0.2, keep_rejected=True)
     counts = manifest.counts
     assert counts["documents"] == 200
-    assert counts["rejected"] == {"duplicate": 2, "not_japanese": 1, "undecodable": 1}
+    assert counts["rejected"] == {"duplicate": 2, "min_japanese_ratio": 1, "undecodable": 1}
     assert counts["waterfall"][0][1] == 204
     assert counts["waterfall"][-1][1:] == [200, counts["characters"]]
     assert counts["sources"]["書庫"]["licenses"] == {"CC0-1.0": 200}
@@ -95,13 +95,16 @@ def test_a_library_becomes_documents(tmp_path: Path, library: Path) -> None:
         + sum(sum(character.isspace() for character in text) for text in texts)
     )
     rejected = pq.read_table(box / "rejected-00000.parquet").to_pydict()
-    assert sorted(rejected["reason"]) == ["duplicate", "duplicate", "not_japanese", "undecodable"]
+    assert sorted(rejected["reason"]) == ["duplicate", "duplicate", "min_japanese_ratio", "undecodable"]
     assert "This page is in English" in "".join(rejected["text"])
     verify_files(box)
     assert sorted(path.name for path in box.iterdir() if not path.name.startswith(".")) == [
+        "DATASHEET.md",
+        "datasheet.html",
         "heldout-00000.parquet",
         MANIFEST,
         "rejected-00000.parquet",
+        "samples.json",
         "timings.jsonl",
         "train-00000.parquet",
     ]
@@ -146,14 +149,14 @@ def test_a_source_may_be_only_for_training_or_only_for_evaluation(tmp_path: Path
     assert counts["sources"]["panel"]["heldout_documents"] == counts["sources"]["panel"]["documents"] == 3
 
 
-def test_width_is_folded_and_filters_are_set_per_source(tmp_path: Path) -> None:
+def test_width_is_folded_and_quality_is_set_per_source(tmp_path: Path) -> None:
     for name in ("web", "book"):
         (tmp_path / name).mkdir()
         for number in range(4):
             (tmp_path / name / f"{number}.txt").write_text("ＡＢＣｶﾞ。" + prose(f"{name}{number}"))
     source = [
         {"kind": "files", "path": "web"},
-        {"kind": "files", "path": "book", "fold_width": False, "filters": {"min_characters": 10}},
+        {"kind": "files", "path": "book", "fold_width": False, "quality": {"min_characters": 10}},
     ]
     build(tmp_path / "box", tmp_path, source)
     starts = {document.source: document.text[:5] for document in read_documents(tmp_path / "box", "train")}
@@ -181,7 +184,7 @@ def test_sources_without_documents_say_what_was_found(tmp_path: Path, library: P
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.txt").write_bytes(bytes(range(256)))
     (tmp_path / "broken" / "b.txt").write_text("短い")
-    with pytest.raises(InputError, match="gives no document: 1 undecodable, 1 too_short") as caught:
+    with pytest.raises(InputError, match="gives no document: 1 undecodable, 1 min_characters") as caught:
         build(tmp_path / "b", tmp_path, ["broken", "library"])
     assert "encoding" in caught.value.hint
     assert not (tmp_path / "b" / MANIFEST).exists()

@@ -9,7 +9,8 @@ import pytest
 
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import RecipeError
-from tsuzuri.corpus.config import AozoraSource, CorpusConfig, DebianDocsSource, FilesSource
+from tsuzuri.corpus.config import CorpusConfig
+from tsuzuri.corpus.sources.config import AozoraSource, DebianDocsSource, FilesSource
 
 
 def parse(source: Any) -> CorpusConfig:
@@ -35,8 +36,8 @@ def test_a_source_in_its_short_and_long_forms(written: Any, meant: list[Any]) ->
         ({"kind": "files", "pth": "x"}, "did you mean 'path'?"),
         ({"kind": "filez", "path": "x"}, "'files', 'aozora', 'debian-docs'"),
         (
-            [{"kind": "aozora", "path": "x", "filters": {"min_charcters": 3}}],
-            "did you mean 'min_characters'?",
+            [{"kind": "aozora", "path": "x", "quality": {"min_charcters": 3}}],
+            "did you mean 'min_characters'",
         ),
         ({"kind": "files", "path": "x", "fields": {"txt": "a"}}, "did you mean 'text'?"),
         ({"kind": "files", "path": "x", "name": "a/b"}, "part of file names"),

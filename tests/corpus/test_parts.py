@@ -13,23 +13,27 @@ import pyarrow.parquet as pq
 import pytest
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.corpus.config import FilesSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.executor import CRASHED
-from tsuzuri.corpus.parts import FAILED, make_parts
+from tsuzuri.corpus.parts import make_parts
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import FilesSource
+from tsuzuri.corpus.treatment import FAILED, Treatment
 
 TEXT = "むかし、むかし、あるところに、おじいさんとおばあさんが住んでいました。" * 3
-CONFIG = FilesSource.model_validate({"path": "x", "filters": {"max_repeated_ngram_ratio": 1}})
+CONFIG = FilesSource.model_validate({"path": "x", "quality": {"max_repeated_ngram_ratio": 1}})
 
 
+@dataclass
 class Deadly:
-    """A configuration that kills the process in which a document is judged by it."""
+    """A document that kills the process in which its text is looked at."""
+
+    id: str
 
     @property
-    def fold_width(self) -> bool:
+    def text(self) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
-        return False
+        return ""
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,10 @@ class Stories:
 
     name: str
     stories: tuple[tuple[str, ...], ...]
-    is_poisoned: bool = False
 
     @property
     def config(self) -> Any:
-        return Deadly() if self.is_poisoned else CONFIG
+        return CONFIG
 
     def fingerprint(self) -> str:
         return ""
@@ -70,15 +73,16 @@ class Stories:
                 raise RecursionError
             if kind == "crashes":
                 os.kill(os.getpid(), signal.SIGKILL)
-            self.is_poisoned = kind == "poisons"
-            text: Any = None if kind == "breaks" else f"2 {story.name}{TEXT}"
-            yield Document(id=f"{story.name}/1", text=text, source=self.name)
-            self.is_poisoned = False
+            text: Any = f"2 {story.name}{TEXT}"
+            if kind == "breaks":
+                text = None
+            second: Any = Document(id=f"{story.name}/1", text=text, source=self.name)
+            yield Deadly(second.id) if kind == "poisons" else second
 
 
 def read(folder: Path, *stories: tuple[str, ...], workers: int = 2) -> dict[str, str]:
     """id → reason of the rows of all parts in order."""
-    parts = make_parts([Stories("tales", stories)], folder, keep_rejected=False, workers=workers)
+    parts = make_parts([Stories("tales", stories)], [Treatment(CONFIG)], folder, workers=workers)
     tables = [pq.read_table(part).to_pydict() for part in parts]
     return {
         name: reason for table in tables for name, reason in zip(table["id"], table["reason"], strict=True)

@@ -52,7 +52,7 @@ def build(
         "kind": "files",
         "path": "site",
         "group_by": "folder",
-        "filters": {"max_repeated_ngram_ratio": 1},
+        "quality": {"max_repeated_ngram_ratio": 1},
     }
     values = {
         "source": source,

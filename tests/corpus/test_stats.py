@@ -6,9 +6,9 @@ from tsuzuri.corpus.stats import STAGES, CorpusStats
 
 
 def test_the_waterfall_ends_with_what_is_kept() -> None:
-    stats = CorpusStats()
+    stats = CorpusStats({"min_characters"})
     stats.reject("undecodable", 0)
-    stats.reject("too_short", 7)
+    stats.reject("min_characters", 7)
     stats.reject("duplicate", 100)
     stats.keep("かな漢字ABC1。", source="甲", split="train", license_name="CC0-1.0")
     stats.keep("カナ" * 600, source="甲", split="heldout", license_name="MIT")
@@ -17,7 +17,7 @@ def test_the_waterfall_ends_with_what_is_kept() -> None:
     assert counts["waterfall"][0] == ["found", 5, 7 + 100 + 9 + 1_200]
     assert [stage for stage, *_ in counts["waterfall"]] == ["found", *STAGES]
     assert counts["waterfall"][-1][1:] == [2, counts["characters"]]
-    assert counts["rejected"] == {"duplicate": 1, "too_short": 1, "undecodable": 1}
+    assert counts["rejected"] == {"duplicate": 1, "min_characters": 1, "undecodable": 1}
     assert counts["sources"]["甲"]["licenses"] == {"CC0-1.0": 1, "MIT": 1}
     assert counts["sources"]["甲"]["heldout_characters"] == 1_200
     assert sum(counts["scripts"].values()) == counts["characters"]

@@ -11,6 +11,8 @@ import pytest
 from tsuzuri.core.errors import IntegrityError, RecipeError, TsuzuriError
 from tsuzuri.core.files import write_json
 from tsuzuri.core.manifest import make_box, read_manifest, verify_files
+from tsuzuri.corpus.anonymize.log import LOG_SCHEMA
+from tsuzuri.corpus.datasheet import HTML, MARKDOWN, SAMPLES, write_datasheet
 from tsuzuri.corpus.document import DOCUMENT_SCHEMA, Document, SplitWriter, as_row, read_documents
 from tsuzuri.corpus.stats import CorpusStats
 from tsuzuri.corpus.withdraw import WITHDRAWN, Refusals, Withdrawal, affected, refusals_of, withdraw
@@ -18,6 +20,15 @@ from tsuzuri.corpus.withdraw import WITHDRAWN, Refusals, Withdrawal, affected, r
 DIARY = Document(
     id="web/1", text="わたしの日記。", source="web", url="https://blog.example.jp/diary/", license="CC0-1.0"
 )
+FOUND = {
+    "field": "text",
+    "kind": "age",
+    "offset": 0,
+    "length": 1,
+    "rule": "age",
+    "score": 0.9,
+    "masked": True,
+}
 DOCUMENTS = [
     DIARY,
     Document(
@@ -37,7 +48,7 @@ def box(tmp_path: Path) -> Path:
 
     def work() -> dict[str, object]:
         stats = CorpusStats()
-        stats.reject("too_short", 2)
+        stats.reject("duplicate", 2)
         for split, chosen in (("train", DOCUMENTS[:3]), ("heldout", DOCUMENTS[3:])):
             with SplitWriter(box, split, DOCUMENT_SCHEMA) as writer:
                 for document in chosen:
@@ -45,6 +56,13 @@ def box(tmp_path: Path) -> Path:
                     stats.keep(
                         document.text, source=document.source, split=split, license_name=document.license
                     )
+        samples = [
+            {"id": one.id, "source": one.source, "title": "", "reason": "", "detail": "", "excerpt": one.text}
+            for one in DOCUMENTS
+        ]
+        write_datasheet(box, {}, stats.counts(), samples)
+        findings = [{**FOUND, "id": document.id} for document in DOCUMENTS]
+        pq.write_table(pa.Table.from_pylist(findings, schema=LOG_SCHEMA), box / "findings-00000.parquet")
         return stats.counts()
 
     make_box(box, kind="documents", config={}, inputs={}, work=work)
@@ -90,7 +108,10 @@ def test_what_is_refused_is_gone_and_the_box_is_whole(
     assert counts["rejected"] == before["rejected"]
     assert counts["waterfall"] == [*before["waterfall"], ["taken_out", len(left), counts["characters"]]]
     texts = json.dumps(counts, ensure_ascii=False) + (box / WITHDRAWN).read_text(encoding="utf-8")
-    assert DIARY.text not in texts
+    texts += "".join((box / name).read_text(encoding="utf-8") for name in (SAMPLES, MARKDOWN, HTML))
+    gone = {document.text for document in DOCUMENTS if document.id not in left}
+    assert not any(text in texts for text in gone)
+    assert pq.read_table(box / "findings-00000.parquet")["id"].to_pylist() == left
 
 
 def test_a_refusal_that_concerns_nothing_changes_nothing(box: Path) -> None:

@@ -160,8 +160,8 @@ def test_the_programs_of_the_card_run_as_they_stand(release: Path) -> None:
 def test_the_datasheet_holds_the_waterfall_and_what_was_not_done(release: Path) -> None:
     sheet = read(release, "DATASHEET.md")
     assert "| duplicate | 14,620 | -502 | 69,412,830 | -1,609,211 |" in sheet
-    assert "| not\\_japanese | 341 |" in sheet
-    assert "No anonymisation" in sheet
+    assert "| min\\_japanese\\_ratio | 341 |" in sheet
+    assert "Personal data was not looked for" in sheet
 
 
 def test_another_license_is_named_with_its_place(build: Path) -> None:

@@ -69,8 +69,8 @@ def test_the_stages_show_how_far_the_build_is(page: html.HtmlElement) -> None:
 def test_losses_have_their_japanese_names(page: html.HtmlElement) -> None:
     text = page.text_content()
     assert "日本語でない not Japanese" in text
-    assert "undecodable" in text  # a reason that is no stage of its own
-    assert "not_japanese" not in text
+    assert "文字として読めない not decodable" in text
+    assert "min_japanese_ratio" not in text
 
 
 def test_every_chart_has_words_and_a_table(page: html.HtmlElement) -> None:

@@ -1,4 +1,4 @@
-"""The stage from sources to documents: read, normalise, filter, deduplicate, split, write.
+"""The stage from sources to documents: read, treat, deduplicate, split, write.
 
 Three steps: every batch of every source becomes one part file, on all cores (`parts`); documents are compared
 with each other (`selection`); what stays is written (`writing`). Memory holds one row group of text and a few
@@ -11,32 +11,34 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.core.manifest import Manifest, make_box
-from tsuzuri.corpus.config import (
-    AnySource,
-    AozoraSource,
-    CommonCrawlSource,
-    CorpusConfig,
-    DebianDocsSource,
-    HuggingFaceSource,
-    WikipediaSource,
-    name_fault,
-)
+from tsuzuri.corpus.config import CorpusConfig
+from tsuzuri.corpus.datasheet import write_datasheet
 from tsuzuri.corpus.parts import make_parts
 from tsuzuri.corpus.selection import select
 from tsuzuri.corpus.sources.aozora import AozoraWorks
 from tsuzuri.corpus.sources.base import Source
 from tsuzuri.corpus.sources.common_crawl import CommonCrawl
+from tsuzuri.corpus.sources.config import (
+    AnySource,
+    AozoraSource,
+    CommonCrawlSource,
+    DebianDocsSource,
+    HuggingFaceSource,
+    WikipediaSource,
+    name_fault,
+)
 from tsuzuri.corpus.sources.debian_docs import DebianDocs
 from tsuzuri.corpus.sources.files import FilesOnDisk
 from tsuzuri.corpus.sources.hugging_face import HuggingFaceDataset
 from tsuzuri.corpus.sources.wikipedia import Wikipedia
-from tsuzuri.corpus.writing import SPLITS, write_splits
+from tsuzuri.corpus.treatment import Treatment
+from tsuzuri.corpus.writing import FILES, write_files
 
 PARTS = "parts"
 
@@ -53,15 +55,20 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
         )
     if fault := next(filter(None, map(name_fault, names)), ""):  # a name may come from a path
         raise RecipeError(fault, hint="give the source another name: {name: …}")
+    treatments = {
+        source.name: Treatment(source.config, config.root, keep_rejected=config.keep_rejected)
+        for source in sources
+    }
     return make_box(
         box,
         kind="documents",
         config={
-            **as_recorded(config),
+            **as_recorded(config, sources),
             "fingerprints": {source.name: source.fingerprint() for source in (*sources, *benchmarks)},
+            "treatments": {name: one.fingerprint() for name, one in treatments.items() if one.fingerprint()},
         },
         inputs={},
-        work=lambda: _make(config, sources, box),
+        work=lambda: _make(config, sources, treatments, box),
     )
 
 
@@ -80,21 +87,28 @@ def open_source(config: AnySource, root: Path) -> Source[Any]:
     return FilesOnDisk(config, root)
 
 
-def as_recorded(config: CorpusConfig) -> dict[str, Any]:
-    """The configuration as the manifest keeps it: where sources lie on this machine is no part of it, their
-    hash is; nor is the number of workers, which changes no byte."""
+def as_recorded(config: CorpusConfig, sources: Sequence[Source[Any]]) -> dict[str, Any]:
+    """The configuration as the manifest keeps it, every source named: where sources lie on this machine is no
+    part of it, their hash is; nor is the number of workers, which changes no byte."""
     values = config.as_mapping()
+    for item, source in zip(values["source"], sources, strict=True):
+        item["name"] = source.name
     del values["root"], values["workers"], values["withdrawn"]
     for item in (*values["source"], *values["decontaminate"]["benchmarks"]):
         for key in ("path", "index"):
             if item.get(key) and Path(item[key]).is_absolute():
                 item[key] = Path(item[key]).name
+        del item["anonymize"]["key_file"]  # the key's id is kept
+        for words in item["quality"]["ng_words"]:
+            words["file"] = Path(words["file"]).name
     return values
 
 
-def _make(config: CorpusConfig, sources: Sequence[Source[Any]], box: Path) -> dict[str, Any]:
+def _make(
+    config: CorpusConfig, sources: Sequence[Source[Any]], treatments: Mapping[str, Treatment], box: Path
+) -> dict[str, Any]:
     workers = config.workers or len(os.sched_getaffinity(0))
-    parts = make_parts(sources, box / PARTS, keep_rejected=config.keep_rejected, workers=workers)
+    parts = make_parts(sources, list(treatments.values()), box / PARTS, workers=workers)
     selection = select(
         parts,
         [source.name for source in sources],
@@ -103,9 +117,10 @@ def _make(config: CorpusConfig, sources: Sequence[Source[Any]], box: Path) -> di
         box / PARTS / "selection",
         workers,
     )
-    for stale in (path for name in SPLITS for path in box.glob(f"{name}-[0-9]*.parquet")):
+    for stale in (path for name in FILES for path in box.glob(f"{name}-[0-9]*.parquet")):
         stale.unlink()  # of a run that was killed while it wrote them
-    counts = write_splits(parts, selection, config, box)
+    counts, samples = write_files(parts, selection, treatments, config, box)
+    write_datasheet(box, as_recorded(config, sources), counts, samples.rows())
     shutil.rmtree(box / PARTS)
     return counts
 

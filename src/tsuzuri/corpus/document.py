@@ -80,7 +80,7 @@ def as_row(document: Document) -> dict[str, str]:
 
 
 class RowWriter:
-    """One zstd Parquet file of rows that hold a `text`, written in bounded memory, whole or not at all."""
+    """One zstd Parquet file, written in bounded memory, whole or not at all; most of a row is its `text`."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.characters = 0
@@ -105,9 +105,10 @@ class RowWriter:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Write a row, at the latest when the row group is full or the file is closed."""
+        characters = len(row.get("text", ""))
         self._waiting.append(row)
-        self._waiting_characters += len(row["text"]) + CHARACTERS_PER_EMPTY_ROW
-        self.characters += len(row["text"])
+        self._waiting_characters += characters + CHARACTERS_PER_EMPTY_ROW
+        self.characters += characters
         if self._waiting_characters >= CHARACTERS_PER_ROW_GROUP:
             self._flush()
 

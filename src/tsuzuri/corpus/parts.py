@@ -1,15 +1,15 @@
 """The first step of a corpus: every batch of every source becomes one Parquet file, alone and in any order.
 
-A row is a document, read, normalised and judged by what it holds alone; one that fell out keeps its row (its
-text only on request), with the reason. A part that is there is whole and is not made again. What a document
-does to the code that reads it (an exception, a crash, no end) costs that document and nothing else.
+A row is a document after its treatment; one that fell out keeps its row, with the reason. A part that is
+there is whole and is not made again. What a document does to the code that reads it (an exception, a crash,
+no end) costs that document and nothing else.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,34 @@ import pyarrow.parquet as pq
 from tsuzuri.core.errors import InputError, TsuzuriError
 from tsuzuri.core.files import sweep_temporary
 from tsuzuri.core.progress import track
+from tsuzuri.corpus.anonymize.log import FINDING
 from tsuzuri.corpus.document import DOCUMENT_SCHEMA, Document, RowWriter, as_row
 from tsuzuri.corpus.duplicates import exact
 from tsuzuri.corpus.executor import LocalPool, Watch
-from tsuzuri.corpus.filters.rules import reject_reason
-from tsuzuri.corpus.normalize import normalize
 from tsuzuri.corpus.sources.base import Source, Unreadable
+from tsuzuri.corpus.treatment import FAILED, Treated, Treatment
 
-REJECTED_SCHEMA = DOCUMENT_SCHEMA.append(pa.field("reason", pa.string(), nullable=False))
-PART_SCHEMA = REJECTED_SCHEMA.append(pa.field("characters", pa.int64(), nullable=False)).append(
-    pa.field("key", pa.binary(exact.KEY_BYTES), nullable=False)
+REJECTED_SCHEMA = pa.schema(
+    [
+        *DOCUMENT_SCHEMA,
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),  # what was found; what was allowed
+    ]
 )
-FAILED = "failed"
-"""Why a document fell out over which our own code, or a library's, raised what nobody expected."""
+PART_SCHEMA = pa.schema(
+    [
+        *REJECTED_SCHEMA,
+        pa.field("characters", pa.int64(), nullable=False),
+        pa.field("key", pa.binary(exact.KEY_BYTES), nullable=False),
+        pa.field("findings", pa.list_(FINDING), nullable=False),
+    ]
+)
 
 
 def make_parts(
-    sources: Sequence[Source[Any]], folder: Path, *, keep_rejected: bool, workers: int
+    sources: Sequence[Source[Any]], treatments: Sequence[Treatment], folder: Path, *, workers: int
 ) -> list[Path]:
-    """The part files of all sources in order, those missing made now.
+    """The part files of all sources in order, those missing made now; each source has its treatment.
 
     InputError when a source gives no document at all.
     """
@@ -49,7 +58,7 @@ def make_parts(
         for number, batch in enumerate(source.batches())
     ]
     missing = [number for number, task in enumerate(tasks) if not task.part.exists()]
-    done = LocalPool(workers).run(Reading(tuple(sources), tuple(tasks), keep_rejected), missing)
+    done = LocalPool(workers).run(Reading(tuple(sources), tuple(treatments), tuple(tasks)), missing)
     for _ in track(done, "reading", total=len(missing)):
         pass
     for place, source in enumerate(sources):
@@ -71,22 +80,22 @@ class Reading:
     """The job of the workers."""
 
     sources: tuple[Source[Any], ...]
+    treatments: tuple[Treatment, ...]
     tasks: tuple[Task, ...]
-    keep_rejected: bool
 
     def run(self, piece: int, watch: Watch) -> None:
         """Make the part of one task."""
         task = self.tasks[piece]
-        source = self.sources[task.source]
+        source, treatment = self.sources[task.source], self.treatments[task.source]
         with RowWriter(task.part, PART_SCHEMA) as writer:
-            for document, reason in judged(source, task.batch, watch):
-                writer.add(_row(document, reason, keep_text=self.keep_rejected or not reason))
+            for treated in treated_in(source, treatment, task.batch, watch):
+                writer.add(_row(treated))
 
 
-def judged(source: Source[Any], batch: Any, watch: Watch) -> Iterator[tuple[Document, str]]:
-    """The documents of a batch, each with the reason why it falls out, or an empty one.
+def treated_in(source: Source[Any], treatment: Treatment, batch: Any, watch: Watch) -> Iterator[Treated]:
+    """The documents of a batch after their treatment.
 
-    To the watch, reading a document and judging it are two items. What cannot even be read takes the rest of
+    To the watch, reading a document and treating it are two items. What cannot even be read takes the rest of
     its unit with it: of a batch that is a tuple each element is one, else it is the whole batch.
     """
     step = 0
@@ -102,27 +111,19 @@ def judged(source: Source[Any], batch: Any, watch: Watch) -> Iterator[tuple[Docu
             except Exception:
                 item, reason = None, FAILED
             if reason:
-                yield Document(id=f"{source.name}/{_name(unit)}", text="", source=source.name), reason
+                yield _lost(source, f"{source.name}/{_name(unit)}", reason)
             if item is None:
                 break
             watch.at(step)
             reason, step = watch.skipped.get(step, ""), step + 1
             if isinstance(item, Unreadable):
-                yield Document(id=item.id, text="", source=source.name), item.reason
-            elif reason:
-                yield replace(item, text=""), reason
+                yield _lost(source, item.id, item.reason)
             else:
-                yield judge(source, item)
+                yield _lost(source, item.id, reason) if reason else treatment(item)
 
 
-def judge(source: Source[Any], item: Document) -> tuple[Document, str]:
-    """The document normalised, and why it falls out."""
-    try:
-        text = normalize(item.text, fold_width=source.config.fold_width)
-        title = normalize(item.title, fold_width=source.config.fold_width).strip()
-        return replace(item, text=text, title=title), reject_reason(text, source.config.filters)
-    except Exception:
-        return replace(item, text=""), FAILED
+def _lost(source: Source[Any], name: str, reason: str) -> Treated:
+    return Treated(Document(id=name, text="", source=source.name), 0, reason)
 
 
 def _name(unit: Any) -> str:
@@ -130,10 +131,16 @@ def _name(unit: Any) -> str:
     return str(getattr(first, "name", first))
 
 
-def _row(document: Document, reason: str, *, keep_text: bool) -> dict[str, Any]:
-    key = exact.key(document.text) if not reason else bytes(exact.KEY_BYTES)
-    row = as_row(document if keep_text else replace(document, text=""))
-    return {**row, "reason": reason, "characters": len(document.text), "key": key}
+def _row(treated: Treated) -> dict[str, Any]:
+    text = treated.document.text
+    return {
+        **as_row(treated.document),
+        "reason": treated.reason,
+        "detail": treated.detail,
+        "characters": treated.characters if treated.reason else len(text),
+        "key": bytes(exact.KEY_BYTES) if treated.reason else exact.key(text),
+        "findings": treated.findings,
+    }
 
 
 def _require_documents(source: Source[Any], parts: Sequence[Path]) -> None:
@@ -144,5 +151,5 @@ def _require_documents(source: Source[Any], parts: Sequence[Path]) -> None:
         found = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "nothing"
         raise InputError(
             f"the source {source.name!r} gives no document: {found}",
-            hint="look at its encoding, its fields.text and its filters, or leave it out",
+            hint="look at its encoding, its fields.text and its quality, or leave it out",
         )

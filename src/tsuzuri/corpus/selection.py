@@ -113,13 +113,15 @@ def select(
         lost = decisions["row"].to_numpy()[~decisions["keep"].to_numpy(zero_copy_only=False)]
         rows.drop(lost, stats.NEAR_DUPLICATE)
     cuts = []
-    mask = _write_mask(folder / "distinct.npy", rows.kept)
     if duplicates.boilerplate:
+        may_be_cut = np.array([source.recurring_lines == "cut" for source in config.source])
+        mask = _write_mask(folder / "cut.npy", rows.kept & may_be_cut[rows.source])
         counts["boilerplate"] = boilerplate_lines(
             parts, folder / "boilerplate", duplicates.boilerplate, taking_part=mask, workers=workers
         )
         cuts.append(folder / "boilerplate" / BOILERPLATE)
     if duplicates.passages:
+        mask = _write_mask(folder / "distinct.npy", rows.kept)
         counts["passages"] = repeated_passages(
             parts, folder / "passages", duplicates.passages, taking_part=mask, workers=workers
         )

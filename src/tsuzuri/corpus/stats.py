@@ -4,9 +4,11 @@ scripts."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
-from tsuzuri.corpus.filters import measures, rules
+from tsuzuri.corpus.quality.metrics import SCRIPTS, Measures
+from tsuzuri.corpus.treatment import PERSONAL_DATA
 
 LENGTH_BOUNDS = (
     100,
@@ -24,13 +26,14 @@ LENGTH_BOUNDS = (
     1_000_000,
 )
 """Upper bounds of the length histogram in characters; a last bin holds what is longer."""
-UNREADABLE = "unreadable"
+UNREADABLE, QUALITY = "unreadable", "quality"
 WITHDRAWN, LICENSE, DUPLICATE = "withdrawn", "license", "duplicate"
 CONTAMINATED, NEAR_DUPLICATE, LITTLE_LEFT = "contaminated", "near_duplicate", "little_left"
 CUT = "cut"
 STAGES = (
     UNREADABLE,
-    *rules.REASONS,
+    QUALITY,
+    PERSONAL_DATA,
     LICENSE,
     WITHDRAWN,
     DUPLICATE,
@@ -44,7 +47,8 @@ STAGES = (
 class CorpusStats:
     """Counts of one build; documents are told to it one by one."""
 
-    def __init__(self) -> None:
+    def __init__(self, quality_reasons: Collection[str] = ()) -> None:
+        self._quality_reasons = quality_reasons
         self.read_documents = 0
         self.read_characters = 0
         self.rejected: Counter[str] = Counter()
@@ -61,7 +65,7 @@ class CorpusStats:
         self.read_documents += 1
         self.read_characters += characters
         self.rejected[reason] += 1
-        stage = reason if reason in STAGES else UNREADABLE
+        stage = QUALITY if reason in self._quality_reasons else reason if reason in STAGES else UNREADABLE
         self.lost_documents[stage] += 1
         self.lost_characters[stage] += characters
 
@@ -92,7 +96,7 @@ class CorpusStats:
         item["heldout_characters"] += len(text) * (split == "heldout")
         item["licenses"][license_name] += 1
         self.lengths[next((bound for bound in LENGTH_BOUNDS if len(text) <= bound), 0)] += 1
-        self.scripts.update(measures.script_counts(measures.class_counts(measures.code_points(text))))
+        self.scripts.update(Measures(text).scripts())
 
     def counts(self) -> dict[str, Any]:
         """Everything counted, as the manifest keeps it."""
@@ -110,7 +114,7 @@ class CorpusStats:
             "lengths": [
                 [bound, self.lengths[bound]] for bound in (*LENGTH_BOUNDS, 0) if bound or self.lengths[0]
             ],
-            "scripts": {name: self.scripts[name] for name in measures.SCRIPTS},
+            "scripts": {name: self.scripts[name] for name in SCRIPTS},
         }
 
     def waterfall(self) -> list[list[Any]]:

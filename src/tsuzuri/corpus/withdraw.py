@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 from tsuzuri.core.errors import IntegrityError, RecipeError
 from tsuzuri.core.files import append_json_line, atomic_file, locked, read_json_lines, sha256_file, write_json
 from tsuzuri.core.manifest import MANIFEST, Manifest, box_sha256, read_manifest, rewrite_manifest
+from tsuzuri.corpus.anonymize.log import FINDINGS
+from tsuzuri.corpus.datasheet import SAMPLES, write_datasheet
 from tsuzuri.corpus.document import ROWS_PER_READ, read_documents
 from tsuzuri.corpus.stats import CorpusStats
 
@@ -118,9 +120,10 @@ def withdraw(documents: Path, refusals: Refusals) -> Withdrawal:
     with locked(documents):
         manifest = read_manifest(documents, "documents")
         files = sorted(name for name in manifest.files if name.endswith(".parquet"))
+        texts = [name for name in files if not name.startswith(f"{FINDINGS}-")]
         noted = documents / WITHDRAWN
         before = set(json.loads(noted.read_text(encoding="utf-8"))) if noted.exists() else set()
-        ids = before.union(*(_refused_in(documents / name, refusals) for name in files))
+        ids = before.union(*(_refused_in(documents / name, refusals) for name in texts))
         hashes = manifest.counts.get(WITHDRAWN_FROM, [])
         if ids != before:
             write_json(noted, sorted(ids))
@@ -128,7 +131,11 @@ def withdraw(documents: Path, refusals: Refusals) -> Withdrawal:
             for name in files:
                 _without(documents / name, pa.array(sorted(ids), pa.string()))
             hashes = [*hashes, box_sha256(documents)]
-            rewrite_manifest(documents, {**recount(documents, manifest), WITHDRAWN_FROM: hashes})
+            counts = {**recount(documents, manifest), WITHDRAWN_FROM: hashes}
+            shown = json.loads((documents / SAMPLES).read_text(encoding="utf-8"))
+            samples = [sample for sample in shown if sample["id"] not in ids]
+            write_datasheet(documents, manifest.config, counts, samples)
+            rewrite_manifest(documents, counts)
         return Withdrawal(tuple(sorted(ids)), tuple(hashes))
 
 

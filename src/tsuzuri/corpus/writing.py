@@ -1,8 +1,9 @@
-"""The last step of a corpus: the rows that stay are written where they belong, without what is cut."""
+"""The last step of a corpus: the rows that stay are written where they belong, without what is cut; beside
+them what was found in them, and a few of every fate to be shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -10,42 +11,60 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from tsuzuri.corpus.anonymize.log import FINDINGS, LOG_SCHEMA, AnonymizeCounts
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.corpus.document import COLUMNS, DOCUMENT_SCHEMA, ROWS_PER_READ, SplitWriter
 from tsuzuri.corpus.duplicates.spans import cut, read_spans
 from tsuzuri.corpus.parts import REJECTED_SCHEMA
+from tsuzuri.corpus.samples import Samples
 from tsuzuri.corpus.selection import Selection
 from tsuzuri.corpus.stats import LITTLE_LEFT, CorpusStats
+from tsuzuri.corpus.treatment import PERSONAL_DATA, Treatment
 
 TRAIN, HELDOUT, REJECTED = "train", "heldout", "rejected"
-SPLITS = {TRAIN: DOCUMENT_SCHEMA, HELDOUT: DOCUMENT_SCHEMA, REJECTED: REJECTED_SCHEMA}
+FILES = {TRAIN: DOCUMENT_SCHEMA, HELDOUT: DOCUMENT_SCHEMA, REJECTED: REJECTED_SCHEMA, FINDINGS: LOG_SCHEMA}
 
 Span = tuple[int, int]
 
 
-def write_splits(
-    parts: Sequence[Path], selection: Selection, config: CorpusConfig, box: Path
-) -> dict[str, Any]:
-    """Write `train-*`, `heldout-*` and, if they are to be kept, `rejected-*`; everything counted."""
-    rows, stats = selection.rows, CorpusStats()
+def write_files(
+    parts: Sequence[Path],
+    selection: Selection,
+    treatments: Mapping[str, Treatment],
+    config: CorpusConfig,
+    box: Path,
+) -> tuple[dict[str, Any], Samples]:
+    """Write `train-*`, `heldout-*`, `findings-*` and, if they are to be kept, `rejected-*`; everything
+    counted, and the samples. Each source is named with its treatment."""
+    quality_reasons = {reason for treatment in treatments.values() for reason in treatment.reasons}
+    rows, stats, samples = selection.rows, CorpusStats(quality_reasons), Samples()
+    personal_data = {name: AnonymizeCounts() for name, one in treatments.items() if one.anonymizes}
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(SplitWriter(box, name, SPLITS[name])) for name in SPLITS}
+        writers = {name: stack.enter_context(SplitWriter(box, name, FILES[name])) for name in FILES}
         for number, (row, spans) in enumerate(_rows(parts, selection.cuts)):
-            reason = rows.reasons[rows.reason[number]]
-            text = _without(row["text"], spans, config) if not reason else row["text"]
-            document = {**{name: row[name] for name in COLUMNS}, "text": text}
-            if not reason and not text:
-                reason = LITTLE_LEFT
+            reason, source = rows.reasons[rows.reason[number]], row["source"]
+            document = {name: row[name] for name in COLUMNS}
+            if not reason:
+                document["text"] = _without(row["text"], spans, config)
+                reason = "" if document["text"] else LITTLE_LEFT
+            samples.add(document, reason, row["detail"])
+            if source in personal_data and reason in ("", PERSONAL_DATA):
+                personal_data[source].add(row["findings"], dropped=bool(reason))
+                for finding in row["findings"]:
+                    writers[FINDINGS].add({"id": row["id"], **finding})
             if not reason:
                 split = HELDOUT if selection.heldout[number] else TRAIN
-                stats.cut(row["characters"] - len(text))
-                stats.keep(text, source=row["source"], split=split, license_name=row["license"])
+                stats.cut(row["characters"] - len(document["text"]))
+                stats.keep(document["text"], source=source, split=split, license_name=row["license"])
                 writers[split].add(document)
                 continue
             stats.reject(reason, row["characters"])
             if config.keep_rejected:
-                writers[REJECTED].add({**document, "text": row["text"], "reason": reason})
-    return {**stats.counts(), "selection": selection.counts}
+                writers[REJECTED].add(
+                    {**document, "text": row["text"], "reason": reason, "detail": row["detail"]}
+                )
+    counted = {name: counts.as_mapping() for name, counts in personal_data.items()}
+    return {**stats.counts(), "personal_data": counted, "selection": selection.counts}, samples
 
 
 def _rows(parts: Sequence[Path], cuts: Sequence[Path]) -> Iterator[tuple[dict[str, Any], list[Span]]]:

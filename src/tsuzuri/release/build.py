@@ -13,11 +13,11 @@ import torch
 from tsuzuri.core.errors import IntegrityError
 from tsuzuri.core.files import atomic_file, sha256_file, write_json, write_text
 from tsuzuri.core.manifest import Manifest, box_sha256, make_box, read_manifest, record_timing, verify_files
+from tsuzuri.corpus.datasheet import datasheet
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.model.hf import load_model, save_model
 from tsuzuri.release.card import model_card
 from tsuzuri.release.config import ReleaseConfig
-from tsuzuri.release.datasheet import datasheet
 from tsuzuri.release.facts import Facts
 from tsuzuri.release.license import license_text
 from tsuzuri.release.sums import write_sums
@@ -81,7 +81,7 @@ def _write(inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box:
     assert isinstance(config.supporters, tuple), "the names were read before the box was begun"
     texts = {
         "README.md": model_card(facts),
-        "DATASHEET.md": datasheet(facts),
+        "DATASHEET.md": datasheet(config.name, build.config("documents"), build.counts("documents")),
         "special_thanks.txt": special_thanks(config.supporters),
         "LICENSE": license_text(config.license),
     }

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from tsuzuri.core.licenses import terms_of
+from tsuzuri.core.markdown import cell, fenced, table
 from tsuzuri.release.facts import Facts
 from tsuzuri.release.license import license_url
-from tsuzuri.release.markdown import cell, fenced, table
 
 HUB_LICENSES = frozenset(
     "apache-2.0 mit bsd-3-clause cc0-1.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0".split()  # noqa: SIM905

@@ -81,7 +81,7 @@ def waterfall(stages: list[list[Any]]) -> Markup:
 def rejected(reasons: dict[str, int], stages: set[str]) -> Markup:
     """How many documents were turned away for reasons that are no stage of the waterfall, folded away."""
     rows = [
-        (reason, exact(count))
+        (bilingual(*name_of(LOSSES, reason)), exact(count))
         for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
         if count and reason not in stages
     ]

@@ -10,9 +10,7 @@ from pydantic import ValidationError
 from _plain_quality import swallow_keeps
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import RecipeError
-from tsuzuri.corpus.config import LiteratureFilters, TechnicalFilters
-from tsuzuri.corpus.filters.rules import REASONS, reject_reason
-from tsuzuri.corpus.quality.config import QualityConfig
+from tsuzuri.corpus.quality.config import QualityConfig, WebQuality
 from tsuzuri.corpus.quality.judge import Judge
 from tsuzuri.corpus.quality.metrics import METRICS, SPLITTERS
 from tsuzuri.corpus.quality.profiles import profiles
@@ -22,7 +20,6 @@ GOOD = "".join(
     SENTENCE.format(first, second)
     for first, second in zip("一二三四五六七八九十百千万億兆", "父母兄姉弟妹祖孫友隣敵師客主夫", strict=True)
 )
-OURS = ("min_characters", "max_characters", "min_japanese_ratio", "min_kana_ratio")
 
 
 @pytest.mark.parametrize("name", profiles())
@@ -69,19 +66,44 @@ def test_the_first_rule_broken_is_the_reason(reason: str) -> None:
     assert reason in str(rejection)
 
 
-@pytest.mark.parametrize(
-    ("profile", "filters"), [("literature", LiteratureFilters()), ("technical", TechnicalFilters())]
+CAT = (
+    "吾輩は猫である。名前はまだ無い。どこで生れたか頓と見当がつかぬ。"
+    "何でも薄暗いじめじめした所で泣いていた事だけは記憶している。"
 )
-@settings(max_examples=100, deadline=None)
-@given(text=st.text(alphabet="あア漢々字、。aＺ9 \n…ゝ", max_size=400))
-def test_our_profiles_are_the_filters_of_before(
-    profile: str, filters: LiteratureFilters | TechnicalFilters, text: str
-) -> None:
-    names = (*OURS, "max_repeated_line_ratio", "max_repeated_ngram_ratio")
-    shortest = {"min_characters": filters.min_characters}  # the present one of manuals is their source's
-    rejection = Judge(QualityConfig(profile=profile, thresholds=shortest)).reject(text)
-    found = "" if rejection is None else REASONS[names.index(rejection.reason)]
-    assert found == reject_reason(text, filters)
+KANBUN = (
+    "中國哲學書電子化計劃線上開放電子圖書館為中外學者提供中國歷代傳世文"
+    "獻力圖超越印刷媒體限制通過電子科技探索新方式與古代文獻進行溝通"
+)
+BREAKS_OURS = {
+    "min_characters": "短い。",
+    "max_characters": CAT,
+    "min_japanese_ratio": "This page has not been translated from English yet, sorry. " + CAT[:10],
+    "min_kana_ratio": KANBUN,
+    "max_repeated_line_ratio": "\n".join(["同じ行がまた来る。"] * 8 + [CAT]),
+    "max_repeated_ngram_ratio": "そして彼は扉を開けて中を見た。" * 3 + CAT,
+}
+
+
+@pytest.mark.parametrize("rule", BREAKS_OURS)
+def test_each_rule_of_ours_gives_its_reason(rule: str) -> None:
+    limit = {"max_characters": len(CAT) - 1} if rule == "max_characters" else {}
+    rejection = Judge(QualityConfig(thresholds=limit)).reject(BREAKS_OURS[rule])
+    assert rejection is not None
+    assert rejection.reason == rule
+
+
+@pytest.mark.parametrize("profile", ["general", "literature", "technical"])
+def test_good_text_stays(profile: str) -> None:
+    assert Judge(QualityConfig(profile=profile)).reject(CAT) is None
+
+
+def test_profiles_differ_where_their_texts_do() -> None:
+    refrain = "夜が明ける、夜が明ける。"
+    verse = "\n".join([refrain, "鳥が鳴く。", refrain, "海が光る。", refrain, CAT])
+    manual = "オプション -l を付けると long format で表示します。ls -l /usr/share/doc/packages/readme.txt "
+    for text, suited in ((verse, "literature"), (manual + CAT[:20], "technical")):
+        assert Judge(QualityConfig()).reject(text) is not None
+        assert Judge(QualityConfig(profile=suited)).reject(text) is None
 
 
 def test_a_recipe_changes_a_threshold_beside_the_profile() -> None:
@@ -90,7 +112,7 @@ def test_a_recipe_changes_a_threshold_beside_the_profile() -> None:
     )
     assert config.thresholds == {"max_sentence_length": 400}
     text = GOOD.replace("。", "、", 7) + GOOD[::-1]
-    strict, loose = (Judge(item).reject(text) for item in (QualityConfig(), config))
+    strict, loose = (Judge(item).reject(text) for item in (WebQuality(), config))
     assert (strict is not None, strict and strict.reason) == (True, "max_sentence_length")
     assert loose is None or loose.reason != "max_sentence_length"
 

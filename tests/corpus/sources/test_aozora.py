@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tsuzuri.corpus.config import AozoraSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.aozora import AozoraWorks, parse_header, parse_work
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import AozoraSource
 
 RULE = "-" * 55
 WORK = f"""薔薇

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.corpus.config import AozoraSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.aozora import AozoraWorks
 from tsuzuri.corpus.sources.aozora_index import read_index
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import AozoraSource
 
 HEADER = (
     "作品ID,作品名,作品名読み,ソート用読み,副題,副題読み,原題,初出,分類番号,文字遣い種別,作品著作権フラグ,公開日,"

@@ -12,10 +12,10 @@ import pytest
 from tests.corpus.warcs import PROSE, archive, record, web_page
 
 from tsuzuri.core.errors import MissingExtraError
-from tsuzuri.corpus.config import CommonCrawlSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.common_crawl import CommonCrawl, host_of
+from tsuzuri.corpus.sources.config import CommonCrawlSource
 
 pytest.importorskip("fastwarc")
 

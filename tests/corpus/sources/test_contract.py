@@ -15,7 +15,9 @@ from tests.corpus.packages import COPYRIGHT, manual, page, write_package
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.build import open_source
-from tsuzuri.corpus.config import (
+from tsuzuri.corpus.document import COLUMNS, Document, as_row
+from tsuzuri.corpus.sources.base import Source, Unreadable
+from tsuzuri.corpus.sources.config import (
     AnySource,
     AozoraSource,
     CommonCrawlSource,
@@ -24,8 +26,6 @@ from tsuzuri.corpus.config import (
     HuggingFaceSource,
     WikipediaSource,
 )
-from tsuzuri.corpus.document import COLUMNS, Document, as_row
-from tsuzuri.corpus.sources.base import Source, Unreadable
 from tsuzuri.corpus.sources.debian_docs import DebianDocs
 
 TEXT = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.corpus.packages import documentation, page, prose, write_package
 
-from tsuzuri.corpus.config import DebianDocsSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import DebianDocsSource
 from tsuzuri.corpus.sources.debian_docs import DebianDocs, without_foreign_prose
 
 

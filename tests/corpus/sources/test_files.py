@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tsuzuri.corpus.config import FilesSource, RecordFields
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import FilesSource, RecordFields
 from tsuzuri.corpus.sources.files import FilesOnDisk
 
 TEXT = "吾輩は猫である。名前はまだ無い。"

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.corpus.config import HuggingFaceSource, RecordFields
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import HuggingFaceSource, RecordFields
 from tsuzuri.corpus.sources.hugging_face import HuggingFaceDataset, license_of_card, spdx_of
 
 ROWS = [

@@ -11,9 +11,9 @@ import pytest
 from tests.corpus import dumps
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.corpus.config import WikipediaSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import WikipediaSource
 from tsuzuri.corpus.sources.ranges import FileRange
 from tsuzuri.corpus.sources.wikipedia import Wikipedia
 from tsuzuri.corpus.sources.wikipedia_dump import Cut, pages

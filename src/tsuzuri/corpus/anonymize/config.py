@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -103,7 +103,7 @@ _STANDARD: Mapping[Kind, Policy] = MappingProxyType(
 
 
 class AnonymizeConfig(Config):
-    """How personal data is treated in one source."""
+    """How personal data is treated in one source: `{level: strict, mode: drop}`, or its level alone."""
 
     level: Level = "standard"
     """`off`; `standard`: identifiers, contacts and addresses, names only after a label such as 氏名;
@@ -116,6 +116,15 @@ class AnonymizeConfig(Config):
     it is) or `mask`."""
     key_file: Path | None = None
     """The file whose bytes are the secret key of `surrogate`; the key itself is written nowhere."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, value: Any) -> Any:
+        if value is False:  # YAML 1.1 reads the word off as false
+            value = "off"
+        if isinstance(value, dict) and value.get("level") is False:
+            value = {**value, "level": "off"}
+        return {"level": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check_key(self) -> AnonymizeConfig:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from tsuzuri.corpus.anonymize.config import AnonymizeConfig
+from tsuzuri.core.markdown import cell, table
 
 
 def measured() -> dict[str, Any]:
@@ -16,36 +17,75 @@ def measured() -> dict[str, Any]:
     return found
 
 
-def datasheet_section(counts: Mapping[str, Any], config: AnonymizeConfig) -> str:
-    """What a reader must know about personal data in these documents, in Markdown, from their counts."""
-    if config.level == "off":
-        return (
-            "Personal data was not looked for in these documents: whoever publishes or trains on them must "
-            "assume that they hold some."
+def personal_data(sources: Sequence[Mapping[str, Any]], counts: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a reader must know about personal data in these documents, in Markdown.
+
+    `sources` are the configurations as the manifest has them, `counts` those of `AnonymizeCounts` by source.
+    """
+    names = [str(source.get("name", "")) for source in sources]
+    untouched = [cell(name) for name in names if name not in counts]
+    parts = []
+    if untouched or not counts:
+        of_which = f" of {', '.join(untouched)}" if counts else ""
+        parts.append(
+            f"**Personal data was not looked for in the documents{of_which}**: whoever publishes or trains "
+            "on them must assume that they hold some. 個人情報を探していない文書があります。"
         )
-    figures, masked, kept = measured(), counts["masked"], counts["kept"]
-    lines = [
-        f"Of {counts['documents']:,} documents {counts['documents_masked']:,} had personal data replaced "
-        f"and {counts['documents_dropped']:,} were dropped for it (level `{config.level}`, mode "
-        f"`{config.mode}`).",
-        "",
-        "| kind | masked | found and kept | recall | precision |",
-        "|---|---:|---:|---:|---:|",
+    if counts:
+        settings = {source.get("name"): source["anonymize"] for source in sources if source.get("anonymize")}
+        parts += [_by_source(counts, settings), _by_kind(counts), _how_well(), _in_law()]
+    return "\n\n".join(parts)
+
+
+def _by_source(
+    counts: Mapping[str, Mapping[str, Any]], settings: Mapping[str | None, Mapping[str, Any]]
+) -> str:
+    rows = [
+        (
+            name,
+            settings[name]["level"],
+            settings[name]["mode"],
+            item["documents"],
+            item["documents_masked"],
+            item["documents_dropped"],
+        )
+        for name, item in counts.items()
     ]
-    for kind in sorted({*masked, *kept}):
-        figure = figures["made_up"]["kinds"].get(kind)
-        rates = f"{figure['recall']:.3f} | {figure['precision']:.3f}" if figure else "– | –"
-        lines.append(f"| {kind} | {masked.get(kind, 0)} | {kept.get(kind, 0)} | {rates} |")
-    hand = figures["by_hand"]
-    names, read = figures["names"], [rate["verdicts"] for rate in figures["real_text"].values()]
+    header = ("出所 Source", "水準 Level", "方法 Mode", "文書 Documents", "置換 Replaced", "除去 Dropped")
+    return table(header, rows)
+
+
+def _by_kind(counts: Mapping[str, Mapping[str, Any]]) -> str:
+    masked: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    for item in counts.values():
+        masked.update(item["masked"])
+        kept.update(item["kept"])
+    rates = measured()["made_up"]["kinds"]
+    rows = [
+        (
+            kind,
+            masked[kind],
+            kept[kind],
+            *(rates.get(kind, {}).get(rate, "–") for rate in ("recall", "precision")),
+        )
+        for kind in sorted({*masked, *kept})
+    ]
+    header = ("種類 Kind", "置換 Masked", "残した Kept", "再現率 Recall", "適合率 Precision")
+    return table(header, rows) if rows else ""
+
+
+def _how_well() -> str:
+    figures = measured()
+    hand, names = figures["by_hand"], figures["names"]
+    verdicts = [rate["verdicts"] for rate in figures["real_text"].values()]
+    read = sum(sum(one.values()) - one.get("unread", 0) for one in verdicts)
     real = [
         f"{rate['masked_per_million']:.1f} places per million characters of {source} "
         f"({rate['wrong_per_million']:.2f} wrongly)"
         for source, rate in figures["real_text"].items()
     ]
-    known = sum(sum(verdicts.values()) - verdicts.get("unread", 0) for verdicts in read)
-    lines += [
-        "",
+    return (
         f"Recall and precision were measured on {figures['made_up']['examples']:,} made-up sentences "
         "(right numbers and near misses); they say what the rules do to known forms, not how many forms "
         f"people have. Of {hand['places']} places in sentences that were written by hand and kept from the "
@@ -55,10 +95,13 @@ def datasheet_section(counts: Mapping[str, Any], config: AnonymizeConfig) -> str
         f"numbers. On labelled sentences of Wikipedia the rules of `strict` found {names['recall']:.0%} of "
         f"the names of persons, and {names['precision']:.0%} of what they took for a name was one: names in "
         "running prose stay unless a model is put beside the rules. On real prose the rules of `standard` "
-        f"masked {' and '.join(real)}; {known} findings were read by hand.",
-        "",
+        f"masked {' and '.join(real)}; {read} findings were read by hand."
+    )
+
+
+def _in_law() -> str:
+    return (
         "This is processing of personal data and, with surrogates, pseudonymisation (仮名化). It is not "
         "anonymously processed information (匿名加工情報) in the sense of Japan's Act on the Protection of "
-        "Personal Information: what stays may still point to a person.",
-    ]
-    return "\n".join(lines)
+        "Personal Information: what stays may still point to a person."
+    )

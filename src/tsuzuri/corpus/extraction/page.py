@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from lxml import html
 
-from tsuzuri.corpus.config import Ruby
 from tsuzuri.corpus.extraction import tree
 from tsuzuri.corpus.extraction.facts import title_of
 from tsuzuri.corpus.extraction.lines import is_furniture, lines_of
+from tsuzuri.corpus.sources.config import Ruby
 
 
 @dataclass(frozen=True, slots=True)

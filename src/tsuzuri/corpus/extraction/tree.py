@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from lxml import etree, html
 
-from tsuzuri.corpus.config import Ruby
+from tsuzuri.corpus.sources.config import Ruby
 
 _READING_TAGS = ("rt", "rp", "rtc")
 # HTML lets an author leave out </rt> and </rp>; the parser would nest what follows, base text too.

@@ -39,9 +39,9 @@ class QualityConfig(Config):
     """A profile and what is changed of it: `{profile: swallow-v1, max_sentence_length: 400}`, or its name
     alone."""
 
-    profile: str = "swallow-v1"
+    profile: str = "general"
     """The table of thresholds: `swallow-v1`, `llm-jp-v1`, `llm-jp-v1-strict`, `hojichar`, `hojichar-chars`,
-    `fineweb2-ja`, `fineweb2-ja-chars`, `literature` or `technical`."""
+    `fineweb2-ja`, `fineweb2-ja-chars`, `literature`, `technical` or `general`."""
     thresholds: Mapping[str, float] = Field(default_factory=dict)
     """Bounds over the profile's own, by the name of their rule; a recipe may write them beside `profile`."""
     ng_words: tuple[NgWordsConfig, ...] = ()
@@ -69,3 +69,24 @@ class QualityConfig(Config):
         except RecipeError as error:
             raise ValueError(error.message) from error
         return self
+
+
+class WebQuality(QualityConfig):
+    """For web pages, where a recipe names no other profile."""
+
+    profile: str = "swallow-v1"
+    """The table of thresholds."""
+
+
+class LiteratureQuality(QualityConfig):
+    """For books, where a recipe names no other profile."""
+
+    profile: str = "literature"
+    """The table of thresholds."""
+
+
+class TechnicalQuality(QualityConfig):
+    """For manuals and articles, where a recipe names no other profile."""
+
+    profile: str = "technical"
+    """The table of thresholds."""

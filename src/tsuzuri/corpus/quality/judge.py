@@ -23,11 +23,14 @@ class Rejection:
     bound: float | None = None
     """What was allowed, where that is a number."""
 
-    def __str__(self) -> str:
+    @property
+    def detail(self) -> str:
+        """What was found; what was allowed."""
         value = f"{self.value:.4g}" if isinstance(self.value, (int, float)) else self.value
-        return (
-            f"{self.reason} ({value})" if self.bound is None else f"{self.reason} ({value}; {self.bound:g})"
-        )
+        return value if self.bound is None else f"{value}; {self.bound:g}"
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.detail})"
 
 
 class Judge:

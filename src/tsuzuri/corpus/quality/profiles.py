@@ -9,6 +9,7 @@ of metrics first, and the first one broken is the reason.
     fineweb2-ja      FineWeb-2, jpn_Jpan.yml over datatrove 0.10's Gopher and FineWeb filters; web pages
     literature       ours, for books: refrains, verse and kanji-heavy old prose are text, not spam
     technical        ours, for manuals, which name commands, options and code in Latin letters
+    general          ours, for text of any kind that is known to be text
 
 Word lists, language scores and blocked hosts of the originals are steps of their own here (`ng_words`,
 `language`); top-level domains and hosts are asked where a URL is known. `hojichar` and `fineweb2-ja` need
@@ -213,6 +214,7 @@ def profiles() -> dict[str, Profile]:
         _fineweb2("fineweb2-ja-chars", "script"),
         _ours("literature", characters=50, japanese=0.5, kana=0.02, lines=0.5, repetition=0.3),
         _ours("technical", characters=50, japanese=0.25, kana=0.1, lines=0.3, repetition=0.3),
+        _ours("general", characters=50, japanese=0.5, kana=0.1, lines=0.3, repetition=0.1),
     )
     return {profile.name: profile for profile in every}
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from tsuzuri.core.files import sha256_file
 from tsuzuri.corpus import charset
-from tsuzuri.corpus.config import AozoraSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.aozora_index import IndexedWork, read_index
 from tsuzuri.corpus.sources.aozora_notation import plain_text
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import AozoraSource
 from tsuzuri.corpus.sources.members import (
     DAMAGE,
     Member,

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from tsuzuri.corpus.config import AnySource
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources.config import AnySource
 
 
 @dataclass(frozen=True, slots=True)

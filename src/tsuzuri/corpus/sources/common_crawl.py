@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 from lxml import html
 
 from tsuzuri.corpus import charset
-from tsuzuri.corpus.config import CommonCrawlSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.extraction import main_text, tree, with_trafilatura
 from tsuzuri.corpus.extraction.facts import license_of
 from tsuzuri.corpus.extraction.japanese import may_be_japanese
 from tsuzuri.corpus.extraction.page import Page
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import CommonCrawlSource
 from tsuzuri.corpus.sources.members import Member, fingerprint, list_members
 from tsuzuri.corpus.sources.ranges import FileRange, split_members
 from tsuzuri.corpus.sources.warc import WARC_SUFFIXES, WarcRecord, archive_iterator, read_range

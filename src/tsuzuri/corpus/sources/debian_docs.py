@@ -18,11 +18,11 @@ from pathlib import Path, PurePosixPath
 
 from tsuzuri.core.files import sha256_file
 from tsuzuri.corpus import charset
-from tsuzuri.corpus.config import DebianDocsSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.extraction.page import html_to_text
 from tsuzuri.corpus.sources import debian_archive
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import DebianDocsSource
 from tsuzuri.corpus.sources.debian_copyright import (
     FilesLicense,
     license_of,

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from tsuzuri.corpus import charset
-from tsuzuri.corpus.config import FilesSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.extraction.page import html_to_text
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import FilesSource
 from tsuzuri.corpus.sources.members import (
     DAMAGE,
     Member,

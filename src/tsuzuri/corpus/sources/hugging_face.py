@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from tsuzuri.core.errors import InputError, closest
-from tsuzuri.corpus.config import FilesSource, HuggingFaceSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import FilesSource, HuggingFaceSource
 from tsuzuri.corpus.sources.files import FilesOnDisk
 from tsuzuri.corpus.sources.members import Member, fingerprint, group_by_size, list_members
 from tsuzuri.corpus.sources.records import RECORD_SUFFIXES

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tsuzuri.corpus.config import RecordFields
+from tsuzuri.corpus.sources.config import RecordFields
 from tsuzuri.corpus.sources.members import Member, open_member, read_lines
 
 RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet", ".arrow")

@@ -15,9 +15,9 @@ from urllib.parse import quote, urlsplit
 from lxml import etree
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.corpus.config import WikipediaSource
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.config import WikipediaSource
 from tsuzuri.corpus.sources.members import Member, fingerprint, list_members
 from tsuzuri.corpus.sources.ranges import FileRange, split_members
 from tsuzuri.corpus.sources.wikipedia_dump import Cut, head, pages

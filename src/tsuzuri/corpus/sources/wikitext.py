@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tsuzuri.corpus.config import Ruby
+from tsuzuri.corpus.sources.config import Ruby
 from tsuzuri.corpus.sources.wikitext_templates import Call, expand
 
 CUT_SECTIONS = frozenset(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tsuzuri.corpus.config import Ruby
+from tsuzuri.corpus.sources.config import Ruby
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsuzuri.release.markdown import cell, fenced, table
+from tsuzuri.core.markdown import cell, fenced, table
 
 
 def test_a_table_sets_its_figures_to_the_right() -> None:

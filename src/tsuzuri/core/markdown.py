@@ -1,4 +1,4 @@
-"""The few pieces of Markdown that a card and a datasheet are made of. Data can not break out of them."""
+"""The few pieces of Markdown that cards and datasheets are made of. Data can not break out of them."""
 
 from __future__ import annotations
 
