@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import builds
-from tsuzuri.build import build, remove_outdated
+from tsuzuri.build import build, link_boxes, remove_outdated
 from tsuzuri.core.errors import InputError, RecipeError, ResumeError, TsuzuriError
-from tsuzuri.core.manifest import reopen
+from tsuzuri.core.manifest import read_manifest, reopen
 from tsuzuri.report.boxes import boxes_of
 
 QUICKSTART = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
@@ -87,7 +87,7 @@ def test_what_does_not_suit_the_sources_stops_the_build_before_the_tokenizer(
     recipe = f"""
         corpus:
           source:
-            {{kind: files, path: books, license: {license_name}, filters: {{max_repeated_ngram_ratio: 1}}}}
+            {{kind: files, path: books, license: {license_name}, quality: {{max_repeated_ngram_ratio: 1}}}}
           root: {tmp_path}
           heldout_fraction: 0.3
         train: {{mixture: {mixture}}}
@@ -97,3 +97,24 @@ def test_what_does_not_suit_the_sources_stops_the_build_before_the_tokenizer(
         list(build(tmp_path / "recipe.yaml", tmp_path / "out"))
     assert (tmp_path / "out" / "documents" / "manifest.json").exists()
     assert not (tmp_path / "out" / "tokenizer").exists()
+
+
+def test_two_builds_share_their_data(tmp_path: Path) -> None:
+    builds.make_all(tmp_path / "general")
+    found, wanted = boxes_of(tmp_path / "general"), boxes_of(tmp_path / "novels")
+    link_boxes(found, wanted)
+    link_boxes(found, wanted)
+    assert {stage: box.exists() for stage, box in wanted.items()} == {
+        **dict.fromkeys(("documents", "tokenizer", "tokens"), True),
+        **dict.fromkeys(("run", "evaluation", "release"), False),
+    }
+    (tmp_path / "moved").mkdir()
+    for name in ("general", "novels"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    assert read_manifest(boxes_of(tmp_path / "moved" / "novels")["tokens"], "tokens").counts
+    builds.make_all(tmp_path / "other")
+    with pytest.raises(InputError, match="is there already and is not"):
+        link_boxes(found_in := boxes_of(tmp_path / "other"), boxes_of(tmp_path / "moved" / "novels"))
+    (found_in["tokens"] / "manifest.json").unlink()
+    with pytest.raises(InputError, match="tokens"):
+        link_boxes(found_in, boxes_of(tmp_path / "new"))

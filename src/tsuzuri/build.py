@@ -6,13 +6,14 @@ Boxes already complete are not made again, so the same command resumes wherever 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsuzuri.core.config import parse_config
-from tsuzuri.core.errors import MissingExtraError
+from tsuzuri.core.errors import InputError, MissingExtraError
 from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
 from tsuzuri.core.progress import say
 from tsuzuri.data.components import plan, table
@@ -31,9 +32,17 @@ if TYPE_CHECKING:
 
 
 def build(
-    recipe: Path, out: Path, overrides: Sequence[str] = (), amend: Sequence[str] = (), dry_run: bool = False
+    recipe: Path,
+    out: Path,
+    overrides: Sequence[str] = (),
+    amend: Sequence[str] = (),
+    boxes_from: Path | None = None,
+    dry_run: bool = False,
 ) -> Iterator[str]:
-    """Run the whole chain into `out` and yield what a person wants to see at its end: samples and paths."""
+    """Run the whole chain into `out` and yield what a person wants to see at its end: samples and paths.
+
+    With `boxes_from`, another build, its documents, tokenizer and tokens are used.
+    """
     wanted = load_recipe(recipe, overrides)
     _check(wanted)
     if dry_run:
@@ -41,6 +50,8 @@ def build(
         return
     _require_torch()
     boxes = boxes_of(out)
+    if boxes_from:
+        link_boxes(boxes_of(boxes_from), boxes)
     _check_sources(wanted, _make_documents(wanted, boxes["documents"]))
     _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
     _pack(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
@@ -52,6 +63,22 @@ def build(
 
     page = build_report(out)
     yield from _closing_words(boxes, page)
+
+
+def link_boxes(found: Mapping[str, Path], wanted: Mapping[str, Path]) -> None:
+    """Let a build have the data of another: links to its boxes, where there is nothing yet."""
+    for stage in ("documents", "tokenizer", "tokens"):
+        read_manifest(found[stage], stage)
+        link = wanted[stage]
+        if not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(found[stage].absolute(), link.parent.absolute()))
+        elif not link.samefile(found[stage]):
+            raise InputError(
+                f"{link} is there already and is not {found[stage]}",
+                hint="give another --out, or leave --boxes-from away",
+            )
 
 
 def remove_outdated(boxes: Mapping[str, Path]) -> None:

@@ -130,6 +130,12 @@ COMMANDS = (
         "tsuzuri.build:build",
         (
             *(RECIPE, OUT, SET, *LICENSES, AMEND),
+            argument(
+                "--boxes-from",
+                type=Path,
+                metavar="DIR",
+                help="use the documents, tokenizer and tokens of another build of the same corpus",
+            ),
             argument("--dry-run", action="store_true", help="say what it would do"),
         ),
     ),

@@ -1,15 +1,18 @@
 """The recipe: one typed file that says how a model comes about, put together from each room's own
 configuration.
 
-A recipe holds only what differs from the defaults. It imports no torch.
+A recipe holds only what differs from the defaults, or from the recipe that it names as its `base`. It imports
+no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tsuzuri.core.config import Config, apply_overrides, load_yaml, parse_config
+from tsuzuri.core.errors import RecipeError
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.data.config import PackConfig
 from tsuzuri.evaluate.config import EvaluateConfig
@@ -40,5 +43,28 @@ class Recipe(Config):
 
 def load_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a YAML file (without one: all defaults) with every `key=value` of `overrides` set."""
-    values = load_yaml(path) if path else {}
+    values = _with_base(path) if path else {}
     return parse_config(Recipe, apply_overrides(values, overrides), where=str(path or "--set"))
+
+
+def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values in a file over those of its `base`, whose path starts from the file."""
+    if path in above:
+        raise RecipeError(f"{path} is its own base", hint="let the last recipe of the chain name no base")
+    own = load_yaml(path)
+    base = own.pop("base", None)
+    if base is None:
+        return own
+    if not isinstance(base, str):
+        raise RecipeError(f"the base of {path} is no path: {base!r}", hint="for example base: general.yaml")
+    return _over(_with_base(path.parent / base, (*above, path)), own)
+
+
+def _over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of both, section by section, those of `own` where both have one."""
+    both = {
+        key: _over(base[key], value)
+        for key, value in own.items()
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+    }
+    return {**base, **own, **both}
