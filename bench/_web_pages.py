@@ -3,10 +3,16 @@ with the furniture that it has there, some of it prose (comments, profiles, teas
 
 from __future__ import annotations
 
+import gzip
 import html
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+MIN_CHARACTERS, MAX_CHARACTERS = 400, 6_000
+SITES_PER_LAYOUT = 4
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,20 @@ class MadePage:
     truth: str
 
 
+def read_articles(data: Path, count: int) -> list[Article]:
+    """Articles of some paragraphs."""
+    articles: list[Article] = []
+    with gzip.open(data / "kyoto-wikipedia.jsonl.gz", "rt", encoding="utf-8") as file:
+        for line in file:
+            record = json.loads(line)
+            lines = [part for part in record["text"].split("\n") if part and not part.startswith("=")]
+            if len(lines) >= 4 and MIN_CHARACTERS <= sum(map(len, lines)) <= MAX_CHARACTERS:
+                articles.append(Article(record["title"], lines))
+            if len(articles) == count:
+                break
+    return articles
+
+
 def make_pages(articles: Sequence[Article], seed: int) -> list[MadePage]:
     """One page an article, the layouts in turn; teasers and comments are of other articles."""
     generator = random.Random(seed)
@@ -39,6 +59,29 @@ def make_pages(articles: Sequence[Article], seed: int) -> list[MadePage]:
         truth = "\n".join([article.title, *article.paragraphs])
         pages.append(MadePage(layout.__name__.strip("_"), source, truth))
     return pages
+
+
+def write_warc(pages: Sequence[MadePage], path: Path) -> None:
+    """The pages in a WARC file, as Common Crawl publishes it: a gzip member for each."""
+    with open(path, "wb") as file:
+        for number, page in enumerate(pages):
+            payload = (
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + page.source.encode()
+            )
+            head = (
+                "WARC/1.0\r\nWARC-Type: response\r\nWARC-Date: 2026-05-01T02:03:04Z\r\n"
+                f"WARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-{number:012}>\r\n"
+                f"WARC-Target-URI: {url_of(page, number)}\r\n"
+                "WARC-Identified-Payload-Type: text/html\r\n"
+                "Content-Type: application/http; msgtype=response\r\n"
+                f"Content-Length: {len(payload)}\r\n\r\n"
+            )
+            file.write(gzip.compress(head.encode() + payload + b"\r\n\r\n", mtime=0))
+
+
+def url_of(page: MadePage, number: int) -> str:
+    """Where a page stands: one layout after the other, and some sites of each in turns."""
+    return f"https://{page.layout}-{number // len(LAYOUTS) % SITES_PER_LAYOUT}.example.jp/{number}.html"
 
 
 NOISE = (

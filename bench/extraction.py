@@ -15,8 +15,6 @@ this process (single-threaded, whatever else runs), the engines in turns over bl
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import statistics
 import time
 from collections import Counter
@@ -25,13 +23,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from _report import Comparison, emit, is_installed, machine
-from _web_pages import Article, make_pages
+from _web_pages import make_pages, read_articles
 from tsuzuri.corpus.extraction import main_text, tree, with_trafilatura
 from tsuzuri.corpus.extraction.page import html_to_text
 from tsuzuri.corpus.sources import debian_archive
 
 BLOCK = 8
-MIN_CHARACTERS, MAX_CHARACTERS = 400, 6_000
 MANUALS = ("debian-reference-ja", "developers-reference-ja")
 Engine = Callable[[str], str]
 
@@ -46,20 +43,6 @@ def trafilatura(source: str) -> str:
     """trafilatura behind our pre-pass."""
     root = tree.parse(source)
     return with_trafilatura.main_text(root).text if root is not None else ""
-
-
-def read_articles(data: Path, count: int) -> list[Article]:
-    """Articles of some paragraphs."""
-    articles: list[Article] = []
-    with gzip.open(data / "kyoto-wikipedia.jsonl.gz", "rt", encoding="utf-8") as file:
-        for line in file:
-            record = json.loads(line)
-            lines = [part for part in record["text"].split("\n") if part and not part.startswith("=")]
-            if len(lines) >= 4 and MIN_CHARACTERS <= sum(map(len, lines)) <= MAX_CHARACTERS:
-                articles.append(Article(record["title"], lines))
-            if len(articles) == count:
-                break
-    return articles
 
 
 def f1(found: str, truth: str) -> float:
