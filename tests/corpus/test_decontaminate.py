@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.corpus.duplicates.documents import prose, write_parts
 
-from corpus.duplicates.documents import prose, write_parts
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.config import DecontaminateConfig
 from tsuzuri.corpus.decontaminate import CONTAMINATED, Contamination, TestItems, contaminated, report

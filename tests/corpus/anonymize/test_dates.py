@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from tests.corpus.anonymize.found import found
 
-from corpus.anonymize.found import found
 from tsuzuri.corpus.anonymize.dates import DATE, read_date
 
 

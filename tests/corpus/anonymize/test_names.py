@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.corpus.anonymize.found import found
 
-from corpus.anonymize.found import found
 from tsuzuri.corpus.anonymize.names import is_no_name
 
 

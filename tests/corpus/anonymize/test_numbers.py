@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from corpus.anonymize.found import found
+from tests.corpus.anonymize.found import found
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.corpus.anonymize.found import found
 
-from corpus.anonymize.found import found
 from tsuzuri.corpus.anonymize.phones import national_digits, phone_kind
 
 

@@ -22,10 +22,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from corpus.duplicates.documents import edited, prose
-from processes import OPERATIONS, in_a_process
+from tests.corpus.duplicates.documents import edited, prose
+from tests.processes import OPERATIONS, in_a_process
+
 from tsuzuri.corpus.duplicates.boilerplate import boilerplate_lines
 from tsuzuri.corpus.duplicates.folding import folded_codes
 from tsuzuri.corpus.duplicates.near import near_duplicates

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.corpus.duplicates.documents import edited, prose, write_parts
 
-from corpus.duplicates.documents import edited, prose, write_parts
 from tsuzuri.core.errors import InputError, ResumeError
 from tsuzuri.corpus.duplicates.config import NearDuplicateConfig
 from tsuzuri.corpus.duplicates.exact import fold

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.corpus.duplicates.documents import edited, prose, write_parts
 
-from corpus.duplicates.documents import edited, prose, write_parts
 from tsuzuri.corpus.duplicates.config import RepeatedPassageConfig
 from tsuzuri.corpus.duplicates.parts import open_parts
 from tsuzuri.corpus.duplicates.passages import PASSAGES, Texts, anchors, repeated_passages

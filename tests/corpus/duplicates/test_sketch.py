@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.corpus.duplicates.documents import edited, prose
 
-from corpus.duplicates.documents import edited, prose
 from tsuzuri.corpus.duplicates.config import NearDuplicateConfig
 from tsuzuri.corpus.duplicates.shingles import code_points, jaccard, ngram_hashes, ngram_set
 from tsuzuri.corpus.duplicates.sketch import band_keys, sketch
