@@ -15,6 +15,12 @@ from tsuzuri.core.manifest import read_manifest
 from tsuzuri.corpus.build import build_documents
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.corpus.document import read_documents
+from tsuzuri.corpus.duplicates.config import DuplicatesConfig, NearDuplicateConfig
+from tsuzuri.corpus.parts import make_parts
+from tsuzuri.corpus.selection import select
+from tsuzuri.corpus.sources.config import FilesSource
+from tsuzuri.corpus.sources.files import FilesOnDisk
+from tsuzuri.corpus.treatment import Treatment
 
 WORDS = (
     "山の上",
@@ -109,6 +115,15 @@ def test_a_sites_lines_are_cut_but_from_its_first_page(tmp_path: Path, pages: di
     assert counts["waterfall"][-2][2] - counts["waterfall"][-1][2] == cut > 0
 
 
+def test_an_authors_recurring_lines_are_kept(tmp_path: Path, pages: dict[str, str]) -> None:
+    framed = {name: f"「そうですか」\n{text}" for name, text in pages.items()}
+    source = {"kind": "files", "path": "site", "group_by": "folder", "recurring_lines": "keep"}
+    source["quality"] = {"max_repeated_ngram_ratio": 1}
+    found, counts = build(tmp_path, framed, {"source": source}, boilerplate={"min_documents": 3})
+    assert found == framed
+    assert counts["selection"]["boilerplate"]["characters_cut"] == 0
+
+
 def test_passages_of_earlier_documents_are_cut_and_what_little_is_left_falls_out(
     tmp_path: Path, pages: dict[str, str]
 ) -> None:
@@ -174,3 +189,23 @@ def test_documents_that_hold_test_items_are_left_out_and_reported(
     assert counts["rejected"] == {"contaminated": 2}
     report = {"quiz": {"items": 4, "too_short": 1, "found": 2, "documents": 2}}
     assert counts["selection"]["decontaminate"] == report
+
+
+def test_a_withdrawal_between_two_attempts_begins_the_comparison_anew(
+    tmp_path: Path, pages: dict[str, str]
+) -> None:
+    build(tmp_path, {**pages, "2/copy": pages["1/2"] + prose(999, 1)}, near={})
+    source = FilesSource.model_validate({"path": "site", "quality": {"max_repeated_ngram_ratio": 1}})
+    config = CorpusConfig(
+        source=(source,),
+        withdrawn=tmp_path / "withdrawn.jsonl",
+        duplicates=DuplicatesConfig(near=NearDuplicateConfig()),
+    )
+    site = FilesOnDisk(source, tmp_path)
+    parts = make_parts([site], [Treatment(source)], tmp_path / "parts", workers=1)
+    for refused, reason in (("", "near_duplicate"), ("site/2/copy.txt", "withdrawn")):
+        if refused:
+            line = json.dumps({"kind": "id", "value": refused})
+            (tmp_path / "withdrawn.jsonl").write_text(line + "\n", encoding="utf-8")
+        rows = select(parts, [site.name], [0.4], config, tmp_path / "selection", 1).rows
+        assert [rows.reasons[number] for number in rows.reason if number] == [reason]

@@ -36,6 +36,7 @@ REJECTED_SCHEMA = pa.schema(
 PART_SCHEMA = pa.schema(
     [
         *REJECTED_SCHEMA,
+        pa.field("documents", pa.int64(), nullable=False),  # that the row stands for
         pa.field("characters", pa.int64(), nullable=False),
         pa.field("key", pa.binary(exact.KEY_BYTES), nullable=False),
         pa.field("findings", pa.list_(FINDING), nullable=False),
@@ -117,13 +118,13 @@ def treated_in(source: Source[Any], treatment: Treatment, batch: Any, watch: Wat
             watch.at(step)
             reason, step = watch.skipped.get(step, ""), step + 1
             if isinstance(item, Unreadable):
-                yield _lost(source, item.id, item.reason)
+                yield _lost(source, item.id, item.reason, item.documents)
             else:
                 yield _lost(source, item.id, reason) if reason else treatment(item)
 
 
-def _lost(source: Source[Any], name: str, reason: str) -> Treated:
-    return Treated(Document(id=name, text="", source=source.name), 0, reason)
+def _lost(source: Source[Any], name: str, reason: str, documents: int = 1) -> Treated:
+    return Treated(Document(id=name, text="", source=source.name), 0, reason, documents=documents)
 
 
 def _name(unit: Any) -> str:
@@ -137,6 +138,7 @@ def _row(treated: Treated) -> dict[str, Any]:
         **as_row(treated.document),
         "reason": treated.reason,
         "detail": treated.detail,
+        "documents": treated.documents,
         "characters": treated.characters if treated.reason else len(text),
         "key": bytes(exact.KEY_BYTES) if treated.reason else exact.key(text),
         "findings": treated.findings,
@@ -146,7 +148,8 @@ def _row(treated: Treated) -> dict[str, Any]:
 def _require_documents(source: Source[Any], parts: Sequence[Path]) -> None:
     reasons: Counter[str] = Counter()
     for part in parts:
-        reasons.update(pq.read_table(part, columns=["reason"])["reason"].to_pylist())
+        for row in pq.read_table(part, columns=["reason", "documents"]).to_pylist():
+            reasons[row["reason"]] += row["documents"]
     if not reasons[""]:
         found = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "nothing"
         raise InputError(

@@ -7,6 +7,7 @@ own), whatever the documents are.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,24 +82,24 @@ def select(
     folder: Path,
     workers: int,
 ) -> Selection:
-    """The selection; `fractions` are the held-out shares of the sources. Unfinished work is kept in `folder`.
+    """The selection; `fractions` are the held-out shares of the sources. Unfinished work is kept in `folder`,
+    and begun anew where other rows take part than before (a document was withdrawn).
 
     InputError when nothing is left to train on or to hold out.
     """
     rows = read_rows(parts, sources)
-    folder.mkdir(parents=True, exist_ok=True)
     counts: dict[str, Any] = {}
     _drop_refused(rows, parts, config)
     kept = np.flatnonzero(rows.kept)
     rows.drop(kept[~exact.first_occurrences(rows.key[kept])], stats.DUPLICATE)
+    _begin(folder, rows.kept)
     if config.decontaminate.benchmarks:
-        mask = _write_mask(folder / "single.npy", rows.kept)
         counts["decontaminate"] = contaminated(
             parts,
             folder / "benchmarks",
             config.decontaminate,
             config.root,
-            taking_part=mask,
+            taking_part=folder / "single.npy",
             workers=workers,
         )
         found = pq.read_table(folder / "benchmarks" / CONTAMINATED, columns=["row"])["row"].to_numpy()
@@ -169,6 +170,14 @@ def _coded(column: pa.ChunkedArray, number: Any, dtype: type[np.generic]) -> npt
     numbers = np.array([number(value) for value in codes.dictionary.to_pylist()], dtype)
     found: npt.NDArray[Any] = numbers[codes.indices.to_numpy()] if len(numbers) else np.zeros(0, dtype)
     return found
+
+
+def _begin(folder: Path, kept: Mask) -> None:
+    mask = folder / "single.npy"
+    if mask.exists() and not np.array_equal(np.load(mask), kept):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_mask(mask, kept)
 
 
 def _write_mask(path: Path, mask: Mask) -> Path:

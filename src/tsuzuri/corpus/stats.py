@@ -60,13 +60,13 @@ class CorpusStats:
         self.scripts: Counter[str] = Counter()
         self.characters = 0
 
-    def reject(self, reason: str, characters: int) -> None:
-        """Count a rejected document of so many characters."""
-        self.read_documents += 1
+    def reject(self, reason: str, characters: int, documents: int = 1) -> None:
+        """Count rejected documents of so many characters together."""
+        self.read_documents += documents
         self.read_characters += characters
-        self.rejected[reason] += 1
+        self.rejected[reason] += documents
         stage = QUALITY if reason in self._quality_reasons else reason if reason in STAGES else UNREADABLE
-        self.lost_documents[stage] += 1
+        self.lost_documents[stage] += documents
         self.lost_characters[stage] += characters
 
     def cut(self, characters: int) -> None:

@@ -41,6 +41,8 @@ class Treated:
     """Why it falls out, or an empty string."""
     detail: str = ""
     """What was found, and what was allowed."""
+    documents: int = 1
+    """How many things of a source this stands for."""
     findings: tuple[Mapping[str, Any], ...] = ()
     """The personal data found in it (see `anonymize.log`)."""
 
@@ -96,4 +98,4 @@ class Treatment:
             fields["text"] = fields["text"][: EXCERPT_CHARACTERS if is_excerpt else None]
             reason, detail = (rejection.reason, rejection.detail) if rejection else ("", "")
         findings = [one for name, result in results.items() for one in findings_of(result, name)]
-        return Treated(replace(document, **fields), characters, reason, detail, tuple(findings))
+        return Treated(replace(document, **fields), characters, reason, detail, findings=tuple(findings))

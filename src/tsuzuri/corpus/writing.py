@@ -58,7 +58,7 @@ def write_files(
                 stats.keep(document["text"], source=source, split=split, license_name=row["license"])
                 writers[split].add(document)
                 continue
-            stats.reject(reason, row["characters"])
+            stats.reject(reason, row["characters"], row["documents"])
             if config.keep_rejected:
                 writers[REJECTED].add(
                     {**document, "text": row["text"], "reason": reason, "detail": row["detail"]}

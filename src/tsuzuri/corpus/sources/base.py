@@ -22,6 +22,8 @@ class Unreadable:
 
     id: str
     reason: str
+    documents: int = 1
+    """How many things alike this stands for."""
 
 
 Batch = TypeVar("Batch")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ from tsuzuri.corpus.sources.warc import WARC_SUFFIXES, WarcRecord, archive_itera
 
 RANGE_BYTES = 64 * 2**20
 HTML_TYPES = ("text/html", "application/xhtml+xml")
+PASSED_OVER = ("not_japanese", "no_page", "no_html")
+"""Why nearly all pages of a crawl give no document: each for itself would be a row."""
 EXTRACTORS: dict[str, Callable[[html.HtmlElement], Page]] = {
     "fast": main_text.main_text,
     "trafilatura": with_trafilatura.main_text,
@@ -60,15 +63,23 @@ class CommonCrawl:
         return split_members(self.members(), RANGE_BYTES)
 
     def read(self, batch: FileRange) -> Iterator[Document | Unreadable]:
-        """The documents of a range, in the order of the crawl."""
+        """The documents of a range, in the order of the crawl; what most of a crawl is, is only counted."""
+        passed_over: Counter[str] = Counter()
         for item in read_range(batch, self.config.max_page_bytes):
             place = f"{self.name}/{batch.name}#{item.offset}"
-            if not isinstance(item, WarcRecord):
-                yield Unreadable(place, item.reason)
-            elif item.headers.get("WARC-Type") == "conversion":
-                yield self._plain(item, place)
+            found = (
+                self._read(item, place) if isinstance(item, WarcRecord) else Unreadable(place, item.reason)
+            )
+            if isinstance(found, Unreadable) and found.reason in PASSED_OVER:
+                passed_over[found.reason] += 1
             else:
-                yield self._page(item, place)
+                yield found
+        for reason, pages in sorted(passed_over.items()):
+            yield Unreadable(f"{self.name}/{batch.name}#{batch.start}", reason, pages)
+
+    def _read(self, record: WarcRecord, place: str) -> Document | Unreadable:
+        is_text = record.headers.get("WARC-Type") == "conversion"
+        return self._plain(record, place) if is_text else self._page(record, place)
 
     def _plain(self, record: WarcRecord, place: str) -> Document | Unreadable:
         if not may_be_japanese(record.payload):
