@@ -11,8 +11,8 @@ identification. The time allowed for a page is raised, so that none is lost on a
 
 from __future__ import annotations
 
-import os
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -99,5 +99,7 @@ def build(source: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("LOGURU_LEVEL", "ERROR")
-    build(Path(sys.argv[1]), Path(sys.argv[2]))
+    source, out = map(Path, sys.argv[1:])
+    out.mkdir()
+    with open(out / "log", "w", encoding="utf-8") as log, redirect_stderr(log):
+        build(source, out)

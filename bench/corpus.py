@@ -1,7 +1,7 @@
 """From raw web pages and Aozora works to deduplicated Parquet, end to end, against datatrove's pipeline.
 
-    python bench/corpus.py [--pages 300] [--works 20] [--rounds 2] [--larger 8] [--data ../shared/data]
-    python bench/corpus.py --kills 12 [--pages 300] [--works 20]
+    python bench/corpus.py [--pages 800] [--works 50] [--rounds 2] [--larger 8] [--data ../shared/data]
+    python bench/corpus.py --kills 12 [--pages 800] [--works 50]
 
 Our side is the command itself, `tsuzuri corpus build`, with all kinds of duplicates looked for, on a WARC
 file and on works in Shift_JIS with ruby and colophon; the other is `_datatrove.py`, which is given the same
@@ -288,8 +288,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    parser.add_argument("--pages", type=int, default=300)
-    parser.add_argument("--works", type=int, default=20)
+    parser.add_argument("--pages", type=int, default=800)
+    parser.add_argument("--works", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument(
         "--larger", type=int, default=8, help="how many times as much ours does alone; 0: not"
