@@ -254,7 +254,8 @@ def table(measured: Measured, usage: Usage) -> list[str]:
             f"{name:>9} {found.core_hours:>11.1f} {found.serial_hours:>15.1f} {found.disk_bytes / 1e12:>9.2f}"
             f" {found.memory_bytes / 1e9:>21.1f}"
         )
-    return lines + [f"from {_size(where)} on {what}" for where, what in limits(measured)]
+    found = [f"from {_size(where)} on {what}" for where, what in limits(measured)]
+    return [*lines, "limits, the first bottleneck first:", *found]
 
 
 def _size(text_bytes: float) -> str:

@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from _datatrove import fineweb2_filters
 from _plain_quality import swallow_metrics
 from _report import Comparison, emit, is_installed, machine
 from tsuzuri.corpus.document import Document
@@ -33,7 +34,6 @@ from tsuzuri.corpus.quality.judge import Judge
 from tsuzuri.corpus.quality.language import identify_text
 from tsuzuri.corpus.quality.metrics import SWALLOW, Measures
 from tsuzuri.corpus.quality.profiles import profiles
-from tsuzuri.corpus.quality.words import STOP_WORDS
 from tsuzuri.corpus.sources.aozora import AozoraWorks
 from tsuzuri.corpus.sources.config import AozoraSource
 
@@ -148,40 +148,8 @@ def damaged(text: str, generator: random.Random) -> list[str]:
 def fineweb2(texts: list[str]) -> list[Comparison]:
     """FineWeb-2's decisions by datatrove and by us, by words and by scripts, and the speed of each."""
     from datatrove.data import Document as Page
-    from datatrove.pipeline.filters import (
-        FineWebQualityFilter,
-        GopherQualityFilter,
-        GopherRepetitionFilter,
-    )
 
-    bound = {rule.name: rule.bound for rule in profiles()["fineweb2-ja"].rules}
-    language = "jpn_Jpan"
-    filters = (
-        GopherRepetitionFilter(
-            language=language,
-            dup_para_frac=0,
-            dup_para_char_frac=0,
-            dup_line_char_frac=0,
-            dup_line_frac=bound["repeated_line_fraction"],
-            top_n_grams=tuple((n, bound[f"top_{n}word_mass"]) for n in (2, 3, 4)),
-            dup_n_grams=tuple((n, bound[f"duplicate_{n}word_mass"]) for n in range(5, 11)),
-        ),
-        FineWebQualityFilter(
-            language=language,
-            short_line_thr=999,
-            char_duplicates_ratio=bound["repeated_line_character_fraction"],
-            line_punct_thr=bound["ended_line_fraction"],
-            new_line_ratio=bound["newlines_per_word"],
-        ),
-        GopherQualityFilter(
-            language=language,
-            min_avg_word_length=bound["min_avg_word_length"],
-            max_avg_word_length=bound["max_avg_word_length"],
-            max_non_alpha_words_ratio=bound["letter_word_fraction"],
-            stop_words=list(STOP_WORDS),
-            min_stop_words=2,
-        ),
-    )
+    filters = fineweb2_filters()
 
     def peer(text: str) -> bool:
         return all(part.filter(Page(text=text, id="")) is True for part in filters)
