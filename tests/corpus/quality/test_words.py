@@ -10,7 +10,8 @@ import pytest
 
 from tsuzuri.corpus.quality.characters import code_points
 from tsuzuri.corpus.quality.metrics import Measures
-from tsuzuri.corpus.quality.words import CHUNK_BYTES, Words, script_words, sudachi_words
+from tsuzuri.corpus.quality.words import Words, script_words, sudachi_words
+from tsuzuri.corpus.sudachi import CHUNK_BYTES
 
 TEXT = "東京都の渋谷区で、コーヒーを2杯飲んだ。\n\u3000Kyoto！"
 needs_sudachi = pytest.mark.skipif(

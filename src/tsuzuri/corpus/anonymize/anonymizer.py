@@ -20,6 +20,7 @@ from tsuzuri.corpus.anonymize import dates, names, network, numbers, phones, pla
 from tsuzuri.corpus.anonymize.config import THRESHOLDS, TOKENS, AnonymizeConfig
 from tsuzuri.corpus.anonymize.finding import Finder, Finding, RunFinder, without_overlaps
 from tsuzuri.corpus.anonymize.halfwidth import half_width
+from tsuzuri.corpus.anonymize.names_by_words import find_names
 from tsuzuri.corpus.anonymize.surrogates import surrogate
 
 MIN_KEY_BYTES = 16
@@ -81,7 +82,9 @@ class Anonymizer:
             )
         self._config = config
         self._key = key if len(key) <= _MAX_KEY_BYTES else hashlib.blake2b(key).digest()
-        self._name_finder = name_finder
+        self._name_finder = name_finder or (find_names if config.names == "sudachi" else None)
+        if config.names == "sudachi":
+            list(find_names("名"))  # says now whether the extra is there
         # Unsure names stand in every line of a novel: where they are not masked, they are not looked for.
         self._finders: tuple[Finder, ...] = _FINDERS
         if config.policy("person_name") == "mask":

@@ -114,6 +114,9 @@ class AnonymizeConfig(Config):
     policies: Mapping[Kind, Policy] = {}
     """Kinds treated otherwise than their level says: `keep`, `context` (masked where a word nearby says what
     it is) or `mask`."""
+    names: Literal["rules", "sudachi"] = "rules"
+    """How names of persons in running prose are found, where they are masked: by what is written around them,
+    or also by Sudachi's dictionary (extra `segment`), which finds most and costs a second a megabyte."""
     key_file: Path | None = None
     """The file whose bytes are the secret key of `surrogate`; the key itself is written nowhere."""
 
@@ -130,6 +133,12 @@ class AnonymizeConfig(Config):
     def _check_key(self) -> AnonymizeConfig:
         if self.mode == "surrogate" and self.key_file is None and self.level != "off":
             raise ValueError("mode 'surrogate' needs key_file, a file of at least 16 secret bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _check_names(self) -> AnonymizeConfig:
+        if self.names != "rules" and self.policy("person_name") != "mask":
+            raise ValueError("names 'sudachi' needs level strict or policies: {person_name: mask}")
         return self
 
     def policy(self, kind: Kind) -> Policy:

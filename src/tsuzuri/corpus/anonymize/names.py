@@ -1,8 +1,9 @@
 """Names of persons by rule: after a label, with their reading, before an honorific.
 
 Rules see what is written around a name, and frequent surnames; they miss most names of running prose, which
-a model put beside them through `NameFinder` would see. Honorifics over-mask without a list of the words that
-are no names (皆様, 神様, 奥さん), and even with it; therefore only a label is sure.
+a dictionary (`names_by_words`) or a model put beside them through `NameFinder` sees. Honorifics over-mask
+without a list of the words that are no names (皆様, 神様, 奥さん), and even with it; therefore only a label is
+sure.
 """
 
 from __future__ import annotations

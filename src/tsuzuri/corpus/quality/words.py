@@ -9,8 +9,6 @@ a particle or a change of script cuts short, any other mark stands alone.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tsuzuri.core.compiled import compiled
-from tsuzuri.core.errors import MissingExtraError
 from tsuzuri.corpus.quality.characters import CodePoints, character_table
 from tsuzuri.corpus.quality.spans import number_spans
+from tsuzuri.corpus.sudachi import morphemes
 
-CHUNK_BYTES = 40_000  # Sudachi takes 49,149 bytes at a time; FineWeb-2 cuts at this size
 STOP_WORDS = tuple("のにをはたてがとで年し・月れさ")
 """FineWeb-2's stop words for Japanese, all of one character."""
 
@@ -51,22 +48,20 @@ class Words:
 
 def sudachi_words(text: str, points: CodePoints) -> Words:
     """Sudachi's shortest words; MissingExtraError without the extra `segment`."""
-    tokenizer, mode = _sudachi()
     starts: list[int] = []
     ends: list[int] = []
     nouns = marks = 0
-    for offset, chunk in _chunks(text):
-        for morpheme in tokenizer.tokenize(chunk, mode):
-            surface = morpheme.surface()
-            stripped = surface.strip()
-            if not stripped:
-                continue
-            start = offset + morpheme.begin() + len(surface) - len(surface.lstrip())
-            starts.append(start)
-            ends.append(start + len(stripped))
-            kind = morpheme.part_of_speech()[0]
-            nouns += kind == "名詞"
-            marks += kind == "補助記号"
+    for offset, morpheme in morphemes(text):
+        surface = morpheme.surface()
+        stripped = surface.strip()
+        if not stripped:
+            continue
+        start = offset + morpheme.begin() + len(surface) - len(surface.lstrip())
+        starts.append(start)
+        ends.append(start + len(stripped))
+        kind = morpheme.part_of_speech()[0]
+        nouns += kind == "名詞"
+        marks += kind == "補助記号"
     return Words(np.array([starts, ends], dtype=np.int32).T.copy(), nouns, marks)
 
 
@@ -153,38 +148,3 @@ def _is_one_of(point: int, others: npt.NDArray[np.uint32]) -> bool:
     for other in others:
         found |= point == other
     return found
-
-
-def _chunks(text: str) -> Iterator[tuple[int, str]]:
-    """(where it starts, a part of at most CHUNK_BYTES), cut after a newline where there is one."""
-    start, longest = 0, CHUNK_BYTES // 4
-    while start < len(text):
-        end = min(len(text), start + longest)
-        if end < len(text):
-            end = text.rfind("\n", start, end) + 1 or end
-        yield start, text[start:end]
-        start = end
-
-
-@cache
-def _sudachi_dictionary() -> tuple[Any, Any]:
-    """The dictionary, and the mode of the shortest words."""
-    try:
-        from sudachipy import Dictionary, SplitMode
-    except ImportError as error:
-        raise MissingExtraError("sudachipy", "segment") from error
-    try:
-        return Dictionary(dict="core"), SplitMode.A
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("sudachidict_core", "segment") from error
-
-
-_local = threading.local()
-
-
-def _sudachi() -> tuple[Any, Any]:
-    """A tokenizer of this thread (Sudachi's may not be shared) and its mode."""
-    dictionary, mode = _sudachi_dictionary()
-    if not hasattr(_local, "tokenizer"):
-        _local.tokenizer = dictionary.tokenizer()
-    return _local.tokenizer, mode
