@@ -2,8 +2,7 @@
 
 Rules see what is written around a name, and frequent surnames; they miss most names of running prose, which
 a dictionary (`names_by_words`) or a model put beside them through `NameFinder` sees. Honorifics over-mask
-without a list of the words that are no names (皆様, 神様, 奥さん), and even with it; therefore only a label is
-sure.
+without a list of words that are no names (皆様, 神様, 奥さん), and even with it; so only a label is sure.
 """
 
 from __future__ import annotations
