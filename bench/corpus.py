@@ -43,7 +43,7 @@ from _mutated import codes_of, near_copy, text_of
 from _processes import Usage, in_session, measure
 from _report import Comparison, emit, is_installed, machine
 from _web_pages import Article, make_pages, read_articles, url_of, write_warc
-from tsuzuri.core.manifest import read_manifest, verify_files
+from tsuzuri.core.manifest import MANIFEST, box_sha256, read_manifest, verify_files
 from tsuzuri.corpus.document import Document, read_documents
 
 COPIED = 10
@@ -237,6 +237,7 @@ def harmed(box: Path, whole: Path) -> frozenset[str]:
         verify_files(path)
     one, other = (read_manifest(path).files for path in (box, whole))
     files = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    files |= {MANIFEST} if box_sha256(box) != box_sha256(whole) else set()
     found, wanted = _documents(box), _documents(whole)
     return frozenset(files | {name for name in found | wanted if found.get(name) != wanted.get(name)})
 
