@@ -121,3 +121,6 @@ def test_differences_name_dotted_keys() -> None:
     new = {"a": 1, "b": {"c": 5, "d": 3}, "come": 6}
     assert differences(old, new) == ["b.c: 2 → 5", "come: None → 6", "gone: 4 → None"]
     assert differences(old, old) == []
+    sources = {"source": [{"path": "a"}, {"path": "b", "name": "x"}], "betas": [0.9, 0.95]}
+    others = {"source": [{"path": "a"}, {"path": "c", "name": "x"}], "betas": [0.9, 0.99]}
+    assert differences(sources, others) == ["betas: [0.9, 0.95] → [0.9, 0.99]", "source.1.path: 'b' → 'c'"]

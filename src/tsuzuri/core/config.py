@@ -96,12 +96,19 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     """The dotted keys whose values differ between two mappings, each as `key: old → new`."""
     lines = []
     for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
+        before, after = _numbered(old.get(key)), _numbered(new.get(key))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             lines += differences(before, after, f"{prefix}{key}.")
         elif before != after:
             lines.append(f"{prefix}{key}: {before!r} → {after!r}")
     return lines
+
+
+def _numbered(value: Any) -> Any:
+    """A list of sections as a mapping by their places; what is none of that, as it is."""
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        return {str(place): item for place, item in enumerate(value)}
+    return value
 
 
 def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
