@@ -12,7 +12,6 @@ dies, however it does, its workers do.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 import traceback
@@ -20,13 +19,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from ctypes import c_longlong
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from threading import Thread
 from typing import Any, Protocol
 
 from tsuzuri.core.errors import ResourceError
+from tsuzuri.core.processes import end_with_parent
 
 CRASHED, STUCK = "crashed", "stuck"
 """Why an item was set aside: its worker died of it, or it took longer than was allowed."""
@@ -190,7 +189,7 @@ class _Worker:
 def _work(pipe: Connection[Any, Any], item: c_longlong) -> None:
     """The life of a worker: jobs and pieces come, None or the error that ended one goes back."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
     known: Job | None = None
     with suppress(EOFError, BrokenPipeError):  # the parent has gone, or wants no more
         while True:
@@ -204,10 +203,3 @@ def _work(pipe: Connection[Any, Any], item: c_longlong) -> None:
                 pipe.send(error)
                 return
             pipe.send(None)
-
-
-def _die_with_parent() -> None:
-    parent = parent_process()
-    assert parent
-    parent.join()
-    os._exit(1)

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsuzuri.core.errors import IntegrityError, ResourceError
+from tsuzuri.core.processes import end_with_parent
 from tsuzuri.data.box import Pieces
 from tsuzuri.data.shards import token_dtype
 from tsuzuri.tokenizer.codec import Tokenizer
@@ -72,7 +73,7 @@ def encode_all(
         yield from map(encode, groups)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
         ahead: deque[Future[Encoded]] = deque()
         try:
             for group in groups:
@@ -150,5 +151,6 @@ def _codec(tokenizer: Path, tokenizer_sha256: str) -> tuple[Tokenizer, Pieces]:
     return codec, Pieces.of(codec.pieces, codec.eos_id)
 
 
-def _use_one_thread() -> None:
+def _begin() -> None:
+    end_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
