@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from tsuzuri.model.loss import CHUNK_LOGITS, IGNORE, cross_entropy_sum, token_losses
+from tsuzuri.model.config import CHUNK_LOGITS
+from tsuzuri.model.loss import IGNORE, cross_entropy_sum, token_losses
 
 LIMIT = CHUNK_LOGITS["cpu"]
 

@@ -9,9 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import runs
-from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.config import CHUNK_LOGITS, ModelConfig
 from tsuzuri.model.gpt import GPT
-from tsuzuri.model.loss import CHUNK_LOGITS, IGNORE
+from tsuzuri.model.loss import IGNORE
 from tsuzuri.training.devices import DEVICES
 from tsuzuri.training.step import Trainer
 

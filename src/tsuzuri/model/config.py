@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 
 from tsuzuri.core.config import Config
 
+CHUNK_LOGITS = {"cpu": 16_777_216, "cuda": 268_435_456}
+"""Logits that the loss holds at once, and once more their gradient: 64 MiB in float32 (products of fewer than
+512 rows are slow on a CPU), 1 GiB on an accelerator."""
+
 
 class ModelConfig(Config):
     """A decoder. The names are those of LlamaConfig; GPT-2's own names are given on export."""

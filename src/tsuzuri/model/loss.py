@@ -14,12 +14,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from tsuzuri.model.config import CHUNK_LOGITS
+
 IGNORE = -100
 """Targets with this value count for nothing (padding)."""
-
-CHUNK_LOGITS = {"cpu": 16_777_216, "cuda": 268_435_456}
-"""Logits held at once, and once more their gradient: 64 MiB in float32 (products of fewer than 512 rows are
-slow on a CPU), 1 GiB on an accelerator."""
 
 Gradient: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
