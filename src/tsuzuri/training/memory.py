@@ -1,0 +1,130 @@
+"""What an optimizer keeps for each parameter: one table, which training follows and plans read.
+
+A `MemoryRecipe` is a rung of the memory ladder: an optimizer, the precision that weights are kept in, and
+whether gradients or states leave the device. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tsuzuri.core.errors import RecipeError, closest
+
+
+@dataclass(frozen=True)
+class OptimizerMemory:
+    """A row: what one optimizer keeps, in bytes a parameter."""
+
+    matrices: float
+    """States of the matrices of the blocks."""
+    others: float
+    """States of embeddings, head and vectors."""
+    source: str
+    factored: bool = False
+    """Whether a matrix has one float32 for each row and each column instead of states of its own shape."""
+    temporary_of_shape: float = 0.0
+    """Held within a step for each parameter of the largest group of matrices of one shape."""
+    temporary: float = 0.0
+    """Held within a step for each parameter."""
+
+
+OPTIMIZERS: dict[str, OptimizerMemory] = {
+    "muon": OptimizerMemory(
+        4,
+        8,
+        "training.optimizers: a float32 momentum for matrices, AdamW for the rest; matrices of one shape are "
+        "iterated together: look-ahead, stack and update in float32, three more in bfloat16",
+        temporary_of_shape=18,
+    ),
+    "adamw": OptimizerMemory(8, 8, "training.optimizers: torch's fused AdamW, two float32 moments"),
+    "adamw-bf16-states": OptimizerMemory(4, 4, "two bfloat16 moments, as torchtitan's fused_opt_states_bf16"),
+    "adamw-8bit": OptimizerMemory(
+        2 + 2 * 4 / 256,
+        2 + 2 * 4 / 256,
+        "torchao.optim.AdamW8bit: two moments of 8 bits with a float32 scale for each 256 "
+        "(Dettmers et al. 2022, arXiv 2110.02861)",
+    ),
+    "adafactor": OptimizerMemory(
+        0, 0, "torch.optim.Adafactor without momentum (Shazeer & Stern 2018, §3)", factored=True
+    ),
+    "adagrad": OptimizerMemory(
+        4, 4, "torch.optim.Adagrad: a float32 sum of squares, and its roots within a step", temporary=4
+    ),
+}
+
+
+@dataclass(frozen=True)
+class MemoryRecipe:
+    """A rung of the memory ladder."""
+
+    optimizer: str
+    """A name of OPTIMIZERS."""
+    quality: str
+    """What it costs in quality, in words."""
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """What weights and gradients are kept in; bfloat16 weights are rounded stochastically."""
+    in_backward: bool = False
+    """Whether a weight is updated as soon as its gradient is there, which is then freed."""
+    offload: bool = False
+    """Whether float32 weights and states stand in the host's memory, and bfloat16 ones on the device."""
+    automatic: bool = True
+    """Whether a plan may choose it."""
+
+    @property
+    def memory(self) -> OptimizerMemory:
+        """The row of its optimizer."""
+        return OPTIMIZERS[self.optimizer]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of a weight on the device, and of its gradient."""
+        return 4 if self.weights == "float32" else 2
+
+    @property
+    def bytes_per_parameter(self) -> float:
+        """Weight, gradient and states on the device, of a matrix of the blocks."""
+        gradient = 0 if self.in_backward else self.weight_bytes
+        return self.weight_bytes + gradient + (0.0 if self.offload else self.memory.matrices)
+
+    @property
+    def host_bytes_per_parameter(self) -> float:
+        """In the host's memory: master weight, gradient and states in float32."""
+        return 8 + self.memory.matrices if self.offload else 0.0
+
+
+RECIPES: dict[str, MemoryRecipe] = {
+    "muon": MemoryRecipe(
+        "muon", "none: 1.1 to 1.4 times fewer tokens than AdamW to the same loss (arXiv 2509.02046)"
+    ),
+    "adamw": MemoryRecipe("adamw", "none: what the others are compared with"),
+    "adamw-bf16-states": MemoryRecipe("adamw-bf16-states", "small: moments of 8 significant bits"),
+    "adamw-8bit": MemoryRecipe("adamw-8bit", "small: none was seen by its authors (arXiv 2110.02861)"),
+    "adafactor": MemoryRecipe("adafactor", "some: no momentum, a second moment of rank one"),
+    "adagrad": MemoryRecipe("adagrad", "large over a long run: its steps only ever shrink", automatic=False),
+    "bf16-adamw-8bit": MemoryRecipe(
+        "adamw-8bit", "some: weights of 8 significant bits, rounded stochastically", weights="bfloat16"
+    ),
+    "bf16-adafactor": MemoryRecipe(
+        "adafactor", "more: rounded weights, no momentum, a second moment of rank one", weights="bfloat16"
+    ),
+    "bf16-adafactor-in-backward": MemoryRecipe(
+        "adafactor",
+        "much: as before, with neither accumulated batches nor a clipped norm",
+        weights="bfloat16",
+        in_backward=True,
+    ),
+    "offload-adamw": MemoryRecipe(
+        "adamw", "none, but time: states stay in the host's memory", weights="bfloat16", offload=True
+    ),
+}
+"""From the best quality for its memory to the least memory; offloading, which costs time, comes last."""
+
+
+def memory_recipe(name: str) -> MemoryRecipe:
+    """The recipe of that name; RecipeError names the closest one."""
+    if name not in RECIPES:
+        raise RecipeError(
+            f"no memory recipe {name!r}{closest(name, RECIPES)}", hint=f"recipes: {', '.join(RECIPES)}"
+        )
+    return RECIPES[name]
