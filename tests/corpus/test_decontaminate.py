@@ -36,6 +36,13 @@ def test_width_case_and_line_breaks_hide_nothing() -> None:
     assert [one.share for one in items(quiz=[question]).found_in(hidden)] == [1.0]
 
 
+def test_an_item_in_katakana_is_found_in_hiragana() -> None:
+    question = "ニホンデイチバンタカイヤマハ、ナントイイマスカ。"
+    hidden = "にほんで一番たかい、といえば。にほんでいちばんたかいやまは、なんといいますか。"
+    assert [one.share for one in items(quiz=[question]).found_in(hidden)] == [1.0]
+    assert [one.share for one in items(quiz=[hidden[15:]]).found_in(question)] == [1.0]
+
+
 def test_the_share_is_of_the_item() -> None:
     config = DecontaminateConfig(ngram_characters=4, min_share=0.5)
     index = TestItems({"quiz": ["あいうえおかきくけこ"]}, config)  # 7 n-grams

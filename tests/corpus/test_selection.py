@@ -136,6 +136,30 @@ def test_passages_of_earlier_documents_are_cut_and_what_little_is_left_falls_out
     assert counts["rejected"] == {"little_left": 1}
 
 
+def test_a_short_paragraph_between_recurring_lines_stays_whatever_else_is_cut(
+    tmp_path: Path, pages: dict[str, str]
+) -> None:
+    framed = {
+        name: f"{MENU}\n{text}\n{NOTICE}\n第{n}話はここまで。\n{MENU}後\n"
+        for n, (name, text) in enumerate(pages.items())
+    }
+    found, _ = build(tmp_path, framed, boilerplate={"min_documents": 3}, passages={})
+    assert all(f"第{n}話はここまで。" in found[name] for n, name in enumerate(framed))
+
+
+def test_samples_say_what_was_compared_and_what_was_cut(tmp_path: Path, pages: dict[str, str]) -> None:
+    shared = prose(12345, 20)
+    more = {"0/a": prose(50) + shared, "1/b": shared + prose(51), "2/longer": pages["1/2"] + prose(999, 1)}
+    build(tmp_path, pages | more, near={}, passages={})
+    rows = json.loads((tmp_path / "documents" / "samples.json").read_text(encoding="utf-8"))
+    shown = {row["reason"]: row for row in rows}
+    similarity, _, like = shown["near_duplicate"]["detail"].partition("; ")
+    assert 0.8 <= float(similarity) < 1
+    assert like == "site/2/longer.txt"
+    assert shared.startswith(shown["cut"]["excerpt"])
+    assert shown["cut"]["detail"] == str(len(shared))
+
+
 def test_everything_at_once_is_the_same_again(tmp_path: Path, pages: dict[str, str]) -> None:
     noisy = {name: f"{MENU}\n{text}\n{NOTICE}" for name, text in pages.items()}
     noisy["2/again"] = noisy["0/1"] + prose(7, 1)

@@ -42,6 +42,8 @@ FINDINGS = pa.schema(
         pa.field("share", pa.float64(), nullable=False),
     ]
 )
+FIRST_KATAKANA, LAST_KATAKANA = np.uint32(ord("ァ")), np.uint32(ord("ヶ"))
+KATAKANA_TO_HIRAGANA = np.uint32(ord("ァ") - ord("ぁ"))
 TABLE_BITS = 24
 """Size of the table of hash prefixes that most n-grams of a document end at: 16 MiB."""
 
@@ -113,8 +115,11 @@ class TestItems:
         return [Contamination(name, place, share) for name, place, share in held]
 
     def _hashes(self, text: str) -> npt.NDArray[np.uint64]:
-        """A number for each n-gram of the folded text, in its order; none of a shorter one."""
+        """A number for each n-gram of the folded text, its katakana as hiragana, in its order; none of a
+        shorter one."""
         codes, _ = code_points([fold(text)])
+        is_katakana = (codes >= FIRST_KATAKANA) & (codes <= LAST_KATAKANA)
+        codes = np.where(is_katakana, codes - KATAKANA_TO_HIRAGANA, codes)
         if len(codes) < self.config.ngram_characters:
             return np.zeros(0, np.uint64)
         out = np.empty(len(codes), np.uint64)
@@ -150,6 +155,13 @@ def contaminated(
     for one in found:
         by_row.setdefault(one.pop("row"), []).append(Contamination(**one))
     return report(items, by_row.values())
+
+
+def read_details(path: Path, start_row: int, stop_row: int) -> dict[int, str]:
+    """row → the share of a test item that it holds, and which item, for the rows in a range."""
+    wanted = [("row", ">=", start_row), ("row", "<", stop_row)]
+    found = pq.read_table(path, filters=wanted).to_pylist()
+    return {one["row"]: f"{one['share']:.3f}; {one['benchmark']} {one['item']}" for one in found}
 
 
 def _texts(source: FilesOnDisk) -> Iterator[str]:

@@ -8,8 +8,9 @@ own), whatever the documents are.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ import pyarrow.parquet as pq
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import atomic_file
-from tsuzuri.corpus import split, stats
+from tsuzuri.corpus import decontaminate, split, stats
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.corpus.decontaminate import CONTAMINATED, contaminated
-from tsuzuri.corpus.duplicates import exact
+from tsuzuri.corpus.duplicates import exact, near
 from tsuzuri.corpus.duplicates.boilerplate import BOILERPLATE, boilerplate_lines
 from tsuzuri.corpus.duplicates.near import DECISIONS, near_duplicates
 from tsuzuri.corpus.duplicates.passages import PASSAGES, repeated_passages
@@ -68,10 +69,12 @@ class Selection:
     rows: Rows
     heldout: Mask
     """Which of the rows that stay are held out."""
-    cuts: tuple[Path, ...]
-    """Parquet files of spans to cut (see `duplicates.spans`)."""
+    cuts: tuple[tuple[Path, int], ...]
+    """Parquet files of spans to cut, and the shortest piece that each leaves (see `duplicates.spans`)."""
     counts: dict[str, Any]
     """stage → what it counted."""
+    details: tuple[Callable[[int, int], dict[int, str]], ...]
+    """What says, of the rows from one to another, with which document or test item they were compared."""
 
 
 def select(
@@ -89,6 +92,7 @@ def select(
     """
     rows = read_rows(parts, sources)
     counts: dict[str, Any] = {}
+    details: list[Callable[[int, int], dict[int, str]]] = []
     _drop_refused(rows, parts, config)
     kept = np.flatnonzero(rows.kept)
     rows.drop(kept[~exact.first_occurrences(rows.key[kept])], stats.DUPLICATE)
@@ -104,6 +108,7 @@ def select(
         )
         found = pq.read_table(folder / "benchmarks" / CONTAMINATED, columns=["row"])["row"].to_numpy()
         rows.drop(found, stats.CONTAMINATED)
+        details.append(partial(decontaminate.read_details, folder / "benchmarks" / CONTAMINATED))
     duplicates = config.duplicates
     if duplicates.near:
         mask = _write_mask(folder / "unique.npy", rows.kept)
@@ -113,6 +118,7 @@ def select(
         decisions = pq.read_table(folder / "near" / DECISIONS, columns=["row", "keep"])
         lost = decisions["row"].to_numpy()[~decisions["keep"].to_numpy(zero_copy_only=False)]
         rows.drop(lost, stats.NEAR_DUPLICATE)
+        details.append(partial(near.read_details, folder / "near" / DECISIONS))
     cuts = []
     if duplicates.boilerplate:
         may_be_cut = np.array([source.recurring_lines == "cut" for source in config.source])
@@ -120,14 +126,14 @@ def select(
         counts["boilerplate"] = boilerplate_lines(
             parts, folder / "boilerplate", duplicates.boilerplate, taking_part=mask, workers=workers
         )
-        cuts.append(folder / "boilerplate" / BOILERPLATE)
+        cuts.append((folder / "boilerplate" / BOILERPLATE, duplicates.boilerplate.min_kept_characters))
     if duplicates.passages:
         mask = _write_mask(folder / "distinct.npy", rows.kept)
         counts["passages"] = repeated_passages(
             parts, folder / "passages", duplicates.passages, taking_part=mask, workers=workers
         )
-        cuts.append(folder / "passages" / PASSAGES)
-    return Selection(rows, _hold_out(rows, sources, fractions), tuple(cuts), counts)
+        cuts.append((folder / "passages" / PASSAGES, duplicates.passages.min_kept_characters))
+    return Selection(rows, _hold_out(rows, sources, fractions), tuple(cuts), counts, tuple(details))
 
 
 def read_rows(parts: Sequence[Path], sources: Sequence[str]) -> Rows:

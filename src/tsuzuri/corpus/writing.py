@@ -14,17 +14,15 @@ import pyarrow.parquet as pq
 from tsuzuri.corpus.anonymize.log import FINDINGS, LOG_SCHEMA, AnonymizeCounts
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.corpus.document import COLUMNS, DOCUMENT_SCHEMA, ROWS_PER_READ, SplitWriter
-from tsuzuri.corpus.duplicates.spans import cut, read_spans
+from tsuzuri.corpus.duplicates.spans import Cut, cut, read_spans
 from tsuzuri.corpus.parts import REJECTED_SCHEMA
 from tsuzuri.corpus.samples import Samples
 from tsuzuri.corpus.selection import Selection
-from tsuzuri.corpus.stats import LITTLE_LEFT, CorpusStats
+from tsuzuri.corpus.stats import CUT, LITTLE_LEFT, CorpusStats
 from tsuzuri.corpus.treatment import PERSONAL_DATA, Treatment
 
 TRAIN, HELDOUT, REJECTED = "train", "heldout", "rejected"
 FILES = {TRAIN: DOCUMENT_SCHEMA, HELDOUT: DOCUMENT_SCHEMA, REJECTED: REJECTED_SCHEMA, FINDINGS: LOG_SCHEMA}
-
-Span = tuple[int, int]
 
 
 def write_files(
@@ -41,13 +39,16 @@ def write_files(
     personal_data = {name: AnonymizeCounts() for name, one in treatments.items() if one.anonymizes}
     with ExitStack() as stack:
         writers = {name: stack.enter_context(SplitWriter(box, name, FILES[name])) for name in FILES}
-        for number, (row, spans) in enumerate(_rows(parts, selection.cuts)):
+        for number, (row, passages) in enumerate(_rows(parts, selection)):
             reason, source = rows.reasons[rows.reason[number]], row["source"]
             document = {name: row[name] for name in COLUMNS}
             if not reason:
-                document["text"] = _without(row["text"], spans, config)
+                document["text"] = cut(row["text"], passages)
                 reason = "" if document["text"] else LITTLE_LEFT
             samples.add(document, reason, row["detail"])
+            if passages and not reason:
+                first = row["text"][passages[0].start : passages[0].end]
+                samples.add({**document, "text": first}, CUT, f"{len(row['text']) - len(document['text'])}")
             if source in personal_data and reason in ("", PERSONAL_DATA):
                 personal_data[source].add(row["findings"], dropped=bool(reason))
                 for finding in row["findings"]:
@@ -67,33 +68,16 @@ def write_files(
     return {**stats.counts(), "personal_data": counted, "selection": selection.counts}, samples
 
 
-def _rows(parts: Sequence[Path], cuts: Sequence[Path]) -> Iterator[tuple[dict[str, Any], list[Span]]]:
-    """Every row in order, with what is to be cut of it."""
+def _rows(parts: Sequence[Path], selection: Selection) -> Iterator[tuple[dict[str, Any], list[Cut]]]:
+    """Every row in order, its detail told, with what is to be cut of it."""
     sizes = [pq.read_metadata(part).num_rows for part in parts]
     starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
     for part, (start, stop) in zip(parts, pairwise(starts), strict=True):
-        spans = [read_spans(path, start, stop) for path in cuts]
+        spans = [(read_spans(path, start, stop), least) for path, least in selection.cuts]
+        details = {row: detail for told in selection.details for row, detail in told(start, stop).items()}
         with pq.ParquetFile(part) as file:
             for batch in file.iter_batches(batch_size=ROWS_PER_READ):
                 for row in batch.to_pylist():
-                    yield row, [span for found in spans for span in found.get(start, ())]
+                    row["detail"] = details.get(start, row["detail"])
+                    yield row, [Cut(*span, least) for found, least in spans for span in found.get(start, ())]
                     start += 1
-
-
-def _without(text: str, spans: Sequence[Span], config: CorpusConfig) -> str:
-    if not spans:
-        return text
-    limits = (config.duplicates.boilerplate, config.duplicates.passages)
-    least = max(limit.min_kept_characters for limit in limits if limit)
-    return cut(text, _joined(spans), least)
-
-
-def _joined(spans: Sequence[Span]) -> list[Span]:
-    """The spans in order, those that touch as one."""
-    found: list[Span] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found

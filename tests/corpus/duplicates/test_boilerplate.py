@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tsuzuri.corpus.duplicates.boilerplate import BOILERPLATE, boilerplate_lines
 from tsuzuri.corpus.duplicates.config import BoilerplateConfig
-from tsuzuri.corpus.duplicates.spans import cut, read_spans
+from tsuzuri.corpus.duplicates.spans import Cut, cut, read_spans
 
 FEW = BoilerplateConfig(min_documents=3, min_share=0.5, memory_bytes=2**20)
 Page = tuple[str, str]
@@ -32,7 +32,7 @@ def write(folder: Path, pages: list[Page], cut_at: int) -> list[Path]:
 def cleaned(folder: Path, pages: list[Page], config: BoilerplateConfig, workers: int = 1) -> list[str]:
     boilerplate_lines(write(folder, pages, len(pages) // 2), folder / "found", config, workers=workers)
     spans = read_spans(folder / "found" / BOILERPLATE, 0, len(pages))
-    return [cut(text, spans.get(row, []), 1) for row, (_, text) in enumerate(pages)]
+    return [cut(text, [Cut(*span, 1) for span in spans.get(row, [])]) for row, (_, text) in enumerate(pages)]
 
 
 def plain(pages: list[Page], config: BoilerplateConfig) -> list[str]:

@@ -16,7 +16,7 @@ from tsuzuri.corpus.duplicates.config import RepeatedPassageConfig
 from tsuzuri.corpus.duplicates.parts import open_parts
 from tsuzuri.corpus.duplicates.passages import PASSAGES, Texts, anchors, repeated_passages
 from tsuzuri.corpus.duplicates.shingles import code_points
-from tsuzuri.corpus.duplicates.spans import cut, read_spans
+from tsuzuri.corpus.duplicates.spans import Cut, cut, read_spans
 
 SHORT = RepeatedPassageConfig(min_characters=12, min_kept_characters=1, memory_bytes=2**20)
 
@@ -88,7 +88,7 @@ def test_a_refrain_of_one_document_stays(tmp_path: Path) -> None:
     repeated_passages(paths, tmp_path / "found", SHORT)
     spans = read_spans(tmp_path / "found" / PASSAGES, 0, 3)
     assert set(spans) == {2}
-    assert cut(texts[2], spans[2], 1) == prose(5, 10)
+    assert cut(texts[2], [Cut(*span, 1) for span in spans[2]]) == prose(5, 10)
 
 
 def test_a_passage_holds_the_same_anchor_wherever_it_stands() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsuzuri.corpus.duplicates.spans import PLACE_BITS, cut, is_boundary, joined
+from tsuzuri.corpus.duplicates.spans import PLACE_BITS, Cut, cut, is_boundary, joined
 
 MARKED = "かきく\u3099けが\u3099葛\U000e0100飾ｶﾞ👩🏽\u200d🚀e\u0301x\r\nか"
 
@@ -31,13 +31,29 @@ MARKED = "かきく\u3099けが\u3099葛\U000e0100飾ｶﾞ👩🏽\u200d🚀e\u
     ],
 )
 def test_what_is_left(text: str, spans: list[tuple[int, int]], shortest: int, expected: str) -> None:
-    assert cut(text, spans, shortest) == expected
+    assert cut(text, [Cut(start, end, shortest) for start, end in spans]) == expected
+
+
+@pytest.mark.parametrize(
+    ("passages", "expected"),
+    [
+        ([Cut(3, 6, 4), Cut(9, 12, 1)], "七八九\n三四五"),  # between the two one character is enough
+        ([Cut(3, 6, 4), Cut(9, 12, 4)], ""),
+        ([Cut(9, 12, 1), Cut(3, 6, 1)], "一二三\n七八九\n三四五"),
+        ([Cut(3, 6, 4), Cut(5, 9, 1)], "一二三\n〇一二三四五"),
+        ([Cut(3, 6, 4), Cut(6, 12, 4)], ""),
+    ],
+)
+def test_every_kind_of_passage_has_its_own_shortest_piece(passages: list[Cut], expected: str) -> None:
+    assert cut("一二三四五六七八九〇一二三四五", passages) == expected
 
 
 @given(st.lists(st.integers(0, len(MARKED)), min_size=2, max_size=6, unique=True))
 def test_no_mark_is_parted_from_its_base(bounds: list[int]) -> None:
     bounds = sorted(bounds)[: len(bounds) // 2 * 2]
-    for piece in cut(MARKED, list(zip(bounds[::2], bounds[1::2], strict=True)), 1).split("\n"):
+    for piece in cut(
+        MARKED, [Cut(start, end, 1) for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
+    ).split("\n"):
         assert not piece or unicodedata.combining(piece[0]) == 0
 
 

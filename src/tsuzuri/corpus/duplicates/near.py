@@ -98,6 +98,13 @@ def _make(
     }
 
 
+def read_details(path: Path, start_row: int, stop_row: int) -> dict[int, str]:
+    """row → its similarity to the best of its copies, and which that is, for the rows in a range that go."""
+    wanted = [("row", ">=", start_row), ("row", "<", stop_row), ("keep", "==", False)]
+    found = pq.read_table(path, columns=["row", "best_id", "jaccard"], filters=wanted).to_pylist()
+    return {one["row"]: f"{one['jaccard']:.3f}; {one['best_id']}" for one in found}
+
+
 def _rank(signatures: Sequence[Signatures], rows: Path, ranks: Path) -> int:
     """How many documents take part; the row of each rank and the rank of each row are written."""
     about = np.concatenate([np.empty(0, ABOUT), *(np.load(part.about) for part in signatures)])

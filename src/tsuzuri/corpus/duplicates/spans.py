@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,31 +62,52 @@ def read_spans(path: Path, start_row: int, stop_row: int) -> dict[int, list[tupl
     return found
 
 
-def cut(text: str, spans: Sequence[tuple[int, int]], min_kept_characters: int) -> str:
-    """The text without its spans, which come in order and do not overlap; empty where too little is left.
+class Cut(NamedTuple):
+    """A passage to cut out of a text."""
 
-    Spans shrink to whole characters: no base is parted from its marks. Pieces shorter than
-    `min_kept_characters`, white space around them aside, go too; where two pieces meet in the middle of a
-    line, a line break is put, so that nobody is made to say what nobody wrote.
+    start: int
+    end: int
+    min_kept_characters: int
+    """Shortest piece left beside it that is kept; between two passages the smaller number counts."""
+
+
+def cut(text: str, passages: Iterable[Cut]) -> str:
+    """The text without passages of it; empty where too little is left.
+
+    Passages shrink to whole characters: no base is parted from its marks. Pieces that are too short, white
+    space around them aside, go too; where two pieces meet in the middle of a line, a line break is put, so
+    that nobody is made to say what nobody wrote.
     """
-    pieces, place = [], 0
-    for start, end in spans:
+    pieces: list[tuple[str, int]] = []
+    place, before = 0, None
+    for start, end, least in _merged(passages):
         while start < end and not is_boundary(text, start):
             start += 1
         while start < end and not is_boundary(text, end):
             end -= 1
         if start < end:
-            pieces.append(text[place:start])
-            place = end
-    if not place:
+            pieces.append((text[place:start], least if before is None else min(before, least)))
+            place, before = end, least
+    if before is None:
         return text
-    pieces.append(text[place:])
-    kept = [piece for piece in pieces if len(piece.strip()) >= max(1, min_kept_characters)]
     whole = ""
-    for piece in kept:
-        needs_break = whole and not whole.endswith("\n") and not piece.startswith("\n")
-        whole += ("\n" if needs_break else "") + piece
+    for piece, least in [*pieces, (text[place:], before)]:
+        if len(piece.strip()) >= max(1, least):
+            needs_break = whole and not whole.endswith("\n") and not piece.startswith("\n")
+            whole += ("\n" if needs_break else "") + piece
     return whole
+
+
+def _merged(passages: Iterable[Cut]) -> list[Cut]:
+    """The passages in order, those that touch as one."""
+    found: list[Cut] = []
+    for passage in sorted(passages):
+        if found and passage.start <= found[-1].end:
+            last = found.pop()
+            least = min(last.min_kept_characters, passage.min_kept_characters)
+            passage = Cut(last.start, max(last.end, passage.end), least)
+        found.append(passage)
+    return found
 
 
 def is_boundary(text: str, place: int) -> bool:
