@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "generation": {"core", "data", "model", "tokenizer"},
     "evaluate": {"core", "data", "generation", "model", "tokenizer"},
     "training": {"core", "data", "model"},
+    "lab": {"core", "model", "training"},
     "release": {"core", "corpus", "data", "generation", "model", "report", "tokenizer"},
     "report": {"core"},
 }
@@ -30,6 +31,7 @@ LIGHT = (
     "tsuzuri.cli",
     "tsuzuri.recipe",
     "tsuzuri.build",
+    "tsuzuri.lab.project",
     "tsuzuri.core.lineage",
     "tsuzuri.corpus.build",
 )

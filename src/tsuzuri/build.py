@@ -18,6 +18,10 @@ from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
 from tsuzuri.core.progress import say
 from tsuzuri.data.components import plan, table
 from tsuzuri.evaluate.config import EvaluateConfig
+from tsuzuri.lab.config import PlanConfig
+from tsuzuri.lab.plan import HINT, config_of, make_plan
+from tsuzuri.lab.plan import describe as describe_plan
+from tsuzuri.lab.project import describe_project, load_project
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import model_config, rung
 from tsuzuri.recipe import Recipe, load_recipe
@@ -105,6 +109,29 @@ def describe(recipe: Recipe) -> Iterator[str]:
     yield f"            (the ladder: steps of {row.batch_tokens:,} tokens, AdamW at {row.learning_rate:g})"
     operations = 6 * model.num_matrix_parameters * tokens
     yield f"compute     {operations:.2e} floating-point operations (6 a matrix weight and token)"
+
+
+def plan_run(
+    recipe: Path | None = None, project: Path | None = None, measure: bool = False, **values: Any
+) -> Iterator[str]:
+    """The plan of a run, by the values of a PlanConfig over those of a recipe; or that of a project."""
+    if project:
+        yield from describe_project(load_project(project))
+        return
+    if recipe:
+        wanted = load_recipe(recipe)
+        config = config_of(wanted.model, wanted.tokenizer.vocab_size, wanted.train, values)
+        overrides = wanted.model.overrides if config.size == wanted.model.size else {}
+        model = model_config(config.size, vocab_size=config.vocab_size, overrides=overrides)
+        made = make_plan(config, model, prefer=wanted.train.optimizer.kind)
+    else:
+        made = make_plan(parse_config(PlanConfig, values, where="plan", hint=HINT))
+    yield from describe_plan(made)
+    if measure:
+        _require_torch()
+        from tsuzuri.lab.measure import describe_measured
+
+        yield from describe_measured(made)
 
 
 def corpus(recipe: Path, out: Path, overrides: Sequence[str] = ()) -> str:

@@ -15,12 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tsuzuri.core.config import Config
 from tsuzuri.core.errors import Stopped, TsuzuriError
 from tsuzuri.core.manifest import code_version
 from tsuzuri.generation.config import SamplingConfig
+from tsuzuri.lab.config import PlanConfig
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,24 @@ def fields_of(config: type[Config]) -> tuple[Argument, ...]:
             f"--{name.replace('_', '-')}",
             action="append" if isinstance(field.default, tuple) else "store",
             default=argparse.SUPPRESS,
-            metavar="TEXT" if isinstance(field.default, tuple) else "NUMBER",
-            help=f"default: {field.default}" if field.default != () else "default: none",
+            metavar="NUMBER" if _is_number(field.annotation) else "TEXT",
+            help="; ".join([*_choices(field.annotation), f"default: {_shown(field.default)}"]),
         )
         for name, field in config.model_fields.items()
     )
+
+
+def _is_number(annotation: Any) -> bool:
+    return any(kind in (int, float) for kind in (annotation, *get_args(annotation)))
+
+
+def _choices(annotation: Any) -> list[str]:
+    words = [word for word in get_args(annotation) if isinstance(word, str)]
+    return [" or ".join(words)] if words else []
+
+
+def _shown(default: Any) -> str:
+    return "none" if default is None or default == () else str(default)
 
 
 COMMANDS = (
@@ -264,6 +278,17 @@ COMMANDS = (
         "one HTML page about a build, finished or not",
         "tsuzuri.build:report",
         (argument("build", type=Path, metavar="DIR", help="the folder that `tsuzuri build` writes into"),),
+    ),
+    Command(
+        "plan",
+        "before a run: what fits, how long it takes and what it costs",
+        "tsuzuri.build:plan_run",
+        (
+            argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml", help="plan for this recipe"),
+            argument("--project", type=Path, metavar="FILE.yaml", help="plan stages end to end"),
+            argument("--measure", action="store_true", help="run three real steps and correct the plan"),
+            *fields_of(PlanConfig),
+        ),
     ),
     Command(
         "lineage",

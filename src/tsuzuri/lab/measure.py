@@ -1,0 +1,116 @@
+"""Real steps on this machine, and a plan corrected by them. Needs torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import torch
+
+from tsuzuri.core.config import parse_config
+from tsuzuri.core.errors import RecipeError
+from tsuzuri.lab.devices import GIB
+from tsuzuri.lab.memory import predict
+from tsuzuri.lab.plan import DAY_S, Plan, duration
+from tsuzuri.lab.speed import Speed, predict_speed
+from tsuzuri.lab.step import Step
+from tsuzuri.model.gpt import GPT
+from tsuzuri.training.config import OptimizerConfig, TrainConfig
+from tsuzuri.training.devices import can_compile, choose_device, memory_errors
+from tsuzuri.training.step import Trainer
+
+STEPS = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Real steps, and how a plan's step is to be corrected by them."""
+
+    step: Step
+    """What was run: the plan's step with few micro-batches, compiled or not as this machine can."""
+    tokens_per_s: float
+    peak_bytes: float
+    predicted: Speed
+
+    @property
+    def speed_ratio(self) -> float:
+        """Measured over predicted."""
+        return self.tokens_per_s / self.predicted.tokens_per_s
+
+    @property
+    def memory_ratio(self) -> float:
+        """Measured over predicted."""
+        return self.peak_bytes / predict(self.step).total
+
+
+def measure(plan: Plan) -> Measured:
+    """Three steps of a plan's shape, of at most two micro-batches, after one that warms up.
+
+    RecipeError when the plan is for another kind of device, for several, or for what training cannot do yet.
+    """
+    wanted = plan.fit.step
+    _check(wanted)
+    device = choose_device(wanted.device.kind)
+    compiled = wanted.graph == "compiled" and can_compile(device)
+    batches = min(2, wanted.micro_batches)
+    step = replace(
+        wanted, batch_tokens=batches * wanted.micro_tokens, graph="compiled" if compiled else "eager"
+    )
+    values = {
+        "steps": STEPS + 1,
+        "batch_rows": batches * step.rows,
+        "micro_batch_rows": step.rows,
+        "sequence_length": step.length,
+        "optimizer": {"kind": step.recipe.optimizer},
+        "schedule": {"warmup_steps": 0},
+    }
+    config = parse_config(TrainConfig, values, where="plan --measure")
+    with memory_errors(config):
+        model = GPT(step.model, torch.Generator().manual_seed(config.seed)).to(device.kind)
+        trainer = Trainer(model, config, device, dtype=getattr(torch, step.precision), compiled=compiled)
+        generator = torch.Generator().manual_seed(config.seed)
+        shape = (config.batch_rows, step.length + 1)
+        rows = torch.randint(step.model.vocab_size, shape, generator=generator)
+        trainer.step(0, rows, eos_id=0)
+        device.synchronize()
+        started = time.perf_counter()
+        for number in range(1, STEPS + 1):
+            trainer.step(number, rows, eos_id=0)
+        device.synchronize()
+        elapsed_s = time.perf_counter() - started
+    predicted = predict_speed(step, plan.config.efficiency)
+    return Measured(step, STEPS * step.tokens / elapsed_s, device.peak_memory_bytes(), predicted)
+
+
+def describe_measured(plan: Plan) -> Iterator[str]:
+    """What was measured beside what was predicted, and the plan corrected by it."""
+    measured, efficiency = measure(plan), plan.config.efficiency
+    yield (
+        f"measured    {STEPS} steps of {measured.step.tokens:,} tokens, {measured.step.graph}: "
+        f"{measured.tokens_per_s:,.0f} tokens/s (predicted {measured.predicted.tokens_per_s:,.0f}), "
+        f"{measured.peak_bytes / GIB:.2f} GiB (predicted {predict(measured.step).total / GIB:.2f})"
+    )
+    whole = replace(plan.fit.step, graph=measured.step.graph)
+    tokens_per_s = predict_speed(whole, efficiency).tokens_per_s * measured.speed_ratio
+    peak = predict(whole).total * measured.memory_ratio
+    yield (
+        f"corrected   {tokens_per_s:,.0f} tokens/s, {duration(plan.tokens / tokens_per_s / DAY_S)} for "
+        f"{plan.tokens:.4g} tokens, {peak / GIB:.2f} GiB"
+    )
+
+
+def _check(step: Step) -> None:
+    if step.devices > 1 or step.device.kind == "tpu":
+        raise RecipeError(
+            "steps are measured on one device of this machine", hint="plan for one card or the cpu"
+        )
+    kinds = get_args(OptimizerConfig.model_fields["kind"].annotation)
+    if step.recipe.optimizer not in kinds or step.recipe.weights != "float32" or step.recompute:
+        raise RecipeError(
+            "what this plan needs is not built into training yet, so it cannot be measured",
+            hint=f"measure a smaller size, with --memory-recipe {' or '.join(kinds)}",
+        )
+    if step.precision == "float16":
+        raise RecipeError("training has no float16", hint="--precision float32 or bfloat16")

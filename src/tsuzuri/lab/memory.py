@@ -1,0 +1,199 @@
+"""Memory of a training step by part, at the moment when it is largest.
+
+Bytes of activations are counted from our own model's code: what autograd keeps for the backward pass
+(a test compares `kept_bytes` of the eager graph with autograd itself). For the compiled graph the count
+is what a minimal cut keeps: results of products and attention, and the residual stream; it has not been
+compared with a device yet, which `tsuzuri plan --measure` does. The plain graph adds what attention without a
+fused kernel keeps (Korthikanti et al. 2022, arXiv 2205.05198, §4.1) and the steps of GELU's formula.
+
+Sharding is that of FSDP2: a block's weights are gathered while it is computed, with those of the next one.
+Devices that share tensors are taken to share the sequence of the activations too, and those that share Muon's
+matrices its work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tsuzuri.lab.devices import GIB
+from tsuzuri.lab.step import Graph, Step
+from tsuzuri.model.config import CHUNK_LOGITS, ModelConfig
+
+FLOAT32 = 4
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device by part, when most is held."""
+
+    moment: str
+    parts: dict[str, float]
+    host_bytes: float = 0.0
+    """In the host's memory, for all devices of a server."""
+
+    @property
+    def total(self) -> float:
+        """All parts."""
+        return sum(self.parts.values())
+
+    def describe(self) -> str:
+        """The parts in GiB on one line."""
+        parts = [f"{name} {value / GIB:.2f}" for name, value in self.parts.items() if value >= GIB / 200]
+        return f"{self.total / GIB:.2f} GiB {self.moment}: {', '.join(parts)}"
+
+
+def predict(step: Step) -> Memory:
+    """The memory of a step on one device."""
+    model, recipe = step.model, step.recipe
+    local = model.num_parameters / step.shards
+    weights = recipe.weight_bytes * local
+    gradients = _gradients(step)
+    always = {"weights": weights, "optimizer states": _states(step)}
+    kept = kept_bytes(model, step.graph, step.activation_bytes, step.length)
+    tokens = step.micro_tokens / step.tensor
+    block_input = step.activation_bytes * model.hidden_size
+    layers = model.num_hidden_layers
+    activations = {
+        "activations": tokens * layers * (block_input if step.recompute else kept),
+        "cast weights": _casts(step),
+        "gathered blocks": _gathered(step),
+    }
+    block = tokens * ((kept if step.recompute else 0) + working_bytes(step))
+    is_kept = step.micro_batches > 1 or step.graph == "plain"
+    accumulated = {"gradients": gradients if is_kept else 0.0}
+    moments = [
+        Memory("in the loss", {**always, **accumulated, **activations, "loss": _loss(step)}),
+        Memory(
+            "as the backward pass begins",
+            {**always, **accumulated, **activations, "block": block, "loss": _head_gradient(step)},
+        ),
+        Memory(
+            "as it ends",
+            {
+                **always,
+                "gradients": gradients,
+                "gathered blocks": activations["gathered blocks"],
+                "block": block + tokens * kept,
+                "embedding": recipe.weight_bytes * model.vocab_size * model.hidden_size / step.tensor,
+            },
+        ),
+        Memory("in the optimizer", {**always, "gradients": gradients, "update": _update(step)}),
+    ]
+    largest = max(moments, key=lambda moment: moment.total)
+    host = recipe.host_bytes_per_parameter * model.num_parameters / (step.servers if step.sharded else 1)
+    if not step.sharded:
+        host *= step.device.count
+    return Memory(largest.moment, {**largest.parts, "framework": step.device.overhead_bytes}, host)
+
+
+def kept_bytes(model: ModelConfig, graph: Graph, size: int, length: int) -> float:
+    """Bytes a token that a block keeps for its backward pass, activations being of `size` bytes."""
+    d, f = model.hidden_size, model.intermediate_size
+    q, kv = model.num_attention_heads * model.head_dim, model.num_key_value_heads * model.head_dim
+    heads = model.num_attention_heads
+    attention = size * (2 * q + 2 * kv)  # queries, keys, values and the output, which the next product reads
+    if graph == "compiled":
+        mlp = size * f * (1 if model.is_classic else 2)
+        return size * 2 * d + attention + mlp + FLOAT32 * heads
+    norms = 2 * (FLOAT32 + size) * d if model.is_classic else 2 * (2 * FLOAT32 + size) * d
+    head_norms = 2 * FLOAT32 * (q + kv) if model.model_type == "qwen3" else 0
+    mlp = size * f * (2 if model.is_classic else 4)
+    eager = norms + head_norms + attention + mlp + FLOAT32 * heads
+    if graph == "eager":
+        return eager
+    scores = (2 * size + 1) * heads * length  # softmax, the mask of dropout, and what it leaves
+    gelu = 3 * size * f if model.is_classic else 0  # tanh, 1 + tanh, x / 2
+    return eager + scores + gelu + 3 * d  # two masks of dropout in the residual stream, one more in the MLP
+
+
+def working_bytes(step: Step) -> float:
+    """Bytes a token that the backward pass of a block holds beside what was kept."""
+    model, size = step.model, step.activation_bytes
+    scores = 2 * size * model.num_attention_heads * step.length if step.graph == "plain" else 0
+    return size * (3 * model.intermediate_size + 2 * model.hidden_size) + scores
+
+
+def _states(step: Step) -> float:
+    memory = step.recipe.memory
+    if step.recipe.offload:
+        return 0.0
+    blocks = _matrices(step.model)
+    others = step.model.num_parameters - blocks
+    if memory.factored:
+        embedding = step.model.vocab_size + step.model.hidden_size
+        return FLOAT32 * (_edges(step.model) + embedding) / step.shards
+    return (memory.matrices * blocks + memory.others * others) / step.shards
+
+
+def _gradients(step: Step) -> float:
+    size = step.recipe.weight_bytes
+    if not step.recipe.in_backward:
+        return size * step.model.num_parameters / step.shards
+    return size * max(count for count, _, _ in _shapes(step.model)) / step.shards
+
+
+def _casts(step: Step) -> float:
+    """Weights in the precision of the activations: eager code keeps them for the backward pass."""
+    if step.activation_bytes == step.recipe.weight_bytes or step.sharded:
+        return 0.0  # sharded weights are gathered in that precision
+    layers = 1 if step.graph == "compiled" or step.recompute else step.model.num_hidden_layers
+    blocks = _matrices(step.model) / step.model.num_hidden_layers * layers
+    return step.activation_bytes * blocks / step.tensor
+
+
+def _gathered(step: Step) -> float:
+    if not step.sharded:
+        return 0.0
+    block = _matrices(step.model) / step.model.num_hidden_layers
+    embedding = step.model.vocab_size * step.model.hidden_size
+    gathered = step.activation_bytes * (2 * block + embedding)
+    return (gathered + FLOAT32 * block) / step.tensor  # and a block's whole gradient before it is scattered
+
+
+def _head_gradient(step: Step) -> float:
+    if step.graph == "plain":
+        return 0.0
+    return FLOAT32 * step.model.vocab_size * step.model.hidden_size / step.tensor
+
+
+def _loss(step: Step) -> float:
+    vocab, size = step.model.vocab_size, step.activation_bytes
+    tokens = step.micro_tokens / step.tensor
+    if step.graph == "plain":  # logits, the copy without the last position, log-probabilities, gradient
+        return 4 * size * tokens * vocab
+    limit = CHUNK_LOGITS.get(step.device.kind, CHUNK_LOGITS["cuda"])
+    chunk = min(step.micro_tokens * vocab, limit)
+    copies = 0 if size == FLOAT32 else (1 if step.graph == "compiled" else 2)
+    cast = 0 if size == FLOAT32 else size * vocab * step.model.hidden_size / step.tensor
+    hidden = 3 * size * tokens * step.model.hidden_size
+    return (2 * size + FLOAT32 * copies) * chunk + cast + hidden + _head_gradient(step)
+
+
+def _update(step: Step) -> float:
+    memory = step.recipe.memory
+    if step.recipe.offload or step.recipe.in_backward:
+        return 0.0
+    largest = max(count * number for count, number, _ in _shapes(step.model)[1:])
+    return (memory.temporary * step.model.num_parameters + memory.temporary_of_shape * largest) / step.shards
+
+
+def _shapes(model: ModelConfig) -> list[tuple[int, int, int]]:
+    """(parameters, number, rows + columns) of the embedding, then of the matrices of blocks by shape."""
+    d, f, layers = model.hidden_size, model.intermediate_size, model.num_hidden_layers
+    q, kv = model.num_attention_heads * model.head_dim, model.num_key_value_heads * model.head_dim
+    by_shape: dict[tuple[int, int], int] = {}
+    into_mlp = [(f, d)] if model.is_classic else [(f, d), (f, d)]
+    for shape in [(q, d), (kv, d), (kv, d), (d, q), *into_mlp, (d, f)]:
+        by_shape[shape] = by_shape.get(shape, 0) + layers
+    embedding = (model.vocab_size * d, 2 - model.tie_word_embeddings, model.vocab_size + d)
+    return [embedding, *((rows * columns, n, rows + columns) for (rows, columns), n in by_shape.items())]
+
+
+def _matrices(model: ModelConfig) -> int:
+    """Parameters of the matrices of all blocks."""
+    return sum(count * number for count, number, _ in _shapes(model)[1:])
+
+
+def _edges(model: ModelConfig) -> int:
+    """Rows and columns of the matrices of all blocks."""
+    return sum(edge * number for _, number, edge in _shapes(model)[1:])

@@ -1,0 +1,159 @@
+"""The first memory recipe that fits devices, in its fastest form; or what is nearest where none does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from tsuzuri.core.errors import RecipeError, ResourceError
+from tsuzuri.lab.devices import DEVICES, GIB
+from tsuzuri.lab.memory import Memory, predict
+from tsuzuri.lab.speed import Speed, predict_speed
+from tsuzuri.lab.step import Step
+from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.ladder import LADDER, model_config
+from tsuzuri.training.memory import RECIPES
+
+ENOUGH_TOKENS = 16_384
+"""Computed at once, more do not make products faster."""
+MOST_SERVERS = 1024
+
+Spread: TypeAlias = Literal["auto", "replicated", "sharded"]
+"""replicated: each device has all weights. sharded: weights and states are divided among all."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be found: a way to make a step."""
+
+    step: Step
+    """Of it the model, devices, precision, graph, batch and length count."""
+    recipes: tuple[str, ...]
+    """Names of `training.memory.RECIPES`, the first that fits being taken."""
+    spread: Spread = "auto"
+    efficiency: float | None = None
+    """Share of the peak that products reach, where the device's row is not believed."""
+
+    def on(self, **changes: object) -> Question:
+        """The same question about another model or other devices."""
+        return replace(self, step=replace(self.step, **changes))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A step with its memory and speed."""
+
+    step: Step
+    memory: Memory
+    speed: Speed
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device holds it."""
+        return self.memory.total <= self.step.device.usable_bytes
+
+
+def first_fit(question: Question) -> Fit:
+    """The fastest way to make the step by the first recipe that fits.
+
+    ResourceError names what is nearest where nothing fits.
+    """
+    step = question.step
+    _check(step)
+    found = _first_fit(question)
+    if found:
+        return found
+    bytes_needed, name = min((least_bytes(question, name), name) for name in question.recipes)
+    raise ResourceError(
+        f"a model of {step.model.num_parameters:,} parameters does not fit: it needs at least "
+        f"{bytes_needed / GIB:.1f} GiB on each device ({name}), where "
+        f"{step.device.usable_bytes / GIB:.1f} can be filled",
+        hint=f"nearest: {_nearest(question)}",
+    )
+
+
+def least_bytes(question: Question, recipe: str) -> float:
+    """Bytes on a device that the smallest way to make the step by a recipe needs."""
+    return min(predict(way).total for way in _ways(question, recipe))
+
+
+def largest_that_fits(models: Iterable[ModelConfig], question: Question) -> ModelConfig | None:
+    """The model with the most parameters for which there is a way, or None."""
+    fitting = (model for model in models if _first_fit(question.on(model=model)))
+    return max(fitting, key=lambda model: model.num_parameters, default=None)
+
+
+def _first_fit(question: Question) -> Fit | None:
+    for name in question.recipes:
+        fits = (
+            Fit(way, predict(way), predict_speed(way, question.efficiency)) for way in _ways(question, name)
+        )
+        fastest = max((fit for fit in fits if fit.fits), key=_merit, default=None)
+        if fastest:
+            return fastest
+    return None
+
+
+def _merit(fit: Fit) -> tuple[float, ...]:
+    """Speed, then what is simpler, then enough tokens at once, then little memory."""
+    step = fit.step
+    speed = float(f"{fit.speed.tokens_per_s:.2e}")
+    enough = min(step.micro_tokens, ENOUGH_TOKENS)
+    return speed, -step.tensor, -step.sharded, -step.recompute, enough, -fit.memory.total
+
+
+def _ways(question: Question, recipe: str) -> Iterator[Step]:
+    """Every way to make a step: recompute or not, replicated or sharded, tensors shared, rows at once."""
+    step = replace(question.step, recipe=RECIPES[recipe])
+    heads, count = step.model.num_key_value_heads, step.device.count
+    spreads = {"auto": (False, True), "replicated": (False,), "sharded": (True,)}[question.spread]
+    recomputes = (False,) if step.graph == "plain" else (False, True)  # nothing was recomputed then
+    for tensor in (1, 2, 4, 8):
+        if count % tensor or heads % tensor or (tensor > 1 and question.spread == "replicated"):
+            continue
+        for sharded in spreads if step.devices > tensor else (False,):
+            for recompute in recomputes:
+                way = replace(step, tensor=tensor, sharded=sharded, recompute=recompute)
+                rows = max(1, way.batch_tokens // (way.length * way.data_ranks))
+                yield from (replace(way, rows=n) for n in range(1, rows + 1) if rows % n == 0)
+
+
+def _nearest(question: Question) -> str:
+    """What would fit: a smaller model here, more of these devices, or another device."""
+    step, answers = question.step, []
+    models = {name: model_config(name, vocab_size=step.model.vocab_size) for name in LADDER}
+    here = {
+        name: model
+        for name, model in models.items()
+        if model.num_parameters < step.model.num_parameters
+        and _first_fit(question.on(model=model, length=min(step.length, model.max_position_embeddings)))
+    }
+    if here:
+        answers.append(f"--size {max(here, key=lambda name: here[name].num_parameters)}")
+    doubled = [step.servers * 2**n for n in range(1, 11) if step.servers * 2**n <= MOST_SERVERS]
+    for servers in doubled if step.device.network else ():
+        if _first_fit(question.on(servers=servers)):
+            answers.append(f"--servers {servers}")
+            break
+    for name, device in sorted(DEVICES.items(), key=lambda item: item[1].memory_bytes * item[1].count):
+        precision = step.precision if step.precision in device.peaks else device.precision
+        other = question.on(device=device, precision=precision, servers=1)
+        if device.memory_bytes and device != step.device and _first_fit(other):
+            answers.append(f"--device {name}")
+            break
+    return ", or ".join(answers) or "a smaller model"
+
+
+def _check(step: Step) -> None:
+    if step.servers > 1 and not step.device.network:
+        raise RecipeError(
+            "these devices have no network between them in the table of devices",
+            hint="plan for one of them, or for servers of eight, such as --device h100x8",
+        )
+    if step.length > step.model.max_position_embeddings:
+        raise RecipeError(
+            f"rows of {step.length} tokens are longer than the model's context of "
+            f"{step.model.max_position_embeddings}",
+            hint="give a shorter --sequence-length",
+        )

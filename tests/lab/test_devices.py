@@ -1,0 +1,48 @@
+"""The table of devices."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tsuzuri.core.errors import RecipeError
+from tsuzuri.lab.devices import DEVICES, device_row
+
+WANTED = (
+    *("rtx3090", "rtx4090", "a100-40", "a100-80", "h100", "h200", "h100x8", "p4d.24xlarge", "v100"),
+    *("tpu-v3-8", "tpu-v4-8", "tpu-v5e-8", "tpu-v5p-8", "tpu-v6e-8", "cpu"),
+)
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_every_row_has_sources_and_dates(name: str) -> None:
+    device = device_row(name)
+    assert device.source
+    assert device.efficiency_source
+    assert re.fullmatch(r"20\d\d(-\d\d){0,2}", device.date)
+    for price in (device.on_demand, device.preemptible):
+        assert price.source
+        assert price.usd_per_hour is None or price.usd_per_hour > 0
+
+
+def test_a_device_counts_in_its_fastest_precision() -> None:
+    assert device_row("v100").precision == "float16"
+    assert device_row("cpu").precision == "float32"
+
+
+def test_a_node_is_eight_cards() -> None:
+    card, node = device_row("h100"), device_row("h100x8")
+    assert node.count == 8
+    assert (node.peaks, node.memory_bytes, node.efficiency) == (
+        card.peaks,
+        card.memory_bytes,
+        card.efficiency,
+    )
+    assert node.on_demand != card.on_demand
+
+
+def test_an_unknown_device_is_answered_with_the_closest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'rtx3090'"):
+        device_row("rtx-3090")
+    assert set(WANTED) <= set(DEVICES)

@@ -1,0 +1,179 @@
+"""Predicted memory: activations against autograd, and the ladder of bytes a parameter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tsuzuri.core.errors import RecipeError
+from tsuzuri.lab.devices import DEVICES, GIB
+from tsuzuri.lab.memory import kept_bytes, predict
+from tsuzuri.lab.step import Step
+from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.gpt import GPT
+from tsuzuri.model.ladder import model_config
+from tsuzuri.training.memory import RECIPES, memory_recipe
+
+ROWS, LENGTH = 2, 64
+
+
+def tiny(model_type: str, layers: int) -> ModelConfig:
+    """A model of that family whose grouped heads, where it may have some, are fewer."""
+    values = {
+        "model_type": model_type,
+        "vocab_size": 64,
+        "hidden_size": 128,
+        "intermediate_size": 320,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4 if model_type == "gpt2" else 2,
+        "head_dim": 32,
+        "max_position_embeddings": LENGTH,
+    }
+    return ModelConfig.model_validate(values)
+
+
+def saved_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
+    """Bytes that autograd keeps of a forward pass, weights apart."""
+    model = GPT(config, torch.Generator().manual_seed(1))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}  # held, or an address would be used again
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        tokens = torch.arange(ROWS * LENGTH).view(ROWS, LENGTH) % config.vocab_size
+        model(tokens, dtype=dtype)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_a_block_keeps_is_what_autograd_keeps(model_type: str, dtype: torch.dtype) -> None:
+    of_a_block = saved_bytes(tiny(model_type, 3), dtype) - saved_bytes(tiny(model_type, 2), dtype)
+    size = dtype.itemsize
+    matrices = sum(p.numel() for p in GPT(tiny(model_type, 1)).layers[0].parameters() if p.dim() == 2)
+    casts = 0 if dtype == torch.float32 else size * matrices
+    predicted = ROWS * LENGTH * kept_bytes(tiny(model_type, 1), "eager", size, LENGTH) + casts
+    assert of_a_block == pytest.approx(predicted, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("adamw", 16),
+        ("muon", 12),
+        ("adamw-bf16-states", 12),
+        ("adamw-8bit", 10.03),
+        ("adafactor", 8),
+        ("adagrad", 12),
+        ("bf16-adamw-8bit", 6.03),
+        ("bf16-adafactor", 4),
+        ("bf16-adafactor-in-backward", 2),
+        ("offload-adamw", 4),
+    ],
+)
+def test_each_recipe_declares_its_bytes_a_parameter(recipe: str, expected: float) -> None:
+    assert memory_recipe(recipe).bytes_per_parameter == pytest.approx(expected, abs=0.01)
+    assert set(RECIPES) == {
+        *("muon", "adamw", "adamw-bf16-states", "adamw-8bit", "adafactor", "adagrad", "bf16-adamw-8bit"),
+        *("bf16-adafactor", "bf16-adafactor-in-backward", "offload-adamw"),
+    }
+
+
+def test_an_unknown_recipe_is_answered_with_the_closest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'adafactor'"):
+        memory_recipe("adafacto")
+
+
+def step(size: str = "gpt3-760m", **changes: object) -> Step:
+    """A step of a row of the ladder on a RTX 3090, replicated, with some fields changed."""
+    base = Step(
+        model=model_config(size, vocab_size=32_000),
+        recipe=RECIPES["adamw"],
+        device=DEVICES["rtx3090"],
+        precision="bfloat16",
+        batch_tokens=524_288,
+        length=2048,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_weights_gradients_and_states_are_those_of_every_parameter() -> None:
+    parts = predict(step()).parts
+    parameters = step().model.num_parameters
+    assert parts["weights"] == parts["gradients"] == 4 * parameters
+    assert parts["optimizer states"] == 8 * parameters
+    assert predict(step()).total == sum(parts.values())
+
+
+@pytest.mark.parametrize(
+    ("size", "gib"),
+    [("gpt3-350m", 5.5), ("gpt3-760m", 11.6), ("gpt3-1.3b", 20.0), ("gpt3-2.7b", 39.9), ("gpt3-6.7b", 99.9)],
+)
+def test_the_ladder_is_that_which_was_worked_out_by_hand(size: str, gib: float) -> None:
+    """Weights, gradients and states of AdamW in float32."""
+    parts = predict(step(size)).parts
+    states = sum(parts[part] for part in ("weights", "gradients", "optimizer states"))
+    assert states / GIB == pytest.approx(gib, rel=0.1)
+
+
+def test_muon_keeps_less_than_adamw_but_its_update_holds_more() -> None:
+    """Its momentum is half of AdamW's moments; its stacked matrices are held while they are iterated."""
+    wide = step("gpt3-2.7b", recompute=True, rows=1)
+    muon = predict(replace(wide, recipe=RECIPES["muon"]))
+    adamw = predict(wide)
+    assert muon.parts["optimizer states"] < adamw.parts["optimizer states"]
+    assert muon.moment == "in the optimizer"
+    assert muon.parts["update"] > 4 * wide.model.num_parameters
+
+
+def test_recomputation_and_fewer_rows_take_less_and_plain_code_takes_more() -> None:
+    total = {name: predict(step(**changes)).total for name, changes in WAYS.items()}  # type: ignore[arg-type]
+    assert total["recompute"] < total["compiled"] < total["eager"] < total["plain"]
+    assert total["compiled"] < total["two rows"]
+
+
+WAYS = {
+    "compiled": {},
+    "two rows": {"rows": 2},
+    "recompute": {"recompute": True},
+    "eager": {"graph": "eager"},
+    "plain": {"graph": "plain"},
+}
+
+
+def test_sharding_divides_what_every_rank_had_whole() -> None:
+    node = step("gpt3-6.7b", device=DEVICES["a100-80x8"], recompute=True)
+    whole, sharded = predict(node), predict(replace(node, sharded=True))
+    for part in ("weights", "optimizer states"):
+        assert sharded.parts[part] == whole.parts[part] / 8
+    assert sharded.parts["gathered blocks"] > 0
+    shared = predict(replace(node, sharded=True, tensor=8))
+    assert shared.parts["activations"] == sharded.parts["activations"] / 8
+
+
+def test_offloaded_states_stand_in_the_host() -> None:
+    memory = predict(step(recipe=RECIPES["offload-adamw"]))
+    assert memory.parts["optimizer states"] == 0
+    assert memory.host_bytes == 16 * step().model.num_parameters
+
+
+def test_what_is_updated_in_the_backward_pass_keeps_one_gradient() -> None:
+    memory = predict(step(recipe=RECIPES["bf16-adafactor-in-backward"], recompute=True))
+    assert memory.parts.get("gradients", 0) < 0.1 * memory.parts["weights"]
+
+
+def test_all_logits_are_the_hidden_memory() -> None:
+    """32 rows of 2048 tokens and a vocabulary of 65,536 make 8 GiB of logits in bfloat16 (nanochat #443)."""
+    model = model_config("gpt3-125m", vocab_size=65_536)
+    plain = predict(step(model=model, rows=32, graph="plain"))
+    chunked = predict(step(model=model, rows=32))
+    assert plain.parts["loss"] == 4 * 8 * GIB
+    assert chunked.parts["loss"] < 4 * GIB

@@ -1,0 +1,164 @@
+"""Plans: the first author's figures, with his assumptions as inputs, and beside each what is needed today."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tsuzuri.core.errors import RecipeError, ResourceError
+from tsuzuri.lab.config import PlanConfig
+from tsuzuri.lab.devices import DEVICES, GIB
+from tsuzuri.lab.money import HOURS_A_MONTH, Line, rent, total
+from tsuzuri.lab.plan import Plan, describe, make_plan
+from tsuzuri.lab.search import Question, largest_that_fits
+from tsuzuri.lab.step import Step
+from tsuzuri.model.ladder import model_config
+from tsuzuri.training.memory import RECIPES
+
+HIS_LARGE: dict[str, Any] = {
+    "size": "gpt2-large",  # published as 640M; its shape has 736M at his vocabulary
+    "vocab_size": 20_573,
+    "batch_tokens": 1024,
+    "precision": "float32",
+    "graph": "plain",
+    "tokens": 10.24e9,  # ten million steps
+}
+
+
+def plan(**values: Any) -> Plan:
+    """The plan for these values of a PlanConfig."""
+    return make_plan(PlanConfig.model_validate(values))
+
+
+def test_his_large_model_fits_a_24_gb_card_with_adagrad_and_not_with_adamw() -> None:
+    assert plan(**HIS_LARGE, memory_recipe="adagrad").fit.memory.total < 24 * GIB
+    with pytest.raises(ResourceError, match=r"23\.\d GiB on each device \(adamw\), where 22\.8"):
+        plan(**HIS_LARGE, memory_recipe="adamw")
+
+
+def test_his_large_model_takes_98_days_within_a_factor_of_two() -> None:
+    assert 49 < plan(**HIS_LARGE, memory_recipe="adagrad").days < 196
+
+
+def test_today_his_large_model_fits_with_full_quality_and_takes_weeks() -> None:
+    today = {key: HIS_LARGE[key] for key in ("size", "vocab_size", "tokens")}
+    assert plan(**today).recipe == "muon"
+    assert plan(**today, memory_recipe="adamw").fit.memory.total < 22.8 * GIB
+    assert plan(**today).days < 98 / 4
+
+
+def question_of_p4d(spread: str) -> Question:
+    """What fits a p4d.24xlarge with AdamW in float32."""
+    step = Step(
+        model=model_config("gpt3-1.3b", vocab_size=32_000),
+        recipe=RECIPES["adamw"],
+        device=DEVICES["p4d.24xlarge"],
+        precision="bfloat16",
+        batch_tokens=1_048_576,
+        length=2048,
+    )
+    return Question(step, ("adamw",), spread)  # type: ignore[arg-type]
+
+
+def test_about_two_billion_is_the_largest_replicated_model_on_p4d() -> None:
+    models = [
+        model_config("gpt3-1.3b", vocab_size=32_000, overrides={"num_hidden_layers": layers})
+        for layers in range(8, 257, 4)
+    ]
+    replicated = largest_that_fits(models, question_of_p4d("replicated"))
+    assert replicated is not None
+    assert 1.6e9 < replicated.num_parameters < 2.4e9
+    today = largest_that_fits(models, question_of_p4d("sharded"))
+    assert today is not None
+    assert today.num_parameters > 3 * replicated.num_parameters
+
+
+def test_180_days_on_p4d_cost_what_he_reckoned() -> None:
+    made = plan(size="gpt3-1.3b", device="p4d.24xlarge", days=180, usd_per_hour=44.5)
+    assert made.total.usd == pytest.approx(192_240)
+    today = plan(size="gpt3-1.3b", device="p4d.24xlarge")  # 20 tokens a parameter are enough, in days
+    assert today.days < 10
+    assert today.total.usd < 192_240 / 20
+
+
+def test_90_days_on_a_tpu_v3_cost_what_he_reckoned_and_2_7b_sees_enough_tokens() -> None:
+    made = plan(size="gpt3-2.7b", device="tpu-v3-8", days=90, preemptible=True, jpy_per_usd=110)
+    assert made.total.usd == pytest.approx(5_184)
+    assert made.total.jpy == pytest.approx(570_240)
+    assert 40e9 < made.tokens < 100e9  # Gopher's efficiency; 20 a parameter would be 52e9
+    assert made.recipe == "muon"
+    assert made.fit.step.sharded
+
+
+def test_a_month_of_a_gpu_and_of_a_tpu_cost_what_he_reckoned() -> None:
+    days = HOURS_A_MONTH / 24
+    assert rent(days, 1, 1.736).usd == pytest.approx(1_267.28)
+    assert rent(days, 1, 4.5).usd == pytest.approx(3_285)
+    today = plan(size="gpt3-125m", device="h100")  # what such a month was for
+    assert today.total.usd < 50
+
+
+def test_a_licensed_corpus_is_a_line_of_the_bill() -> None:
+    made = plan(corpus_licence_jpy=200_000, jpy_per_usd=100, usd_per_hour=1, days=1)
+    assert Line("corpus licence", jpy=200_000, note="once") in made.bill
+    assert made.total.usd == pytest.approx(2_000 + 24)
+
+
+@pytest.mark.parametrize("usd_per_hour", [1.50, 1.736])
+def test_175b_on_v100s_costs_millions(usd_per_hour: float) -> None:
+    gpt3 = {"size": "gpt3-175b", "tokens": 300e9, "servers": 128, "memory_recipe": "adamw"}
+    made = plan(**gpt3, device="v100x8", usd_per_hour=8 * usd_per_hour)
+    assert 4.6e6 < made.total.usd < 12e6
+    today = plan(**gpt3, device="h100x8", usd_per_hour=8 * 2.69)
+    assert today.total.usd < made.total.usd / 4
+    assert today.days < 30
+
+
+def test_the_ladder_of_memory_is_walked_from_the_best_quality() -> None:
+    made = plan(size="gpt3-2.7b", device="rtx3090")
+    names = [name for name, recipe in RECIPES.items() if recipe.automatic]
+    passed_over = [name for name, _ in made.passed_over]
+    assert passed_over == names[: names.index(made.recipe)]
+    assert all(least > made.fit.step.device.usable_bytes for _, least in made.passed_over)
+    assert made.fit.step.recompute
+
+
+def test_the_page_says_what_it_rests_on() -> None:
+    page = "\n".join(describe(plan(size="gpt3-2.7b", jpy_per_kwh=30, usd_per_gb_month=0.02)))
+    for part in ("adafactor", "muon needs", "quality", "GiB", "tokens/s", "bound by", "modula", "kWh at ¥30"):
+        assert part in page
+    unset = "\n".join(describe(plan(device="cpu", size="15m")))
+    assert "price unset" in unset
+    assert "without devices and storage" in unset
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"device": "h10"}, "did you mean 'h100'"),
+        ({"size": "gpt3-1.3"}, "did you mean 'gpt3-1.3b'"),
+        ({"memory_recipe": "adam"}, "did you mean 'adamw'"),
+        ({"device": "v100", "precision": "bfloat16"}, "v100 has no products in bfloat16"),
+        ({"device": "rtx3090", "servers": 2}, "no network between them"),
+        ({"sequence_length": 4096}, "longer than the model's context of 2048"),
+    ],
+)
+def test_what_cannot_be_planned_is_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        plan(**values)
+
+
+def test_a_plan_that_fits_nothing_says_what_is_nearest() -> None:
+    with pytest.raises(ResourceError) as error:
+        plan(size="gpt3-175b", device="h100x8", memory_recipe="adamw")
+    assert error.value.hint == "nearest: --size gpt3-13b, or --servers 8"
+    with pytest.raises(ResourceError, match="at least") as error:
+        plan(size="gpt3-13b", device="rtx3090")
+    assert error.value.hint.startswith("nearest: --size gpt3-6.7b, or --device ")
+
+
+def test_currencies_are_added_up_for_themselves_without_a_rate() -> None:
+    bill = [Line("a", usd=10), Line("b", jpy=500), Line("c")]
+    assert str(total(bill, None)) == "$10.00 + ¥500"
+    assert str(total(bill, 100)) == "$15.00 = ¥1,500"

@@ -1,0 +1,79 @@
+"""Predicted speed against what is published, and what bounds it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tsuzuri.lab.config import PlanConfig
+from tsuzuri.lab.devices import DEVICES
+from tsuzuri.lab.plan import make_plan
+from tsuzuri.lab.speed import flops_per_token, predict_speed
+from tsuzuri.lab.step import Step
+from tsuzuri.model.ladder import model_config
+from tsuzuri.training.memory import RECIPES
+
+NODE = Step(
+    model=model_config("gpt3-1.3b", vocab_size=32_000),
+    recipe=RECIPES["adamw"],
+    device=DEVICES["p4d.24xlarge"],
+    precision="bfloat16",
+    batch_tokens=1_048_576,
+    length=2048,
+    rows=4,
+)
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "tokens_per_s"),
+    [
+        ("rtx3090", "gpt3-125m", 36_000),
+        ("rtx3090", "gpt3-350m", 12_000),
+        ("rtx3090", "gpt3-760m", 6_100),
+        ("rtx4090", "gpt3-125m", 84_000),
+        ("h100", "gpt3-350m", 170_000),
+        ("h100", "gpt3-1.3b", 50_000),
+    ],
+)
+def test_tokens_a_second_at_45_percent_are_those_worked_out_by_hand(
+    device: str, size: str, tokens_per_s: float
+) -> None:
+    plan = make_plan(PlanConfig(size=size, device=device, efficiency=0.45, memory_recipe="adamw"))
+    assert plan.fit.speed.tokens_per_s == pytest.approx(tokens_per_s, rel=0.2)
+    assert plan.fit.speed.mfu == pytest.approx(0.45, abs=0.02)
+
+
+def test_recomputation_costs_a_third_of_the_speed_and_no_more() -> None:
+    once, twice = predict_speed(NODE), predict_speed(replace(NODE, recompute=True))
+    assert once.tokens_per_s / twice.tokens_per_s == pytest.approx(4 / 3, rel=0.02)
+    assert once.mfu == pytest.approx(0.56, abs=0.01)
+
+
+def test_a_row_at_a_time_over_a_slow_network_is_bound_by_links() -> None:
+    slow = replace(NODE, servers=16, sharded=True, rows=1, batch_tokens=128 * 2048)
+    assert predict_speed(NODE).bound == "products"
+    assert predict_speed(slow).bound == "links"
+    assert (
+        predict_speed(replace(slow, device=DEVICES["h100x8"])).tokens_per_s
+        > 2 * predict_speed(slow).tokens_per_s
+    )
+
+
+def test_one_short_row_is_bound_by_memory() -> None:
+    card = replace(NODE, device=DEVICES["rtx4090"], rows=1, length=64, batch_tokens=64)
+    assert predict_speed(card).bound == "memory"
+
+
+def test_attention_costs_more_in_longer_rows_and_twice_as_much_unfused() -> None:
+    model = NODE.model
+    weights = 6 * model.num_matrix_parameters
+    short, long = (flops_per_token(model, length) - weights for length in (1024, 2048))
+    assert long == 2 * short
+    assert flops_per_token(model, 1024, causal=False) - weights == long
+
+
+def test_offloaded_states_cost_time() -> None:
+    card = replace(NODE, device=DEVICES["rtx3090"], rows=1, batch_tokens=2048)
+    offloaded = predict_speed(replace(card, recipe=RECIPES["offload-adamw"]))
+    assert offloaded.step_s > predict_speed(replace(card, recipe=RECIPES["bf16-adafactor"])).step_s
