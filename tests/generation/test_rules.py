@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.generation.conftest import ByteTokenizer
 
-from tsuzuri.core.errors import IntegrityError
+from tsuzuri.core.errors import InputError, IntegrityError
 from tsuzuri.generation.rules import TokenRules, token_rules
 
 
@@ -47,3 +47,14 @@ def test_a_damaged_file_is_an_error(tokenizer: ByteTokenizer, tmp_path: Path, co
     (tmp_path / "config.json").write_bytes(content.encode("utf-8", errors="surrogateescape"))
     with pytest.raises(IntegrityError, match=r"config\.json"):
         token_rules(tokenizer, 259, tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [99999, 259, -1, "x", 1.0, True, [0, 259], ["x"]])
+def test_what_is_no_id_is_an_error(tokenizer: ByteTokenizer, tmp_path: Path, wrong: object) -> None:
+    with pytest.raises(InputError, match="bos_token_id"):
+        token_rules(tokenizer, 259, write(tmp_path, config={"bos_token_id": wrong}))
+    with pytest.raises(InputError, match="eos_token_id"):
+        token_rules(tokenizer, 259, write(tmp_path, config={"eos_token_id": wrong}))
+    files = {"config": {}, "generation_config": {"eos_token_id": wrong}}
+    with pytest.raises(InputError, match="eos_token_id"):
+        token_rules(tokenizer, 259, write(tmp_path, **files))

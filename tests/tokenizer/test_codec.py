@@ -192,6 +192,19 @@ def test_a_foreign_byte_level_tokenizer_is_read(tmp_path: Path, texts: list[str]
     assert 0 not in ours.encode("</s>")
 
 
+def test_a_piece_outside_the_letters_of_bytes_stands_for_itself(tmp_path: Path) -> None:
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: index for index, piece in enumerate(["</s>", "日本", "a 日", *letters])}
+    foreign = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, []))
+    foreign.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    foreign.decoder = tokenizers.decoders.ByteLevel()
+    foreign.save(str(tmp_path / TOKENIZER_FILE))
+    (tmp_path / SETTINGS_FILE).write_text(json.dumps({"eos_token": "</s>"}))
+    ours = Tokenizer.load(tmp_path)
+    assert [ours.decode([index]) for index in (1, 2)] == [foreign.decode([index]) for index in (1, 2)]
+    assert ours.decode(ours.encode("日本 a")) == "日本 a"
+
+
 def test_a_foreign_tokenizer_of_llamas_kind_is_read(tmp_path: Path) -> None:
     spelling = ["<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a", "日", "▁a"]
     model = tokenizers.models.BPE(

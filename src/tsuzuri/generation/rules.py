@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tsuzuri.core.errors import IntegrityError
+from tsuzuri.core.errors import InputError, IntegrityError
 
 
 class TextTokenizer(Protocol):
@@ -48,7 +48,7 @@ def token_rules(tokenizer: TextTokenizer, vocab_size: int, folder: Path | None =
 
     The start is config.json's `bos_token_id`, else the closing piece, as in our own models. Prompts are
     opened with it unless tokenizer_config.json has `add_bos_token: false`. The ends are
-    generation_config.json's `eos_token_id`, else config.json's.
+    generation_config.json's `eos_token_id`, else config.json's. InputError where one of them is no id.
     """
     pieces = tokenizer.pieces
     if len(pieces) > vocab_size:
@@ -63,6 +63,13 @@ def token_rules(tokenizer: TextTokenizer, vocab_size: int, folder: Path | None =
     ends = (tokenizer.eos_id,) if ends is None else tuple(ends) if isinstance(ends, list) else (ends,)
     start = config.get("bos_token_id")
     start = tokenizer.eos_id if start is None else start
+    for name, given in (("bos_token_id", (start,)), ("eos_token_id", ends)):
+        wrong = [value for value in given if type(value) is not int or not 0 <= value < vocab_size]
+        if wrong:
+            raise InputError(
+                f"{folder}: {name} {wrong[0]!r} is no id of the model, which has 0 to {vocab_size - 1:,}",
+                hint="correct config.json or generation_config.json",
+            )
     without_text = [index for index in range(vocab_size) if index >= len(pieces) or not pieces[index]]
     return TokenRules(
         start=start,

@@ -32,9 +32,9 @@ def piece_bytes(
         to_byte = {letter: byte for byte, letter in byte_letters().items()}
         for piece, index in vocabulary.items():
             if piece not in special:
-                pieces[index] = (
-                    piece.encode() if piece in added else bytes(to_byte[letter] for letter in piece)
-                )
+                # A piece with other letters stands for itself, as in the library's own decoder.
+                spelt = piece in added or not to_byte.keys() >= set(piece)
+                pieces[index] = piece.encode() if spelt else bytes(to_byte[letter] for letter in piece)
         return pieces
     if not description["model"].get("byte_fallback"):
         raise InputError(
