@@ -35,6 +35,7 @@ from tsuzuri.corpus.quality.language import identify_text
 from tsuzuri.corpus.quality.metrics import SWALLOW, Measures
 from tsuzuri.corpus.quality.profiles import profiles
 from tsuzuri.corpus.sources.aozora import AozoraWorks
+from tsuzuri.corpus.sources.base import read
 from tsuzuri.corpus.sources.config import AozoraSource
 
 SEGMENTED = ("fineweb2-ja", "hojichar")
@@ -49,7 +50,7 @@ def wikipedia(data: Path) -> list[str]:
 def aozora(data: Path) -> list[str]:
     """The works without header, notes and colophon, normalised."""
     source = AozoraWorks(AozoraSource(path=data / "aozora"), Path())
-    found = (work for batch in source.batches() for work in source.read(batch))
+    found = (work for batch in source.batches() for work in read(source, batch))
     return [normalize(work.text, fold_width=False) for work in found if isinstance(work, Document)]
 
 

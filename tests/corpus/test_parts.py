@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.executor import CRASHED
 from tsuzuri.corpus.parts import make_parts
-from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.base import FAILED, Item, Unreadable, described
 from tsuzuri.corpus.sources.config import FilesSource
-from tsuzuri.corpus.treatment import FAILED, Treatment
+from tsuzuri.corpus.treatment import Treatment
 
 TEXT = "むかし、むかし、あるところに、おじいさんとおばあさんが住んでいました。" * 3
 CONFIG = FilesSource.model_validate({"path": "x", "quality": {"max_repeated_ngram_ratio": 1}})
@@ -60,7 +61,7 @@ class Stories:
     def batches(self) -> list[tuple[Story, ...]]:
         return [tuple(map(Story, batch)) for batch in self.stories]
 
-    def read(self, batch: tuple[Story, ...]) -> Iterator[Document | Unreadable]:
+    def items(self, batch: tuple[Story, ...]) -> Iterator[Item | Unreadable]:
         for story in batch:
             kind = story.name.split("-")[0]
             if kind == "undecodable":
@@ -68,16 +69,20 @@ class Stories:
                 continue
             if kind == "deadly":
                 os.kill(os.getpid(), signal.SIGKILL)
-            yield Document(id=f"{story.name}/0", text=f"{story.name}{TEXT}", source=self.name)
-            if kind == "raises":
-                raise RecursionError
-            if kind == "crashes":
-                os.kill(os.getpid(), signal.SIGKILL)
-            text: Any = f"2 {story.name}{TEXT}"
-            if kind == "breaks":
-                text = None
-            second: Any = Document(id=f"{story.name}/1", text=text, source=self.name)
-            yield Deadly(second.id) if kind == "poisons" else second
+            for number in (0, 1, 2):
+                if kind == "lost" and number == 1:
+                    raise RecursionError
+                name = f"{story.name}/{number}"
+                yield Item(name, partial(self.tell, name, kind if number == 1 else ""))
+
+    def tell(self, name: str, kind: str) -> Document:
+        if kind == "raises":
+            int("9" * 5000)
+        if kind == "crashes":
+            os.kill(os.getpid(), signal.SIGKILL)
+        text: Any = None if kind == "breaks" else f"{name}{TEXT}"
+        document: Any = Document(id=name, text=text, source=self.name)
+        return Deadly(name) if kind == "poisons" else document  # type: ignore[return-value]
 
 
 def read(folder: Path, *stories: tuple[str, ...], workers: int = 2) -> dict[str, str]:
@@ -92,18 +97,30 @@ def read(folder: Path, *stories: tuple[str, ...], workers: int = 2) -> dict[str,
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
-        ("raises", {"raises-1/0": "", "tales/raises-1": FAILED}),
-        ("crashes", {"crashes-1/0": "", "tales/crashes-1": CRASHED}),
-        ("poisons", {"poisons-1/0": "", "poisons-1/1": CRASHED}),
-        ("breaks", {"breaks-1/0": "", "breaks-1/1": FAILED}),
+        ("raises", {"raises-1/0": "", "raises-1/1": FAILED, "raises-1/2": ""}),
+        ("crashes", {"crashes-1/0": "", "crashes-1/1": CRASHED, "crashes-1/2": ""}),
+        ("poisons", {"poisons-1/0": "", "poisons-1/1": CRASHED, "poisons-1/2": ""}),
+        ("breaks", {"breaks-1/0": "", "breaks-1/1": FAILED, "breaks-1/2": ""}),
         ("undecodable", {"undecodable-1": "undecodable"}),
+        ("lost", {"lost-1/0": "", "tales/lost-1": FAILED}),
+        ("deadly", {"tales/deadly-1": CRASHED}),
     ],
 )
 def test_poison_costs_itself_alone(tmp_path: Path, kind: str, found: dict[str, str]) -> None:
-    good = {f"{name}/{number}": "" for name in ("a", "b", "c") for number in (0, 1)}
+    good = {f"{name}/{number}": "" for name in ("a", "b", "c") for number in range(3)}
     rows = read(tmp_path, ("a", f"{kind}-1", "b"), ("c",))
     assert rows == {**good, **found}
-    assert list(rows)[: 2 + len(found)] == ["a/0", "a/1", *found]
+    assert list(rows)[: 3 + len(found)] == ["a/0", "a/1", "a/2", *found]
+
+
+def test_what_failed_says_how_and_shows_no_text(tmp_path: Path) -> None:
+    parts = make_parts([Stories("tales", (("raises-1",),))], [Treatment(CONFIG)], tmp_path, workers=1)
+    detail = pq.read_table(parts[0])["detail"].to_pylist()[1]
+    assert detail.startswith("ValueError: Exceeds the limit (4300 digits) for integer string conversion")
+    for message in ("invalid literal: '電話は03-3581-0101'", '電話は"03-3581-0101"', "電話"):
+        assert "3581" not in described(ValueError(message))
+        assert "電話" not in described(ValueError(message))
+    assert described(RecursionError()) == "RecursionError"
 
 
 @pytest.mark.parametrize("workers", [1, 3])

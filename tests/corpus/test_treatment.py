@@ -11,8 +11,9 @@ import pytest
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, RecipeError
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources.base import FAILED
 from tsuzuri.corpus.sources.config import FilesSource
-from tsuzuri.corpus.treatment import EXCERPT_CHARACTERS, FAILED, PERSONAL_DATA, Treated, Treatment
+from tsuzuri.corpus.treatment import EXCERPT_CHARACTERS, PERSONAL_DATA, Treated, Treatment
 
 PROSE = (
     "吾輩は猫である。名前はまだ無い。どこで生れたか頓と見当がつかぬ。"
@@ -40,7 +41,8 @@ def test_the_rule_broken_is_the_reason_and_says_what_it_found() -> None:
 
 def test_an_unexpected_error_costs_the_document() -> None:
     text: Any = None
-    assert treated(text).reason == FAILED
+    result = treated(text)
+    assert (result.reason, result.detail.split(":")[0]) == (FAILED, "TypeError")
 
 
 @pytest.mark.parametrize("keep_rejected", [False, True])

@@ -28,6 +28,7 @@ from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.duplicates.exact import fold
 from tsuzuri.corpus.duplicates.parts import Parts, open_parts
 from tsuzuri.corpus.duplicates.shingles import code_points, ngram_hashes
+from tsuzuri.corpus.sources.base import read
 from tsuzuri.corpus.sources.files import FilesOnDisk
 from tsuzuri.corpus.work import Workers, in_folder
 
@@ -166,7 +167,7 @@ def read_details(path: Path, start_row: int, stop_row: int) -> dict[int, str]:
 
 def _texts(source: FilesOnDisk) -> Iterator[str]:
     for batch in source.batches():
-        yield from (item.text for item in source.read(batch) if isinstance(item, Document))
+        yield from (item.text for item in read(source, batch) if isinstance(item, Document))
 
 
 def _look(parts: Parts, items: TestItems, out: Path, folder: Path, workers: Workers) -> dict[str, int]:

@@ -1,8 +1,9 @@
 """The first step of a corpus: every batch of every source becomes one Parquet file, alone and in any order.
 
 A row is a document after its treatment; one that fell out keeps its row, with the reason. A part that is
-there is whole and is not made again. What a document does to the code that reads it (an exception, a crash,
-no end) costs that document and nothing else.
+there is whole and is not made again. What a document does to the code that reads and treats it (an exception,
+a crash, no end) costs that document and nothing else. Only where a source cannot find its next item, the rest
+of a file or range is lost with it.
 """
 
 from __future__ import annotations
@@ -10,21 +11,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tsuzuri.core.errors import InputError, TsuzuriError
+from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import sweep_temporary
 from tsuzuri.core.progress import track
 from tsuzuri.corpus.anonymize.log import FINDING
 from tsuzuri.corpus.document import DOCUMENT_SCHEMA, Document, RowWriter, as_row
 from tsuzuri.corpus.duplicates import exact
 from tsuzuri.corpus.executor import LocalPool, Watch
-from tsuzuri.corpus.sources.base import Source, Unreadable
-from tsuzuri.corpus.treatment import FAILED, Treated, Treatment
+from tsuzuri.corpus.sources.base import (
+    FAILED,
+    Item,
+    Source,
+    Unreadable,
+    described,
+    must_be_raised,
+    read_item,
+)
+from tsuzuri.corpus.treatment import Treated, Treatment
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -96,35 +106,47 @@ class Reading:
 def treated_in(source: Source[Any], treatment: Treatment, batch: Any, watch: Watch) -> Iterator[Treated]:
     """The documents of a batch after their treatment.
 
-    To the watch, reading a document and treating it are two items. What cannot even be read takes the rest of
-    its unit with it: of a batch that is a tuple each element is one, else it is the whole batch.
+    To the watch, finding an item is one thing and making a document of it another. Where none can be found,
+    the rest of the unit is lost: of a batch that is a tuple each element is one, else it is the whole batch.
     """
-    step = 0
+    steps = count()
     for unit in [(one,) for one in batch] if isinstance(batch, tuple) else [batch]:
-        documents = source.read(unit)
+        items = source.items(unit)
+        name = f"{source.name}/{_name(unit)}"
         while True:
-            watch.at(step)
-            reason, step = watch.skipped.get(step, ""), step + 1
+            if reason := _skips(watch, next(steps)):
+                yield _lost(source, Unreadable(name, reason))
+                break
             try:
-                item = None if reason else next(documents, None)
-            except (TsuzuriError, OSError):
-                raise
-            except Exception:
-                item, reason = None, FAILED
-            if reason:
-                yield _lost(source, f"{source.name}/{_name(unit)}", reason)
+                item = next(items, None)
+            except Exception as error:
+                if must_be_raised(error):
+                    raise
+                yield _lost(source, Unreadable(name, FAILED, detail=described(error)))
+                break
             if item is None:
                 break
-            watch.at(step)
-            reason, step = watch.skipped.get(step, ""), step + 1
-            if isinstance(item, Unreadable):
-                yield _lost(source, item.id, item.reason, item.documents)
+            if reason := _skips(watch, next(steps)):
+                yield _lost(source, Unreadable(item.id, reason))
             else:
-                yield _lost(source, item.id, reason) if reason else treatment(item)
+                yield from _treated(source, treatment, item)
 
 
-def _lost(source: Source[Any], name: str, reason: str, documents: int = 1) -> Treated:
-    return Treated(Document(id=name, text="", source=source.name), 0, reason, documents=documents)
+def _skips(watch: Watch, step: int) -> str:
+    """Why a step must be left out, or an empty string when it begins."""
+    watch.at(step)
+    return watch.skipped.get(step, "")
+
+
+def _treated(source: Source[Any], treatment: Treatment, item: Item | Unreadable) -> Iterator[Treated]:
+    found = read_item(item)
+    if found is not None:
+        yield _lost(source, found) if isinstance(found, Unreadable) else treatment(found)
+
+
+def _lost(source: Source[Any], found: Unreadable) -> Treated:
+    document = Document(id=found.id, text="", source=source.name)
+    return Treated(document, 0, found.reason, found.detail, documents=found.documents)
 
 
 def _name(unit: Any) -> str:

@@ -18,11 +18,10 @@ from tsuzuri.corpus.anonymize.log import findings_of
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.normalize import normalize
 from tsuzuri.corpus.quality.judge import Judge
+from tsuzuri.corpus.sources.base import FAILED, described
 from tsuzuri.corpus.sources.config import SourceConfig
 
 EXCERPT_CHARACTERS = 200
-FAILED = "failed"
-"""Why a document fell out over which our own code, or a library's, raised what nobody expected."""
 PERSONAL_DATA = "personal_data"
 """Why a document fell out that held what `mode: drop` does not allow."""
 TREATED = ("text", "title", "author")
@@ -78,8 +77,8 @@ class Treatment:
         """The document after its treatment; FAILED where that raises."""
         try:
             return self._treat(document)
-        except Exception:
-            return Treated(replace(document, text="", title="", author=""), 0, FAILED)
+        except Exception as error:
+            return Treated(replace(document, text="", title="", author=""), 0, FAILED, described(error))
 
     def _treat(self, document: Document) -> Treated:
         text = normalize(document.text, fold_width=self._fold_width)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.aozora import AozoraWorks, parse_header, parse_work
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.config import AozoraSource
@@ -46,7 +47,7 @@ ROSEN
 
 def works(root: Path, name: str = ".") -> list[Document | Unreadable]:
     source = AozoraWorks(AozoraSource(path=Path(name)), root)
-    return [item for batch in source.batches() for item in source.read(batch)]
+    return [item for batch in source.batches() for item in base.read(source, batch)]
 
 
 def test_the_parts_of_a_work() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.aozora import AozoraWorks
 from tsuzuri.corpus.sources.aozora_index import read_index
 from tsuzuri.corpus.sources.base import Unreadable
@@ -78,7 +79,7 @@ def test_the_author_counts_among_the_persons_of_a_work(tmp_path: Path, is_zip: b
 def test_a_work_has_what_the_index_says_and_one_in_copyright_is_left_out(tmp_path: Path) -> None:
     source = works(tmp_path, index(tmp_path, CAT, PROTECTED))
     protected, unlisted, found = sorted(
-        (item for batch in source.batches() for item in source.read(batch)), key=lambda item: item.id
+        (item for batch in source.batches() for item in base.read(source, batch)), key=lambda item: item.id
     )
     assert isinstance(protected, Unreadable)
     assert protected.reason == "in_copyright"
@@ -93,7 +94,7 @@ def test_a_work_has_what_the_index_says_and_one_in_copyright_is_left_out(tmp_pat
 def test_a_work_in_copyright_stays_under_its_own_license(tmp_path: Path) -> None:
     source = works(tmp_path, index(tmp_path, PROTECTED))
     (tmp_path / "works" / "000148" / "59999_ruby_1.txt").write_bytes(LICENSED.encode("cp932"))
-    found = [item for batch in source.batches() for item in source.read(batch) if "59999" in item.id]
+    found = [item for batch in source.batches() for item in base.read(source, batch) if "59999" in item.id]
     assert [item.license for item in found if isinstance(item, Document)] == ["LicenseRef-CC-BY-2.1-JP"]
 
 

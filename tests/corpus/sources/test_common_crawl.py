@@ -13,6 +13,7 @@ from tests.corpus.warcs import PROSE, archive, record, web_page
 
 from tsuzuri.core.errors import MissingExtraError
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.common_crawl import CommonCrawl, host_of
 from tsuzuri.corpus.sources.config import CommonCrawlSource
@@ -26,7 +27,7 @@ PAGE = web_page("本屋のこと")
 def read(folder: Path, *records: bytes, **settings: Any) -> list[Document | Unreadable]:
     (folder / "crawl.warc.gz").write_bytes(archive(records))
     source = CommonCrawl(CommonCrawlSource(path=folder, **settings), Path("."))
-    return [item for batch in source.batches() for item in source.read(batch)]
+    return [item for batch in source.batches() for item in base.read(source, batch)]
 
 
 def document(items: list[Document | Unreadable]) -> Document:
@@ -145,7 +146,7 @@ def test_wet_files_give_their_text(tmp_path: Path) -> None:
     wet = [record(1, f"題\n{BODY}".encode(), kind="conversion"), record(2, b"hello", kind="conversion")]
     (tmp_path / "a.warc.wet.gz").write_bytes(archive(wet))
     source = CommonCrawl(CommonCrawlSource(path=tmp_path), Path("."))
-    found, english = [item for batch in source.batches() for item in source.read(batch)]
+    found, english = [item for batch in source.batches() for item in base.read(source, batch)]
     assert isinstance(found, Document)
     assert (found.text, found.title, found.group) == (f"題\n{BODY}", "題", "example.jp")
     assert isinstance(english, Unreadable)

@@ -16,6 +16,7 @@ from tests.corpus.packages import COPYRIGHT, manual, page, write_package
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.build import open_source
 from tsuzuri.corpus.document import COLUMNS, Document, as_row
+from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.base import Source, Unreadable
 from tsuzuri.corpus.sources.config import (
     AnySource,
@@ -112,7 +113,7 @@ def opened(config: AnySource, folder: Path) -> Source[Any]:
 
 def read(source: Source[Any]) -> Iterator[Document | Unreadable]:
     for batch in source.batches():
-        yield from source.read(batch)
+        yield from base.read(source, batch)
 
 
 def test_a_source_keeps_its_promises(tmp_path: Path, kind: Callable[[Path], AnySource]) -> None:
@@ -120,7 +121,7 @@ def test_a_source_keeps_its_promises(tmp_path: Path, kind: Callable[[Path], AnyS
     batches = list(source.batches())
     assert batches == list(opened(source.config, tmp_path).batches())
     for batch in reversed(batches):  # alone, twice and in any order
-        assert list(source.read(batch)) == list(source.read(batch))
+        assert list(base.read(source, batch)) == list(base.read(source, batch))
     found = list(read(source))
     documents = [item for item in found if isinstance(item, Document)]
     damage = [item for item in found if isinstance(item, Unreadable)]

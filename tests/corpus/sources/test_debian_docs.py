@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 
 import pytest
-from tests.corpus.packages import documentation, page, prose, write_package
+from tests.corpus.packages import documentation, manual, page, prose, write_package
 
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.config import DebianDocsSource
 from tsuzuri.corpus.sources.debian_docs import DebianDocs, without_foreign_prose
@@ -17,7 +19,7 @@ from tsuzuri.corpus.sources.debian_docs import DebianDocs, without_foreign_prose
 
 def read(cache: Path, packages: tuple[str, ...]) -> dict[str, Document | Unreadable]:
     source = DebianDocs(DebianDocsSource(packages=packages), cache)
-    return {item.id: item for batch in source.batches() for item in source.read(batch)}
+    return {item.id: item for batch in source.batches() for item in base.read(source, batch)}
 
 
 def test_pages_and_manuals_become_documents(tmp_path: Path) -> None:
@@ -36,9 +38,15 @@ def test_pages_and_manuals_become_documents(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    packed = manual("e")
+    with pytest.raises(zlib.error):
+        gzip.decompress(b"".join((packed[:30], bytes(9), packed[39:])))
     files = {
         "usr/share/man/ja/man3/a.3.gz": b"no gzip",
         "usr/share/man/ja/man3/b.3.gz": gzip.compress(b".so man3/printf.3\n"),
+        "usr/share/man/ja/man3/c.3.gz": b"".join((packed[:30], bytes(9), packed[39:])),
+        "usr/share/man/ja/man3/d.3.gz": packed[:60],
+        "usr/share/man/ja/man3/e.3.gz": packed,
         "usr/share/x/c.html": bytes(range(256)),
         "usr/share/x/d.html": b"<div>" * 100_000,
         "usr/share/x/e.html": page("e"),
@@ -48,7 +56,15 @@ def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
     reasons = {
         item.id.rsplit("/", 1)[1]: item.reason for item in found.values() if isinstance(item, Unreadable)
     }
-    assert reasons == {"a.3": "damaged", "b.3": "alias", "c.html": "undecodable", "d.html": "nested_too_deep"}
+    assert reasons == {
+        "a.3": "damaged",
+        "b.3": "alias",
+        "c.3": "damaged",
+        "d.3": "damaged",
+        "c.html": "undecodable",
+        "d.html": "nested_too_deep",
+    }
+    assert isinstance(found["debian-docs/x-ja/e.3"], Document)
 
 
 def test_the_fingerprint_follows_the_packages(tmp_path: Path) -> None:

@@ -13,16 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.base import Unreadable
-from tsuzuri.corpus.sources.config import FilesSource, RecordFields
+from tsuzuri.corpus.sources.config import FilesSource, HuggingFaceSource, RecordFields
 from tsuzuri.corpus.sources.files import FilesOnDisk
+from tsuzuri.corpus.sources.hugging_face import HuggingFaceDataset
 
 TEXT = "吾輩は猫である。名前はまだ無い。"
 
 
 def read(path: Path, **settings: Any) -> list[Document | Unreadable]:
     source = FilesOnDisk(FilesSource(path=path, name="試", **settings), Path("."))
-    return [item for batch in source.batches() for item in source.read(batch)]
+    return [item for batch in source.batches() for item in base.read(source, batch)]
 
 
 def document(items: list[Document | Unreadable]) -> Document:
@@ -108,6 +110,58 @@ def test_a_torn_line_loses_only_itself(tmp_path: Path) -> None:
     assert reasons(read(tmp_path)) == ["", "damaged_line", "damaged_line", "no_text", ""]
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".tsv", ".csv", ".csv.gz"])
+def test_a_line_that_is_too_long_loses_only_itself(tmp_path: Path, suffix: str) -> None:
+    def line(number: int, text: str) -> str:
+        return json.dumps({"text": text, "id": number}) if "json" in suffix else f"{number}{comma}{text}"
+
+    comma = "\t" if suffix == ".tsv" else ","
+    head = [] if "json" in suffix else [f"id{comma}text"]
+    texts = [TEXT] * 10 + ["長" * 5_000_000] + [TEXT] * 10
+    data = "\n".join([*head, *(line(number, text) for number, text in enumerate(texts))]).encode()
+    (tmp_path / f"r{suffix}").write_bytes(gzip.compress(data, 1) if suffix.endswith("gz") else data)
+    found = read(tmp_path, max_file_bytes=10_000_000)
+    assert reasons(found) == [""] * 10 + ["too_large"] + [""] * 10
+    assert [item.id.split("#")[1] for item in found[11:]] == [str(number) for number in range(11, 21)]
+
+
+def test_a_long_line_within_quotes_takes_its_row_along(tmp_path: Path) -> None:
+    rows = ["id,text", f"0,{TEXT}", '1,"前', "長" * 5_000, '後"', f"2,{TEXT}"]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    assert reasons(read(tmp_path, max_file_bytes=5_000)) == ["", "too_large", ""]
+
+
+def parquet_with_wrong_utf8(path: Path, rows: int, wrong: int) -> None:
+    texts = [f"{TEXT}{row}".encode() for row in range(rows)]
+    texts[wrong] = b"\xff\xfe" + texts[wrong]
+    column = pa.array(texts, pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": column}), path)
+
+
+def test_a_row_of_wrong_utf8_loses_only_itself(tmp_path: Path) -> None:
+    parquet_with_wrong_utf8(tmp_path / "a.parquet", 600, 300)
+    found = read(tmp_path)
+    assert reasons(found) == [""] * 300 + ["damaged_row"] + [""] * 299
+    assert found[-1].id == "試/a.parquet#599"
+
+
+def test_a_damaged_footer_is_counted_and_stops_nothing(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        pq.write_table(pa.Table.from_pylist([{"text": TEXT}]), tmp_path / f"{name}.parquet")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    footer = int.from_bytes(data[-8:-4], "little")
+    data[-8 - footer : -8] = b"\xff" * footer
+    (tmp_path / "a.parquet").write_bytes(bytes(data))
+    with pytest.raises(OSError, match="thrift"):
+        pq.ParquetFile(tmp_path / "a.parquet")
+    assert reasons(read(tmp_path)) == ["damaged", ""]
+    dataset = HuggingFaceDataset(HuggingFaceSource(path=tmp_path), Path("."))
+    assert reasons([item for batch in dataset.batches() for item in base.read(dataset, batch)]) == [
+        "damaged",
+        "",
+    ]
+
+
 def test_half_a_surrogate_pair_in_json_is_mended(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"text": "猫\\ud83d犬", "id": "\\udc00"}\n')
     found = document(read(tmp_path))
@@ -166,7 +220,7 @@ def test_html_that_nests_too_deep_is_counted(tmp_path: Path) -> None:
 def test_real_dialogues_and_news(shared_data: Path) -> None:
     fields = RecordFields(text="turns.*.1", group="interlocutors.*")
     source = FilesOnDisk(FilesSource(path=Path("real-persona-chat.jsonl.gz"), fields=fields), shared_data)
-    first = next(source.read(source.batches()[0]))
+    first = next(base.read(source, source.batches()[0]))
     assert isinstance(first, Document)
     assert first.text.startswith("よろしくお願いいたします。\nよろしくお願いします！\n")
     assert first.group == "real-persona-chat/AA+AB"

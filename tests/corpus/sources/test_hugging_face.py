@@ -12,6 +12,7 @@ import pytest
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.config import HuggingFaceSource, RecordFields
 from tsuzuri.corpus.sources.hugging_face import HuggingFaceDataset, license_of_card, spdx_of
@@ -28,7 +29,7 @@ def source(path: Path, **settings: Any) -> HuggingFaceDataset:
 
 def read(path: Path, **settings: Any) -> list[Document | Unreadable]:
     dataset = source(path, **settings)
-    return [item for batch in dataset.batches() for item in dataset.read(batch)]
+    return [item for batch in dataset.batches() for item in base.read(dataset, batch)]
 
 
 def texts(items: list[Document | Unreadable]) -> list[str]:

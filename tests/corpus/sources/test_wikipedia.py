@@ -12,6 +12,7 @@ from tests.corpus import dumps
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.document import Document
+from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.config import WikipediaSource
 from tsuzuri.corpus.sources.ranges import FileRange
@@ -25,7 +26,7 @@ NAME = "jawiki-20261001-pages-articles-multistream.xml"
 
 def read(path: Path) -> list[Document | Unreadable]:
     source = Wikipedia(WikipediaSource(path=path), Path("."))
-    return [item for batch in source.batches() for item in source.read(batch)]
+    return [item for batch in source.batches() for item in base.read(source, batch)]
 
 
 def test_an_article_becomes_a_document(tmp_path: Path) -> None:
@@ -61,6 +62,15 @@ def test_an_article_becomes_a_document(tmp_path: Path) -> None:
             {"revision": "1005", "categories": ["動物"], "dropped_templates": 1}, ensure_ascii=False
         ),
     )
+
+
+def test_poison_in_one_article_costs_no_other(tmp_path: Path) -> None:
+    articles = [dumps.page(number, f"記事{number}", f"{TEXT}{number}") for number in range(20)]
+    articles[2] = dumps.page(2, "桁", TEXT + "{{formatnum:" + "9" * 5_000 + "}}")
+    (tmp_path / NAME).write_bytes(dumps.plain_dump(articles))
+    found = read(tmp_path)
+    assert [item.id for item in found] == [f"wikipedia/{number}" for number in range(20)]
+    assert all(isinstance(item, Document) for item in found)
 
 
 FORMS = {

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from tsuzuri.core.files import sha256_file
@@ -21,7 +21,7 @@ from tsuzuri.corpus import charset
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.aozora_index import IndexedWork, read_index
 from tsuzuri.corpus.sources.aozora_notation import plain_text
-from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import AozoraSource
 from tsuzuri.corpus.sources.members import (
     DAMAGE,
@@ -86,13 +86,13 @@ class AozoraWorks:
         _ = self.index  # a wrong file is found before the work begins
         return group_by_size(self.members(), BATCH_BYTES)
 
-    def read(self, batch: tuple[Member, ...]) -> Iterator[Document | Unreadable]:
-        """The documents of a batch."""
+    def items(self, batch: tuple[Member, ...]) -> Iterator[Item]:
+        """The works of a batch."""
         for member in batch:
-            yield self._read_work(member)
+            place = f"{self.name}/{member.name.removesuffix('.txt')}"
+            yield Item(place, partial(self._read_work, member, place))
 
-    def _read_work(self, member: Member) -> Document | Unreadable:
-        place = f"{self.name}/{member.name.removesuffix('.txt')}"
+    def _read_work(self, member: Member, place: str) -> Document | Unreadable:
         try:
             data = read_member(member, MAX_WORK_BYTES)
         except TooLargeError:

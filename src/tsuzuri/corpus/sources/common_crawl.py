@@ -12,6 +12,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from tsuzuri.corpus.extraction import main_text, tree, with_trafilatura
 from tsuzuri.corpus.extraction.facts import license_of
 from tsuzuri.corpus.extraction.japanese import may_be_japanese
 from tsuzuri.corpus.extraction.page import Page
-from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import CommonCrawlSource
 from tsuzuri.corpus.sources.members import Member, fingerprint, list_members
 from tsuzuri.corpus.sources.ranges import FileRange, split_members
@@ -62,20 +63,26 @@ class CommonCrawl:
             with_trafilatura.extractor()
         return split_members(self.members(), RANGE_BYTES)
 
-    def read(self, batch: FileRange) -> Iterator[Document | Unreadable]:
-        """The documents of a range, in the order of the crawl; what most of a crawl is, is only counted."""
+    def items(self, batch: FileRange) -> Iterator[Item | Unreadable]:
+        """The pages of a range, in the order of the crawl; what most of a crawl is, is only counted."""
         passed_over: Counter[str] = Counter()
         for item in read_range(batch, self.config.max_page_bytes):
             place = f"{self.name}/{batch.name}#{item.offset}"
-            found = (
-                self._read(item, place) if isinstance(item, WarcRecord) else Unreadable(place, item.reason)
-            )
-            if isinstance(found, Unreadable) and found.reason in PASSED_OVER:
-                passed_over[found.reason] += 1
+            if isinstance(item, WarcRecord):
+                yield Item(place, partial(self._read_or_count, item, place, passed_over))
             else:
-                yield found
+                yield Unreadable(place, item.reason)
         for reason, pages in sorted(passed_over.items()):
             yield Unreadable(f"{self.name}/{batch.name}#{batch.start}", reason, pages)
+
+    def _read_or_count(
+        self, record: WarcRecord, place: str, passed_over: Counter[str]
+    ) -> Document | Unreadable | None:
+        found = self._read(record, place)
+        if isinstance(found, Unreadable) and found.reason in PASSED_OVER:
+            passed_over[found.reason] += 1
+            return None
+        return found
 
     def _read(self, record: WarcRecord, place: str) -> Document | Unreadable:
         is_text = record.headers.get("WARC-Type") == "conversion"

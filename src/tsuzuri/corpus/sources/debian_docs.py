@@ -13,7 +13,9 @@ import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from tsuzuri.core.files import sha256_file
@@ -21,7 +23,7 @@ from tsuzuri.corpus import charset
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.extraction.page import html_to_text
 from tsuzuri.corpus.sources import debian_archive
-from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import DebianDocsSource
 from tsuzuri.corpus.sources.debian_copyright import (
     FilesLicense,
@@ -62,24 +64,25 @@ class DebianDocs:
         """One package is one batch."""
         return self.packages()
 
-    def read(self, batch: Path) -> Iterator[Document | Unreadable]:
-        """The documents of a package, in the order of their paths."""
+    def items(self, batch: Path) -> Iterator[Item]:
+        """The manuals and pages of a package, in the order of their paths."""
         package = batch.name.split("_")[0]
         files = dict(debian_archive.members(batch))
         notice = files.get(f"usr/share/doc/{package}/copyright", b"").decode("utf-8", errors="replace")
         licenses = parse_copyright(notice, package)
         for path in sorted(files):
             if _MANUAL.match(path):
-                yield self._manual(path, files[path], batch)
+                place = f"{self.name}/{package}/{PurePosixPath(path).name.removesuffix('.gz')}"
+                yield Item(place, partial(self._manual, place, path, files[path], batch))
             elif path.endswith((".html", ".htm")):
-                yield self._page(path, files[path], batch, licenses)
+                place = f"{self.name}/{package}/{path.removeprefix('usr/share/')}"
+                yield Item(place, partial(self._page, place, path, files[path], batch, licenses))
 
-    def _manual(self, path: str, data: bytes, batch: Path) -> Document | Unreadable:
+    def _manual(self, place: str, path: str, data: bytes, batch: Path) -> Document | Unreadable:
         package = batch.name.split("_")[0]
-        place = f"{self.name}/{package}/{PurePosixPath(path).name.removesuffix('.gz')}"
         try:
             decoded = charset.decode(gzip.decompress(data))
-        except (EOFError, OSError):
+        except (EOFError, OSError, zlib.error):
             return Unreadable(place, "damaged")
         if decoded is None:
             return Unreadable(place, "undecodable")
@@ -99,10 +102,9 @@ class DebianDocs:
         )
 
     def _page(
-        self, path: str, data: bytes, batch: Path, licenses: list[FilesLicense]
+        self, place: str, path: str, data: bytes, batch: Path, licenses: list[FilesLicense]
     ) -> Document | Unreadable:
         package = batch.name.split("_")[0]
-        place = f"{self.name}/{package}/{path.removeprefix('usr/share/')}"
         decoded = charset.decode(data, declared=charset.declared_in_html(data))
         if decoded is None:
             return Unreadable(place, "undecodable")

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from tsuzuri.corpus import charset
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.extraction.page import html_to_text
-from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import FilesSource
 from tsuzuri.corpus.sources.members import (
     DAMAGE,
@@ -52,28 +53,28 @@ class FilesOnDisk:
         """Files in batches of some megabytes; a larger file is a batch of its own."""
         return group_by_size(self.members())
 
-    def read(self, batch: tuple[Member, ...]) -> Iterator[Document | Unreadable]:
-        """The documents of a batch."""
+    def items(self, batch: tuple[Member, ...]) -> Iterator[Item | Unreadable]:
+        """The texts, pages and records of a batch."""
         for member in batch:
+            place = f"{self.name}/{member.name}"
+            if not member.ends_in(*RECORD_SUFFIXES):
+                yield Item(place, partial(self._read_page, member, place))
+                continue
             try:
-                if member.ends_in(*RECORD_SUFFIXES):
-                    yield from self._read_records(member)
-                else:
-                    yield self._read_page(member)
-            except TooLargeError:
-                yield Unreadable(self._place(member), "too_large")
+                yield from self._records(member, place)
             except DAMAGE:
-                yield Unreadable(self._place(member), "damaged")
+                yield Unreadable(place, "damaged")
 
-    def _place(self, member: Member) -> str:
-        return f"{self.name}/{member.name}"
-
-    def _read_page(self, member: Member) -> Document | Unreadable:
-        data = read_member(member, self.config.max_file_bytes)
+    def _read_page(self, member: Member, place: str) -> Document | Unreadable:
+        try:
+            data = read_member(member, self.config.max_file_bytes)
+        except TooLargeError:
+            return Unreadable(place, "too_large")
+        except DAMAGE:
+            return Unreadable(place, "damaged")
         is_html = member.ends_in(*HTML_SUFFIXES)
         declared = charset.declared_in_html(data) if is_html else None
         decoded = charset.decode(data, declared=declared, given=self.config.encoding)
-        place = self._place(member)
         if decoded is None:
             return Unreadable(place, "undecodable")
         text, title = decoded.text, ""
@@ -94,18 +95,18 @@ class FilesOnDisk:
             group=folder if self.config.group_by == "folder" else place,
         )
 
-    def _read_records(self, member: Member) -> Iterator[Document | Unreadable]:
-        place = self._place(member)
+    def _records(self, member: Member, place: str) -> Iterator[Item | Unreadable]:
         encoding = self.config.encoding or _sniff(member)
         if encoding is None:
             yield Unreadable(place, "undecodable")
             return
         records = read_records(member, encoding, self.config.fields, self.config.max_file_bytes)
         for number, record in enumerate(records):
+            where = f"{place}#{number}"
             if isinstance(record, NotARecordError):
-                yield Unreadable(f"{place}#{number}", str(record))
+                yield Unreadable(where, str(record))
             else:
-                yield self._as_document(record, f"{place}#{number}", encoding)
+                yield Item(where, partial(self._as_document, record, where, encoding))
 
     def _as_document(self, record: Record, place: str, encoding: str) -> Document | Unreadable:
         fields = self.config.fields

@@ -20,8 +20,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from tsuzuri.core.errors import InputError, closest
-from tsuzuri.corpus.document import Document
-from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import FilesSource, HuggingFaceSource
 from tsuzuri.corpus.sources.files import FilesOnDisk
 from tsuzuri.corpus.sources.members import Member, fingerprint, group_by_size, list_members
@@ -81,9 +80,9 @@ class HuggingFaceDataset:
             self._check_columns(member)
         return group_by_size(members)
 
-    def read(self, batch: tuple[Member, ...]) -> Iterator[Document | Unreadable]:
+    def items(self, batch: tuple[Member, ...]) -> Iterator[Item | Unreadable]:
         """The records of a batch."""
-        return self._files.read(batch)
+        return self._files.items(batch)
 
     @cached_property
     def license(self) -> str:

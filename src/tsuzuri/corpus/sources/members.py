@@ -18,12 +18,13 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import sha256_file
 
 BATCH_BYTES = 32 * 2**20
+SKIP_BYTES = 2**20
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 """What the standard library raises on a truncated, corrupt or encrypted gzip or zip."""
 
 
 class TooLargeError(Exception):
-    """A file or line holds more bytes than its source allows."""
+    """A file holds more bytes than its source allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +117,14 @@ def read_member(member: Member, max_bytes: int) -> bytes:
     return data
 
 
-def read_lines(stream: IO[bytes], max_bytes: int) -> Iterator[bytes]:
-    """The lines of a stream without their newline; TooLargeError at a line of more than `max_bytes`."""
-    buffered = io.BufferedReader(stream, 2**20) if isinstance(stream, io.RawIOBase) else stream
+def read_lines(stream: IO[bytes], max_bytes: int) -> Iterator[bytes | None]:
+    """The lines of a stream without their newline; None for each of more than `max_bytes`."""
+    buffered = io.BufferedReader(stream, SKIP_BYTES) if isinstance(stream, io.RawIOBase) else stream
     while line := buffered.readline(max_bytes + 1):
-        if len(line) > max_bytes:
-            raise TooLargeError
-        yield line.rstrip(b"\r\n")
+        is_too_long = len(line) > max_bytes
+        while is_too_long and line and not line.endswith(b"\n"):
+            line = buffered.readline(SKIP_BYTES)
+        yield None if is_too_long else line.rstrip(b"\r\n")
 
 
 def _plain(file: Path, name: str) -> Member:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -16,7 +17,7 @@ from lxml import etree
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.document import Document
-from tsuzuri.corpus.sources.base import Unreadable
+from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import WikipediaSource
 from tsuzuri.corpus.sources.members import Member, fingerprint, list_members
 from tsuzuri.corpus.sources.ranges import FileRange, split_members
@@ -60,14 +61,14 @@ class Wikipedia:
             for part in split_members([member], member.size if member.ends_in(".gz") else RANGE_BYTES)
         ]
 
-    def read(self, batch: FileRange) -> Iterator[Document | Unreadable]:
-        """The articles that begin in a range, in the order of the dump."""
+    def items(self, batch: FileRange) -> Iterator[Item | Unreadable]:
+        """The pages that begin in a range, in the order of the dump."""
         base = _base_url(batch.path)
         for number, item in enumerate(pages(batch)):
             if isinstance(item, Cut):
                 yield Unreadable(f"{self.name}/{batch.name}#{batch.start}+{number}", item.reason)
             else:
-                yield self._article(item, base)
+                yield Item(f"{self.name}/{_title_in(item)}", partial(self._article, item, base))
 
     def _article(self, page: bytes, base: str) -> Document | Unreadable:
         try:

@@ -23,6 +23,7 @@ CUT_SECTIONS = frozenset(
         "外部リンク", "外部サイト", "関連書籍", "ギャラリー", "注釈と出典", "脚注および参考文献", "関連図書",
     }
 )  # fmt: skip
+MAX_GROUPED_DIGITS = 30
 _DROPPED_TAGS = frozenset(
     {"ref", "gallery", "timeline", "imagemap", "score", "templatestyles", "hiero", "mapframe", "graph"}
 )
@@ -146,7 +147,8 @@ class _Reader:
         """What a template says in the text."""
         name, colon, value = parts[0].strip().partition(":")
         if colon and name.lower() == "formatnum":
-            return f"{int(value):,}" if value.isascii() and value.isdecimal() else value
+            is_number = value.isascii() and value.isdecimal() and len(value) <= MAX_GROUPED_DIGITS
+            return f"{int(value):,}" if is_number else value
         if colon and name.lower() in ("lc", "uc", "lcfirst", "ucfirst"):
             return value
         if name in ("PAGENAME", "FULLPAGENAME", "BASEPAGENAME"):
