@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tsuzuri.core.config import Config, apply_overrides, differences, load_yaml, parse_config
 from tsuzuri.core.errors import InputError, RecipeError
@@ -12,6 +13,20 @@ from tsuzuri.core.errors import InputError, RecipeError
 class Inner(Config):
     steps: int = 10
     learning_rate: float = 0.1
+
+
+class Sheep(Config):
+    kind: Literal["sheep"] = "sheep"
+    wool: float = 1.0
+
+
+class Goat(Config):
+    kind: Literal["goat"] = "goat"
+
+
+class Herd(Config):
+    animals: tuple[Annotated[Sheep | Goat, Field(discriminator="kind")], ...] = ()
+    names: tuple[str, ...] | Path = ()
 
 
 class Outer(Config):
@@ -51,6 +66,22 @@ def test_what_is_not_allowed_is_named(values: dict[str, object], message: str) -
         parse_config(Outer, values, where="r.yaml")
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"animals": [{"wool": 2}]}, "h: animals.0: its kind is missing (allowed: sheep, goat)"),
+        ({"animals": [{"kind": "gaot"}]}, "h: animals.0: no kind 'gaot' (did you mean 'goat'?)"),
+        ({"animals": [{"kind": "x"}]}, "h: animals.0: no kind 'x' (allowed: sheep, goat)"),
+        ({"animals": ["x"]}, "h: animals.0: Input should be a section of keys (got 'x')"),
+        ({"names": 3}, "h: names: Input should be a list (got 3); names: Input should be a path (got 3)"),
+    ],
+)
+def test_no_message_speaks_of_what_checks_it(values: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_config(Herd, values, where="h")
+    assert caught.value.message == message
+
+
 def test_yaml_is_read(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("train:\n  steps: 3\n名前: 綴り\n", encoding="utf-8")
@@ -67,6 +98,11 @@ def test_yaml_is_read(tmp_path: Path) -> None:
         (b"a: [1", RecipeError, "not valid YAML"),
         (b"- 1\n- 2\n", RecipeError, "holds a list"),
         (b"a: !!python/object:os.system x", RecipeError, "not valid YAML"),
+        (b"a: 2026-13-01", RecipeError, "not valid YAML"),
+        (b"[" * 5000, RecipeError, "not valid YAML"),
+        (b"a: &x {b: [*x]}", RecipeError, "line 1: a section holds itself"),
+        (b"a:\n  b: 1\n  c: 2\n  b: 3\n", RecipeError, "line 4: the key 'b' is given twice"),
+        (b"a: [{b: 1, b: 1}]", RecipeError, "line 1: the key 'b' is given twice"),
     ],
 )
 def test_unreadable_recipes_are_refused(
@@ -77,6 +113,12 @@ def test_unreadable_recipes_are_refused(
         path.write_bytes(data)
     with pytest.raises(kind, match=message):
         load_yaml(path)
+
+
+def test_an_anchor_may_serve_twice(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("a: &x {b: 1}\nc: [*x, *x]\nd: {<<: *x, b: 2}\n")
+    assert load_yaml(path) == {"a": {"b": 1}, "c": [{"b": 1}, {"b": 1}], "d": {"b": 2}}
 
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
@@ -101,13 +143,33 @@ def test_overrides_set_values_in_a_copy() -> None:
     assert values["train"]["names"] == ["a"]
 
 
+def test_overrides_reach_into_lists() -> None:
+    values = {"source": [{"path": "a"}, {"path": "b"}], "betas": [0.9, 0.95]}
+    result = apply_overrides(values, ["source.1.path=c", "betas.0=0.8", "source.0.quality.level=high"])
+    assert result == {
+        "source": [{"path": "a", "quality": {"level": "high"}}, {"path": "c"}],
+        "betas": [0.8, 0.95],
+    }
+    assert values["betas"] == [0.9, 0.95]
+
+
+@pytest.mark.parametrize("place", ["2", "-1", "first"])
+def test_a_place_that_a_list_has_not_is_refused(place: str) -> None:
+    values = {"corpus": {"source": [{"path": "a"}, {"path": "b"}]}}
+    with pytest.raises(RecipeError, match=rf"'corpus\.source' is a list of 2.* has no '{place}'"):
+        apply_overrides(values, [f"corpus.source.{place}.path=c"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("train={a: 1, a: 2}", "the key 'a' is given twice"),
+        ("train=&x [*x]", "a section holds itself"),
+        ("train.steps=2026-13-01", "not valid YAML"),
         ("train.steps", "not of the form"),
         ("=3", "not of the form"),
         ("train..steps=3", "not of the form"),
-        ("train.steps.deep=3", "'steps' holds a value"),
+        ("train.steps.deep=3", "'train.steps' holds a value"),
         ("train.steps=[1", "not valid YAML"),
     ],
 )

@@ -18,6 +18,15 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 """What every generator of random numbers takes, a few thousand more included."""
 
 
+_WANTED = {
+    "tuple_type": "Input should be a list",
+    "path_type": "Input should be a path",
+    "model_type": "Input should be a section of keys",
+    "model_attributes_type": "Input should be a section of keys",
+}
+"""Where pydantic's own words speak of Python: its type of an error → ours."""
+
+
 class Config(BaseModel):
     """Base of every component's configuration: frozen, typed, no unknown keys, documented field by field."""
 
@@ -56,10 +65,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         hint = "give the path of a YAML file in UTF-8"
         raise InputError(f"no readable recipe at {path}", hint=hint) from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    values = _parse_yaml(text, str(path))
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -68,7 +74,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of `values` with every `section.key=value` set; values are read as YAML."""
+    """A copy of `values` with every `section.key=value` set; values are read as YAML, numbers are places in
+    a list."""
     result: dict[str, Any] = _copy(values)
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -76,19 +83,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
         if not equals or not all(path):
             message = f"{override!r} is not of the form section.key=value"
             raise RecipeError(message, hint="for example --set train.steps=100")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"the value in {override!r} is not valid YAML") from error
-        section = result
-        for name in path[:-1]:
-            inner = section.get(name)
-            if inner is None:
-                inner = section[name] = {}
-            if not isinstance(inner, dict):
-                raise RecipeError(f"{override!r}: {name!r} holds a value, not a section")
-            section = inner
-        section[path[-1]] = value
+        result = _with(result, path, _parse_yaml(text, f"the value in {override!r}"), override)
     return result
 
 
@@ -104,6 +99,63 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return lines
 
 
+def _parse_yaml(text: str, where: str) -> Any:
+    """The value that a YAML text holds; RecipeError where it is none, or not one that a recipe can be."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_node(node, where)
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day; a thousand brackets
+        raise RecipeError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+    finally:
+        loader.dispose()
+
+
+def _check_node(node: yaml.Node, where: str, above: tuple[yaml.Node, ...] = ()) -> None:
+    """Refuse what YAML allows and a recipe cannot mean: a section within itself, a key given twice."""
+    line = node.start_mark.line + 1
+    if node in above:
+        raise RecipeError(f"{where}, line {line}: a section holds itself", hint="name no alias in its anchor")
+    if not isinstance(node, yaml.CollectionNode):
+        return
+    parts = node.value
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise RecipeError(f"{where}, line {line}: the key {key.value!r} is given twice")
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        parts = [part for pair in node.value for part in pair]
+    for part in parts:
+        _check_node(part, where, (*above, node))
+
+
+def _with(value: Any, path: Sequence[str], new: Any, override: str, at: str = "") -> Any:
+    """`value`, which stands at `at`, in which `new` now stands at a path of keys and places."""
+    if not path:
+        return new
+    key: Any = path[0]
+    if value is None:
+        value = {}
+    if isinstance(value, list):
+        if not key.isdecimal() or int(key) >= len(value):
+            raise RecipeError(
+                f"{override!r}: {at!r} is a list of {len(value)}, numbered from 0: it has no {key!r}",
+                hint=f"set the whole list: {at}=[…]",
+            )
+        key = int(key)
+    elif not isinstance(value, dict):
+        raise RecipeError(f"{override!r}: {at!r} holds a value, not a section")
+    inner = value[key] if isinstance(value, list) else value.get(key)
+    value[key] = _with(inner, path[1:], new, override, f"{at}.{key}".lstrip("."))
+    return value
+
+
 def _numbered(value: Any) -> Any:
     """A list of sections as a mapping by their places; what is none of that, as it is."""
     if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
@@ -112,23 +164,30 @@ def _numbered(value: Any) -> Any:
 
 
 def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
-    place = [str(part) for part in item["loc"]]
+    place = [part for part in map(str, item["loc"]) if "[" not in part]  # not the types of a union
     name = ".".join(place) or kind.__name__
     if item["type"] == "value_error":  # a section's own check, whose words name keys and values
         return f"{name}: {item['ctx']['error']}"
+    if item["type"].startswith("union_tag"):
+        kinds = [str(_default_kind(config)) for config in _sections(kind, place)]
+        allowed = f" (allowed: {', '.join(kinds)})"
+        if item["type"] == "union_tag_not_found":
+            return f"{name}: its kind is missing{allowed}"
+        tag = str(item["ctx"]["tag"])
+        return f"{name}: no kind {tag!r}{closest(tag, kinds) or allowed}"
     if item["type"] != "extra_forbidden":
-        return f"{name}: {item['msg']} (got {item.get('input')!r})"
-    section = _section(kind, place[:-1])
-    allowed = sorted(section.model_fields) if section else []
-    hint = closest(place[-1], allowed)
+        return f"{name}: {_WANTED.get(item['type'], item['msg'])} (got {item.get('input')!r})"
+    sections = _sections(kind, place[:-1])
+    keys = sorted(sections[0].model_fields) if sections else []
+    hint = closest(place[-1], keys)
     if not hint:
         elsewhere = {path for path in _paths(kind) if path.rsplit(".", 1)[-1] == place[-1]}
-        hint = f" (did you mean {min(elsewhere)!r}?)" if elsewhere else f" (allowed: {', '.join(allowed)})"
+        hint = f" (did you mean {min(elsewhere)!r}?)" if elsewhere else f" (allowed: {', '.join(keys)})"
     return f"unknown key {name!r}{hint}"
 
 
-def _section(kind: type[BaseModel], place: Sequence[str]) -> type[BaseModel] | None:
-    """The configuration at a place, through lists (a number) and unions (the `kind` that was chosen)."""
+def _sections(kind: type[BaseModel], place: Sequence[str]) -> list[type[BaseModel]]:
+    """The configurations that a place allows, through lists (a number) and unions (the `kind` chosen)."""
     found = [kind]
     for part in place:
         if part.isdecimal():
@@ -138,7 +197,7 @@ def _section(kind: type[BaseModel], place: Sequence[str]) -> type[BaseModel] | N
         ]
         fields = [config.model_fields[part] for config in found if part in config.model_fields]
         found = chosen or [config for field in fields for config in _configs(field.annotation)]
-    return found[0] if found else None
+    return found
 
 
 def _default_kind(config: type[BaseModel]) -> Any:
