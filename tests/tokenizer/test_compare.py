@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sentencepiece
+import tokenizers
 from rich.console import Console
 
 from tsuzuri.core.errors import InputError
@@ -61,6 +63,46 @@ def test_the_table_shows_every_row(tmp_path: Path, ours: Path, theirs: Path) -> 
     assert "0 of 1" in lines[1]
 
 
+def byte_level() -> tokenizers.Tokenizer:
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    made = tokenizers.Tokenizer(tokenizers.models.BPE({letter: n for n, letter in enumerate(letters)}, []))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    return made
+
+
+def word_piece() -> tokenizers.Tokenizer:
+    pieces = {"[UNK]": 0, "日": 1, "##本": 2, "本": 3}
+    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(pieces, unk_token="[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.decoder = tokenizers.decoders.WordPiece()
+    made.add_special_tokens(["[UNK]"])
+    return made
+
+
+def bpe_without_bytes() -> tokenizers.Tokenizer:
+    return tokenizers.Tokenizer(
+        tokenizers.models.BPE({"?": 0, "日": 1, "本": 2, "日本": 3}, [("日", "本")], unk_token="?")
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "pieces", "tokens", "failures"),
+    [(byte_level, 256, 16, 0), (word_piece, 4, 3, 1), (bpe_without_bytes, 4, 4, 1)],
+)
+def test_tokenizers_that_lose_text_or_name_no_end_are_measured(
+    tmp_path: Path, make: Callable[[], tokenizers.Tokenizer], pieces: int, tokens: int, failures: int
+) -> None:
+    backend = make()
+    backend.enable_truncation(2)
+    backend.enable_padding(length=50)
+    backend.save(str(tmp_path / "theirs.json"))
+    (tmp_path / "text.txt").write_text("日本\n日本鰯", encoding="utf-8")
+    (row,) = compare_tokenizers([tmp_path / "theirs.json"], [tmp_path / "text.txt"])
+    assert (row.vocab_size, row.round_trip_failures, row.lines) == (pieces, failures, 2)
+    assert row.characters_per_token * tokens == pytest.approx(6)
+
+
 def test_bad_texts_and_tokenizers(tmp_path: Path, ours: Path) -> None:
     (tmp_path / "empty.txt").touch()
     (tmp_path / "sjis.txt").write_bytes("日本語".encode("cp932"))
@@ -74,5 +116,8 @@ def test_bad_texts_and_tokenizers(tmp_path: Path, ours: Path) -> None:
     (tmp_path / "good.txt").write_text("良い", encoding="utf-8")
     with pytest.raises(InputError, match="no SentencePiece model"):
         compare_tokenizers([tmp_path / "bad.model"], [tmp_path / "good.txt"])
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(InputError, match=r"bad\.json is no tokenizer\.json"):
+        compare_tokenizers([tmp_path / "bad.json"], [tmp_path / "good.txt"])
     with pytest.raises(InputError, match=r"no tokenizer\.json"):
         compare_tokenizers([tmp_path / "absent"], [tmp_path / "good.txt"])

@@ -12,9 +12,10 @@ from typing import Protocol
 import sentencepiece
 from rich.console import Console
 from rich.table import Table
+from tokenizers import Tokenizer as Library
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.tokenizer.codec import Tokenizer
+from tsuzuri.tokenizer.codec import TOKENIZER_FILE, Tokenizer
 
 
 class Codec(Protocol):
@@ -61,6 +62,31 @@ class SentencePiece:
         return text
 
 
+class HuggingFace:
+    """Any `tokenizer.json` as a codec, whatever it loses and however it ends a text."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            self._backend = Library.from_file(str(file))
+        except Exception as error:  # the library raises plain Exception for whatever it cannot read
+            raise InputError(
+                f"{file} is no {TOKENIZER_FILE}: {' '.join(str(error).split())[:200]}"
+            ) from error
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without what its template adds."""
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; an unknown piece is written as its name, so that it counts as a change."""
+        text: str = self._backend.decode(list(ids), skip_special_tokens=False)
+        return text
+
+
 def compare(tokenizers: Sequence[Path], text: Sequence[Path]) -> str:
     """The table of `compare_tokenizers`, for a terminal."""
     out = io.StringIO()
@@ -77,7 +103,7 @@ def compare_tokenizers(paths: Sequence[Path], texts: Sequence[Path]) -> list[Com
         )
     rows = []
     for path in map(Path, paths):
-        codec = SentencePiece(path) if path.suffix == ".model" else Tokenizer.load(path)
+        codec = _codec(path)
         rows.append(measure(str(path), codec.vocab_size, codec, contents))
     return rows
 
@@ -121,6 +147,18 @@ def comparison_table(rows: Iterable[Comparison]) -> Table:
             f"{row.round_trip_failures:,} of {row.lines:,}",
         )
     return table
+
+
+def _codec(path: Path) -> SentencePiece | Tokenizer | HuggingFace:
+    if path.suffix == ".model":
+        return SentencePiece(path)
+    try:
+        return Tokenizer.load(path)
+    except InputError:  # none that our models can stand on, which is no reason not to measure it
+        file = path / TOKENIZER_FILE if path.is_dir() else path
+        if not file.is_file():
+            raise
+        return HuggingFace(file)
 
 
 def _read(path: Path) -> str:
