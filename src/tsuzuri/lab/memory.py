@@ -1,10 +1,10 @@
 """Memory of a training step by part, at the moment when it is largest.
 
-Bytes of activations are counted from our own model's code: what autograd keeps for the backward pass
-(a test compares `kept_bytes` of the eager graph with autograd itself). For the compiled graph the count
-is what a minimal cut keeps: results of products and attention, and the residual stream; it has not been
-compared with a device yet, which `tsuzuri plan --measure` does. The plain graph adds what attention without a
-fused kernel keeps (Korthikanti et al. 2022, arXiv 2205.05198, §4.1) and the steps of GELU's formula.
+Bytes of activations are counted from our own model's code: what autograd keeps for the backward pass, and in
+the compiled graph what the minimal cut of torch.compile keeps: the residual stream, the inputs and outputs of
+products, and the weights as they were cast. Tests compare both with autograd itself, on a CPU; a
+GPU's peak has not been compared yet, which `tsuzuri plan --measure` does. The plain graph adds what attention
+without a fused kernel keeps (Korthikanti et al. 2022, arXiv 2205.05198, §4.1) and the steps of GELU's formula.
 
 Sharding is that of FSDP2: a block's weights are gathered while it is computed, with those of the next one.
 Devices that share tensors are taken to share the sequence of the activations too, and those that share Muon's
@@ -93,8 +93,9 @@ def kept_bytes(model: ModelConfig, graph: Graph, size: int, length: int) -> floa
     heads = model.num_attention_heads
     attention = size * (2 * q + 2 * kv)  # queries, keys, values and the output, which the next product reads
     if graph == "compiled":
-        mlp = size * f * (1 if model.is_classic else 2)
-        return size * 2 * d + attention + mlp + FLOAT32 * heads
+        raw = q + kv if model.model_type == "qwen3" else 0  # before their norms
+        mlp = size * f * (2 if model.is_classic else 3)
+        return size * (4 * d + raw) + attention + mlp + FLOAT32 * heads
     norms = 2 * (FLOAT32 + size) * d if model.is_classic else 2 * (2 * FLOAT32 + size) * d
     head_norms = 2 * FLOAT32 * (q + kv) if model.model_type == "qwen3" else 0
     mlp = size * f * (2 if model.is_classic else 4)
@@ -133,10 +134,10 @@ def _gradients(step: Step) -> float:
 
 
 def _casts(step: Step) -> float:
-    """Weights in the precision of the activations: eager code keeps them for the backward pass."""
+    """Weights in the precision of the activations, kept for the backward pass."""
     if step.activation_bytes == step.recipe.weight_bytes or step.sharded:
         return 0.0  # sharded weights are gathered in that precision
-    layers = 1 if step.graph == "compiled" or step.recompute else step.model.num_hidden_layers
+    layers = 1 if step.recompute else step.model.num_hidden_layers
     blocks = _matrices(step.model) / step.model.num_hidden_layers * layers
     return step.activation_bytes * blocks / step.tensor
 
