@@ -202,6 +202,17 @@ def test_an_empty_held_out_set_is_an_error_with_a_way_out(tmp_path: Path) -> Non
     assert "lower" in caught.value.hint
 
 
+def test_a_column_to_choose_by_that_is_not_there_is_said_at_once(tmp_path: Path, library: Path) -> None:
+    with pytest.raises(RecipeError, match="no column 'stars' to be chosen by"):
+        build(tmp_path / "box", tmp_path, "library", duplicates={"near": {"score_column": "stars"}})
+    assert not (tmp_path / "box").exists()
+
+
+def test_when_nothing_is_left_it_is_said_why(tmp_path: Path, library: Path) -> None:
+    with pytest.raises(InputError, match="fallen out: 20[0-9] license"):
+        build(tmp_path / "box", tmp_path, "library", licenses={"allowed": []})
+
+
 def test_two_sources_of_one_name_are_refused(tmp_path: Path, library: Path) -> None:
     with pytest.raises(RecipeError, match="two sources or benchmarks are named 'library'"):
         build(tmp_path / "box", tmp_path, ["library", str(library)])

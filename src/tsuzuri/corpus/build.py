@@ -19,7 +19,7 @@ from tsuzuri.core.errors import RecipeError
 from tsuzuri.core.manifest import Manifest, make_box
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.corpus.datasheet import write_datasheet
-from tsuzuri.corpus.parts import make_parts
+from tsuzuri.corpus.parts import PART_SCHEMA, make_parts
 from tsuzuri.corpus.selection import select
 from tsuzuri.corpus.sources.aozora import AozoraWorks
 from tsuzuri.corpus.sources.base import Source
@@ -52,6 +52,12 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
     if twice := [name for name, count in names.items() if count > 1]:
         raise RecipeError(
             f"two sources or benchmarks are named {twice[0]!r}", hint="give each its own name: {name: …}"
+        )
+    near = config.duplicates.near
+    if near and near.score_column not in ("", *PART_SCHEMA.names):
+        raise RecipeError(
+            f"documents have no column {near.score_column!r} to be chosen by",
+            hint="leave corpus.duplicates.near.score_column unset: the longest of near-copies stays",
         )
     if fault := next(filter(None, map(name_fault, names)), ""):  # a name may come from a path
         raise RecipeError(fault, hint="give the source another name: {name: …}")

@@ -8,6 +8,7 @@ own), whatever the documents are.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -206,8 +207,11 @@ def _hold_out(rows: Rows, sources: Sequence[str], fractions: Sequence[float]) ->
     ):
         if is_missing:
             sizes = ", ".join(f"{source} has {found}" for source, found in groups.items())
+            lost = Counter(rows.reasons[number] for number in rows.reason[rows.reason != 0].tolist())
+            fates = ", ".join(f"{count} {reason}" for reason, count in lost.most_common())
             raise InputError(
-                f"no document is left for {name}: groups (author, file) are held out whole, and {sizes}",
+                f"no document is left for {name}: groups (author, file) are held out whole, and {sizes}"
+                f"{f'; fallen out: {fates}' if fates else ''}",
                 hint=f"{other} corpus.heldout_fraction, choose a finer fields.group or group_by, or add text",
             )
     return chosen

@@ -32,6 +32,10 @@ def test_a_word_that_is_no_name_is_left(word: str) -> None:
     assert found(f"その{word}さん、あの{word}様") == []
 
 
+def test_words_of_respect_in_a_row_are_no_names() -> None:
+    assert found("皆様 神様 奥さん お客様 店長さん") == []
+
+
 def test_a_word_is_no_name_by_its_end_too() -> None:
     assert is_no_name("副店長")
     assert not is_no_name("山神谷")

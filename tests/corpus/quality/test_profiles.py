@@ -92,6 +92,16 @@ def test_each_rule_of_ours_gives_its_reason(rule: str) -> None:
     assert rejection.reason == rule
 
 
+def test_mc4_asks_for_three_long_lines() -> None:
+    judge = Judge(QualityConfig(profile="mc4"))
+    lines = ["春は曙。" * 50] * 3
+    assert judge.reject("\n".join(lines)) is None
+    lines[1] = lines[1][1:]
+    rejection = judge.reject("\n".join(lines))
+    assert rejection is not None
+    assert (rejection.reason, rejection.value) == ("num_long_lines", 2)
+
+
 @pytest.mark.parametrize("profile", ["general", "literature", "technical"])
 def test_good_text_stays(profile: str) -> None:
     assert Judge(QualityConfig(profile=profile)).reject(CAT) is None

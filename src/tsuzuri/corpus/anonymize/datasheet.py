@@ -102,6 +102,7 @@ def _how_well() -> str:
 
 def _in_law() -> str:
     return (
+        "Text, title and author were treated; ids, URLs and groups are as their source has them. "
         "This is processing of personal data and, with surrogates, pseudonymisation (仮名化). It is not "
         "anonymously processed information (匿名加工情報) in the sense of Japan's Act on the Protection of "
         "Personal Information: what stays may still point to a person."

@@ -79,7 +79,7 @@ def _with_reading(text: str) -> Iterator[Finding]:
 def _with_honorific(text: str) -> Iterator[Finding]:
     for honorific in _HONORIFIC.finditer(text):
         match = _HONOURED.search(text, max(0, honorific.start() - _BEFORE), honorific.start())
-        if match and not is_no_name(match["name"]):
+        if match and not is_no_name(match["name"].rpartition(" ")[2]):
             sure = surname_of(match["name"]) or honorific.group() in _OF_STRANGERS
             score = CHECKED if sure else SHAPED
             yield Finding("person_name", *match.span("name"), "person_name.honorific", score)

@@ -40,14 +40,14 @@ class QualityConfig(Config):
     alone."""
 
     profile: str = "general"
-    """The table of thresholds: `swallow-v1`, `llm-jp-v1`, `llm-jp-v1-strict`, `hojichar`, `hojichar-chars`,
+    """The table of thresholds: `swallow-v1`, `llm-jp-v1`, `llm-jp-v1-strict`, `mc4`, `hojichar`, `hojichar-chars`,
     `fineweb2-ja`, `fineweb2-ja-chars`, `literature`, `technical` or `general`."""
     thresholds: Mapping[str, float] = Field(default_factory=dict)
     """Bounds over the profile's own, by the name of their rule; a recipe may write them beside `profile`."""
     ng_words: tuple[NgWordsConfig, ...] = ()
     """Lists of words, each with its own limit."""
     language: LanguageConfig | None = None
-    """Which languages stay; unset: the language is not asked."""
+    """Which languages stay; unset: every one but `mojibake`."""
 
     @model_validator(mode="before")
     @classmethod

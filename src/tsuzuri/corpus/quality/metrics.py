@@ -34,6 +34,7 @@ SPLITTERS: dict[str, WordSplitter] = {"script": script_words, "sudachi": sudachi
 SCRIPTS = ("hiragana", "katakana", "kanji", "latin", "digit", "other")
 """The scripts that the corpus is counted in; `other` is everything else that is no white space."""
 
+_LONG_LINE = 200  # mC4 asks for three such lines
 _KANA_WITHIN = 50  # HojiChar and llm-jp look for kana in so many characters from the start
 _TOPS = tuple(f"top_{n}gram_fraction" for n in (2, 3, 4))
 _DUPLICATES = tuple((f"duplicate_{n}gram_fraction", f"duplicate_{n}gram_mass") for n in range(5, 11))
@@ -135,6 +136,7 @@ def _lines(measures: Measures) -> dict[str, float]:
         "repeated_full_line_fraction": _ratio(line[spans.REPEATED_FULL], full),
         "repeated_line_character_fraction": _ratio(line[spans.REPEATED_CHARACTERS], len(text) - newlines),
         "num_newlines": newlines,
+        "num_long_lines": sum(len(one) >= _LONG_LINE for one in text.split("\n")) if newlines > 1 else 0,
         "num_hashes": number["hash"],
         "num_ellipses": number["ellipsis"] + line[spans.ELLIPSES],
     }
@@ -257,6 +259,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "repeated_full_line_fraction",
         "repeated_line_character_fraction",
         "num_newlines",
+        "num_long_lines",
         "num_hashes",
         "num_ellipses",
     ),

@@ -5,6 +5,7 @@ of metrics first, and the first one broken is the reason.
 
     swallow-v1       Swallow Corpus v1, `apply_v1` of its quality.py (COLM 2024); web pages
     llm-jp-v1        llm-jp-corpus v1, `ja_cc`, default levels; web pages. -strict: its strict levels
+    mc4              mC4's rule of lines: three of 200 characters and more; web pages
     hojichar         HojiChar 0.18, the defaults of its filters; web pages
     fineweb2-ja      FineWeb-2, jpn_Jpan.yml over datatrove 0.10's Gopher and FineWeb filters; web pages
     literature       ours, for books: refrains, verse and kanji-heavy old prose are text, not spam
@@ -208,6 +209,7 @@ def profiles() -> dict[str, Profile]:
         _swallow(),
         _llm_jp("llm-jp-v1", 250, 0.30),
         _llm_jp("llm-jp-v1-strict", 80, 0.375),
+        Profile("mc4", _table("mT5 (Xue et al. 2021), section 3.1", ("num_long_lines", "<", 3))),
         _hojichar("hojichar", "sudachi"),
         _hojichar("hojichar-chars", "script"),
         _fineweb2("fineweb2-ja", "sudachi"),
