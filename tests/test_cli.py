@@ -58,10 +58,12 @@ def test_only_the_options_given_are_passed_on_and_texts_as_they_are() -> None:
 
 
 def test_license_options_are_short_for_settings() -> None:
-    line = ["corpus", "build", "r.yaml", "--out", "o", "--set", "a=1", "--no-nc", "--licenses", "MIT,CC0-1.0"]
+    line = ["corpus", "build", "r.yaml", "--out", "o", "--set", "a=1", "--no-nc", "--no-unclear"]
+    line += ["--licenses", "MIT,CC0-1.0"]
     overrides = vars(parser().parse_args(line))["overrides"]
     recipe = apply_overrides({}, overrides)
-    assert recipe == {"a": 1, "corpus": {"licenses": {"no_nc": True, "allowed": ["MIT", "CC0-1.0"]}}}
+    rules = {"no_nc": True, "no_unclear": True, "allowed": ["MIT", "CC0-1.0"]}
+    assert recipe == {"a": 1, "corpus": {"licenses": rules}}
     parse_config(LicenseRules, recipe["corpus"]["licenses"], where="test")
     again = vars(parser().parse_args(["corpus", "build", "r.yaml", "--out", "o"]))
     assert again["overrides"] == []

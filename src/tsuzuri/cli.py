@@ -77,14 +77,21 @@ LICENSES = (
         dest="overrides",
         action="append_const",
         const="corpus.licenses.no_nc=true",
-        help="without texts whose license forbids commercial use",
+        help="without texts whose license is known to forbid commercial use",
     ),
     argument(
         "--no-nd",
         dest="overrides",
         action="append_const",
         const="corpus.licenses.no_nd=true",
-        help="without texts whose license forbids edited copies",
+        help="without texts whose license is known to forbid edited copies",
+    ),
+    argument(
+        "--no-unclear",
+        dest="overrides",
+        action="append_const",
+        const="corpus.licenses.no_unclear=true",
+        help="without texts of which no license is known, which --no-nc and --no-nd keep",
     ),
     argument(
         "--licenses",

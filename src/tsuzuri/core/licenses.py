@@ -1,14 +1,18 @@
 """What licenses ask and forbid, read off their SPDX expressions.
 
-Only what the name of a license says is concluded: the elements of Creative Commons licenses (BY, SA, NC, ND),
-the families of other licenses by their SPDX prefix, and public domain. A name that is not in these tables
-is unclear: a person must read it. Of `A OR B` the freer one counts, of `A AND B` both.
+Only what the name of a license says is concluded, however it is written (`core.spdx`): the elements of
+Creative Commons licenses (BY, SA, NC, ND), the families of other licenses by their SPDX prefix, and public
+domain. A name that is not in these tables is unclear: a person must read it; where it speaks of
+non-commercial use or of no derivatives, that is believed. Of `A OR B` the freer one counts, of `A AND B`
+both.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from tsuzuri.core.spdx import spdx_of, words_of
 
 SHARE_ALIKE = (
     *("GPL-", "LGPL-", "AGPL-", "GFDL-", "MPL-", "EPL-", "EUPL-", "OSL-"),
@@ -51,10 +55,10 @@ class Terms:
 
 
 def terms_of(expression: str) -> Terms:
-    """The terms of an SPDX expression; unclear where it is none."""
-    tokens = re.findall(r"[()]|[^\s()]+", expression)
+    """The terms of an SPDX expression, or of what can be read as one; unclear where it cannot."""
+    tokens = re.findall(r"[()]|[^\s()]+", spdx_of(expression))
     terms = _alternatives(tokens) if tokens else None
-    return terms if terms and not tokens else Terms(unclear=True)
+    return terms if terms and not tokens else _unclear(expression)
 
 
 def _alternatives(tokens: list[str]) -> Terms | None:
@@ -104,7 +108,12 @@ def _license(identifier: str) -> Terms:
         return Terms(attribution=True, share_alike=True)
     if identifier.startswith(ATTRIBUTION):
         return Terms(attribution=True)
-    return Terms(unclear=True)
+    return _unclear(identifier)
+
+
+def _unclear(name: str) -> Terms:
+    words = words_of(name)
+    return Terms(noncommercial="nc" in words, no_derivatives="nd" in words, unclear=True)
 
 
 def _strictness(terms: Terms) -> tuple[int, bool, bool, bool]:

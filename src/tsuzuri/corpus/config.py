@@ -13,8 +13,9 @@ from pydantic import Field, field_validator
 
 from tsuzuri.core.config import Config
 from tsuzuri.core.licenses import terms_of
+from tsuzuri.core.spdx import spdx_of
 from tsuzuri.corpus.duplicates.config import DuplicatesConfig
-from tsuzuri.corpus.sources.config import AnySource, DebianDocsSource, FilesSource
+from tsuzuri.corpus.sources.config import AnySource, DebianDocsSource, FilesSource, License
 
 
 class DecontaminateConfig(Config):
@@ -29,14 +30,20 @@ class DecontaminateConfig(Config):
 
 
 class LicenseRules(Config):
-    """Which documents' licenses do not suit; `AND` and `OR` of an SPDX expression are understood."""
+    """Which documents' licenses do not suit; `AND` and `OR` of an SPDX expression are understood.
+
+    Unclear terms (no license is named, or none that is known) are not taken for forbidding anything, unless
+    their own words say so: only `no_unclear` leaves them out.
+    """
 
     no_nc: bool = False
     """Leave out what forbids commercial use."""
     no_nd: bool = False
     """Leave out what forbids edited copies."""
-    allowed: tuple[str, ...] | None = None
-    """Leave out every license but these, named as the documents have them; unset: none for its name."""
+    no_unclear: bool = False
+    """Leave out what is under no license that is known."""
+    allowed: tuple[License, ...] | None = None
+    """Leave out every license but these; unset: none for its name."""
 
     def refuses(self, license_name: str) -> bool:
         """Whether a document under these terms is left out."""
@@ -44,7 +51,8 @@ class LicenseRules(Config):
         return (
             (self.no_nc and terms.noncommercial)
             or (self.no_nd and terms.no_derivatives)
-            or (self.allowed is not None and license_name not in self.allowed)
+            or (self.no_unclear and terms.unclear)
+            or (self.allowed is not None and spdx_of(license_name) not in self.allowed)
         )
 
 

@@ -15,7 +15,7 @@ from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.base import Unreadable
 from tsuzuri.corpus.sources.config import HuggingFaceSource, RecordFields
-from tsuzuri.corpus.sources.hugging_face import HuggingFaceDataset, license_of_card, spdx_of
+from tsuzuri.corpus.sources.hugging_face import HuggingFaceDataset, license_of_card
 
 ROWS = [
     {"text": f"吾輩は猫である。第{number}話。", "title": f"題{number}", "n": number} for number in range(600)
@@ -128,6 +128,8 @@ def test_the_fingerprint_holds_the_license(tmp_path: Path) -> None:
     [
         (CARD, "CC-BY-SA-4.0"),
         ("---\nlicense:\n- mit\n- cc-by-4.0\n---\n", "MIT AND CC-BY-4.0"),
+        ("---\nlicense: cc-by-nc-sa-3.0\n---\n", "CC-BY-NC-SA-3.0"),
+        ("---\nlicense: [gemma, odc-by]\n---\n", "gemma AND ODC-By-1.0"),
         ("---\nlicense: other\n---\n", "LicenseRef-unknown"),
         ("---\nlicense: [\n---\n", "LicenseRef-unknown"),
         ("# no front matter\n", "LicenseRef-unknown"),
@@ -136,16 +138,3 @@ def test_the_fingerprint_holds_the_license(tmp_path: Path) -> None:
 def test_licenses_of_cards(tmp_path: Path, card: str, license_name: str) -> None:
     (tmp_path / "README.md").write_text(card)
     assert license_of_card(tmp_path) == license_name
-
-
-@pytest.mark.parametrize(
-    ("name", "spdx"),
-    [
-        ("cc-by-nc-sa-3.0", "CC-BY-NC-SA-3.0"),
-        ("cc0-1.0", "CC0-1.0"),
-        ("odc-by", "ODC-By-1.0"),
-        ("gemma", "LicenseRef-gemma"),
-    ],
-)
-def test_names_of_licenses(name: str, spdx: str) -> None:
-    assert spdx_of(name) == spdx

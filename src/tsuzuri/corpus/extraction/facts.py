@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 from lxml import html
 
+from tsuzuri.core.spdx import creative_commons_of
+
 _SPACES = re.compile("[ \t\n\r\f]+")
-_LICENSE = re.compile(
-    r"^https?://(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z-]+)"
-    r"/(\d\.\d)(?:/([a-z]{2})(?=[/]|$))?",
-    re.IGNORECASE,
-)
-_PUBLIC_DOMAIN = {"zero": "CC0-1.0", "mark": "CC-PDM-1.0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +37,10 @@ def license_of(root: html.HtmlElement) -> License | None:
     linked: dict[str, License] = {}
     for element in root.iter("a", "link"):
         url = (element.get("href") or "").strip()
-        spdx = spdx_of(url)
+        spdx = creative_commons_of(url)
         if spdx:
             is_named = "license" in (element.get("rel") or "").lower().split()
             found = named if is_named else linked
             found.setdefault(spdx, License(spdx, url, "rel" if is_named else "link"))
     chosen = named or linked
     return next(iter(chosen.values())) if len(chosen) == 1 else None
-
-
-def spdx_of(url: str) -> str:
-    """The SPDX expression of a Creative Commons license URL, or an empty string."""
-    match = _LICENSE.match(url)
-    if not match:
-        return ""
-    family, terms, version, jurisdiction = match.groups()
-    if family.lower() == "publicdomain":
-        return _PUBLIC_DOMAIN.get(terms.lower(), "")
-    name = f"CC-{terms.upper()}-{version}"
-    return f"LicenseRef-{name}-{jurisdiction.upper()}" if jurisdiction else name

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from tsuzuri.core.config import Config
+from tsuzuri.core.spdx import spdx_of
 from tsuzuri.corpus.anonymize.config import AnonymizeConfig
 from tsuzuri.corpus.quality.config import LiteratureQuality, QualityConfig, TechnicalQuality, WebQuality
 
@@ -23,6 +24,10 @@ DEFAULT_PACKAGES = (
     "lilypond-doc-html-ja",
     "developers-reference-ja",
 )
+
+
+License = Annotated[str, AfterValidator(spdx_of)]
+"""A license by its SPDX expression, or by any name that `core.spdx` reads."""
 
 
 class RecordFields(Config):
@@ -95,7 +100,7 @@ class FilesSource(SourceConfig):
     """Text that lies on this machine."""
     path: Path
     """A file or folder, under the corpus's `root` when it is relative."""
-    license: str = "LicenseRef-unknown"
+    license: License = "LicenseRef-unknown"
     """The SPDX expression of texts that name none themselves; a release wants it known."""
     license_url: str = ""
     """Where that license can be read."""
@@ -124,7 +129,7 @@ class AozoraSource(SourceConfig):
     index: Path | None = None
     """The bunko's index of works (list_person_all_extended_utf8.csv, or the zip of it): with it each work
     has its card, date, orthography, author and copyright from there, and works in copyright are left out."""
-    license: str = "LicenseRef-PD-JP"
+    license: License = "LicenseRef-PD-JP"
     """The SPDX expression of works whose colophon names no other: out of copyright in Japan."""
     fold_width: bool = False
     """Off: the width of a letter is the book's own."""
@@ -152,7 +157,7 @@ class CommonCrawlSource(SourceConfig):
     """Web pages out of WARC or WET files."""
     path: Path
     """A folder or file of .warc.gz, .warc, .wet.gz or .wet, under the corpus's `root` when it is relative."""
-    license: str = "LicenseRef-unknown"
+    license: License = "LicenseRef-unknown"
     """The SPDX expression of pages that name no Creative Commons license."""
     extractor: Literal["fast", "trafilatura"] = "fast"
     """What finds a page's main text: our own rules, or trafilatura (about a tenth of the speed)."""
@@ -174,7 +179,7 @@ class WikipediaSource(SourceConfig):
     path: Path
     """A file or folder of .xml, .xml.bz2 (multistream or not) or .xml.gz, under the corpus's `root` when it
     is relative."""
-    license: str = "CC-BY-SA-4.0"
+    license: License = "CC-BY-SA-4.0"
     """The SPDX expression of its articles: Wikipedia's since June 2023."""
     license_url: str = "https://creativecommons.org/licenses/by-sa/4.0/"
     """Where that license can be read."""
@@ -194,7 +199,7 @@ class HuggingFaceSource(SourceConfig):
     """The dataset's folder, under the corpus's `root` when it is relative."""
     split: str = "train"
     """The split to take, where the folder has several: test sets stay out of training."""
-    license: str = ""
+    license: License = ""
     """The SPDX expression of its records; unset: what the dataset's card names."""
     fields: RecordFields = RecordFields()
     """Where records keep their text and its description."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from tsuzuri.core.spdx import spdx_of
 from tsuzuri.corpus import charset
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.extraction.page import html_to_text
@@ -120,7 +121,7 @@ class FilesOnDisk:
             text=self._joined(text),
             source=self.name,
             url=at_path(record, fields.url),
-            license=at_path(record, fields.license) or self.config.license,
+            license=spdx_of(at_path(record, fields.license)) or self.config.license,
             license_url=self.config.license_url,
             title=self._joined(at_path(record, fields.title)),
             author=at_path(record, fields.author),

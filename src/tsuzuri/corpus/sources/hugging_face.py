@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from tsuzuri.core.errors import InputError, closest
+from tsuzuri.core.spdx import UNKNOWN, spdx_of
 from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import FilesSource, HuggingFaceSource
 from tsuzuri.corpus.sources.files import FilesOnDisk
@@ -30,22 +31,6 @@ SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval", "evaluat
 """Words that `datasets` reads as splits in names of files and folders."""
 _WORDS = re.compile(r"[^a-z]+")
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
-_SPDX = {
-    "mit": "MIT",
-    "odc-by": "ODC-By-1.0",
-    "odbl": "ODbL-1.0",
-    "pddl": "PDDL-1.0",
-    "gfdl": "GFDL-1.3-only",
-    "etalab-2.0": "etalab-2.0",
-    "c-uda": "C-UDA-1.0",
-    "apache-2.0": "Apache-2.0",
-    "bsd-2-clause": "BSD-2-Clause",
-    "bsd-3-clause": "BSD-3-Clause",
-    "wtfpl": "WTFPL",
-    "unlicense": "Unlicense",
-    "isc": "ISC",
-    "artistic-2.0": "Artistic-2.0",
-}
 
 
 class HuggingFaceDataset:
@@ -114,19 +99,7 @@ def license_of_card(folder: Path) -> str:
     """The SPDX expression that a dataset's card names, or `LicenseRef-unknown`; of several, all hold."""
     named = _front_matter(folder / "README.md").get("license") or _dataset_info(folder).get("license")
     names = [str(name) for name in (named if isinstance(named, list) else [named]) if name]
-    return " AND ".join(map(spdx_of, names)) or "LicenseRef-unknown"
-
-
-def spdx_of(name: str) -> str:
-    """The SPDX identifier for a license as the Hub writes it; what SPDX does not know as a LicenseRef."""
-    key = name.strip().lower()
-    if key in ("", "unknown", "other"):
-        return "LicenseRef-unknown"
-    if key in _SPDX:
-        return _SPDX[key]
-    if re.fullmatch(r"cc-by(-(nc|sa|nd|nc-sa|nc-nd))?-\d\.\d", key) or key == "cc0-1.0":
-        return key.upper()
-    return f"LicenseRef-{re.sub(r'[^A-Za-z0-9.-]+', '-', name.strip()).strip('-')}"
+    return spdx_of("\n".join(names)) or UNKNOWN
 
 
 def _front_matter(card: Path) -> dict[str, Any]:
