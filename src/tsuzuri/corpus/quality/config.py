@@ -40,8 +40,8 @@ class QualityConfig(Config):
     alone."""
 
     profile: str = "general"
-    """The table of thresholds: `swallow-v1`, `llm-jp-v1`, `llm-jp-v1-strict`, `mc4`, `hojichar`, `hojichar-chars`,
-    `fineweb2-ja`, `fineweb2-ja-chars`, `literature`, `technical` or `general`."""
+    """The table of thresholds: `swallow-v1`, `llm-jp-v1`, `llm-jp-v1-strict`, `mc4`, `hojichar`,
+    `hojichar-chars`, `fineweb2-ja`, `fineweb2-ja-chars`, `literature`, `technical` or `general`."""
     thresholds: Mapping[str, float] = Field(default_factory=dict)
     """Bounds over the profile's own, by the name of their rule; a recipe may write them beside `profile`."""
     ng_words: tuple[NgWordsConfig, ...] = ()
