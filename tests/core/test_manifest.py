@@ -129,6 +129,18 @@ def test_an_unfinished_box_is_taken_up(tmp_path: Path, source: Path) -> None:
     assert not (box / "pending.json").exists()
 
 
+def test_a_box_in_which_nothing_was_written_may_be_begun_otherwise(tmp_path: Path, source: Path) -> None:
+    box = tmp_path / "box"
+
+    def refuse() -> dict[str, Any]:
+        (box / "parts").mkdir()
+        raise InputError("the wrong source")
+
+    with pytest.raises(InputError, match="the wrong source"):
+        make_box(box, kind="documents", config={"a": 2}, inputs={"source": source}, work=refuse)
+    assert make(box, source).counts == {"characters": 3}
+
+
 def test_a_box_killed_right_after_its_manifest_is_complete(tmp_path: Path, source: Path) -> None:
     box = tmp_path / "box"
     manifest = make(box, source)

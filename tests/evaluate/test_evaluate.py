@@ -101,6 +101,8 @@ def test_tokens_of_another_tokenizer_are_an_error(model_folder: Path, tmp_path: 
     tokens = token_box(tmp_path / "tokens", Tokenizer.load(model_folder), sha256="ab" * 32)
     with pytest.raises(IntegrityError, match="packed with another tokenizer"):
         evaluate(model_folder, tokens, CONFIG, tmp_path / "evaluation")
+    right = token_box(tmp_path / "right", Tokenizer.load(model_folder))
+    evaluate(model_folder, right, CONFIG, tmp_path / "evaluation")
 
 
 def test_a_complete_box_is_not_made_again(model_folder: Path, tokens: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import runs
-from tsuzuri.core.errors import RecipeError, ResumeError
+from tsuzuri.core.errors import IntegrityError, RecipeError, ResumeError
 from tsuzuri.core.manifest import MANIFEST, read_manifest
 from tsuzuri.training.checkpoint import newest_step
 from tsuzuri.training.loop import Hook
@@ -103,6 +103,15 @@ def test_amendments_that_cannot_be(
     with pytest.raises(error, match=message):
         runs.run(inputs, begun, amend=[change])
     assert (begun / "run.yaml").read_bytes() == before
+
+
+def test_a_refused_command_leaves_the_folder_to_the_right_one(inputs: Path, tmp_path: Path) -> None:
+    other = runs.write_inputs(tmp_path / "other", seed=2)
+    (other / "tokenizer").rename(tmp_path / "foreign")
+    (other / "tokenizer").symlink_to(inputs / "tokenizer")
+    with pytest.raises(IntegrityError, match="packed with another tokenizer"):
+        runs.run(other, tmp_path / "run")
+    runs.run(inputs, tmp_path / "run", "steps=2")
 
 
 def test_what_hooks_depend_on_belongs_to_the_recipe(inputs: Path, tmp_path: Path) -> None:

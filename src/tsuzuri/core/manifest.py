@@ -118,8 +118,9 @@ def make_box(
 
     `work` writes the files into `box` (atomically, see `core.files`) and returns the counts. It is called
     only when the box is not complete; what it finds in the folder is its own unfinished work on the same
-    configuration and inputs. Raises ResumeError when the box was begun with others, IntegrityError when it
-    is complete but for a file that has gone.
+    configuration and inputs; when it raises before it has written anything, the box is as if never begun.
+    Raises ResumeError when the box was begun with others, IntegrityError when it is complete but for a file
+    that has gone.
     """
     box = Path(box)
     with locked(box):
@@ -139,7 +140,12 @@ def make_box(
         sweep_temporary(box)
         write_json(box / PENDING, facts)
         started = time.perf_counter()
-        counts = work()
+        try:
+            counts = work()
+        except BaseException:
+            if not any(path.is_file() and path.name not in (PENDING, ".lock") for path in box.rglob("*")):
+                (box / PENDING).unlink()  # nothing is there that another recipe could not begin with
+            raise
         record_timing(box, kind, elapsed_s=time.perf_counter() - started)
         return _finish(box, Manifest(code_version=code_version(), counts=dict(counts), **facts))
 

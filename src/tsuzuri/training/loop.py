@@ -98,8 +98,7 @@ def _train(
     record: RunRecord, tokens: Path, tokenizer: Path, box: Path, make_hooks: MakeHooks
 ) -> Mapping[str, Any]:
     shape, config, evaluate = record.configs()
-    hooks = make_hooks(config, evaluate)  # before the record is kept: they may refuse what was amended
-    record.write(box)
+    hooks = make_hooks(config, evaluate)
     data = TokenBox.open(tokens)
     require_tokenizer(data, sha256_file(tokenizer / "tokenizer.json"))
     _require_fit(shape, config, data)
@@ -114,7 +113,8 @@ def _train(
     device = choose_device(config.device)
     choices = choose(config, device, record.resolved)
     if record.resolved is None:  # a smaller machine that the run goes on with changes nothing for the next
-        record.model_copy(update={"resolved": choices}).write(box)
+        record = record.model_copy(update={"resolved": choices})
+    record.write(box)  # now that nothing of it was refused
 
     torch.set_num_threads(choices.threads)
     model = GPT(shape, torch.Generator().manual_seed(config.seed)).to(device.kind)
