@@ -158,6 +158,12 @@ def test_a_plan_that_fits_nothing_says_what_is_nearest() -> None:
     assert error.value.hint.startswith("nearest: --size gpt3-6.7b, or --device ")
 
 
+def test_a_batch_of_any_size_is_planned_at_once() -> None:
+    step = plan(size="tiny", device="cpu", batch_tokens=10**12).fit.step
+    assert step.rows <= 4096
+    assert step.tokens == pytest.approx(1e12)
+
+
 def test_currencies_are_added_up_for_themselves_without_a_rate() -> None:
     bill = [Line("a", usd=10), Line("b", jpy=500), Line("c")]
     assert str(total(bill, None)) == "$10.00 + ¥500"

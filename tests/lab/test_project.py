@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tsuzuri.cli import main
+from tsuzuri.core.errors import RecipeError
 from tsuzuri.lab.config import ProjectConfig
 from tsuzuri.lab.plan import make_plan
 from tsuzuri.lab.project import describe_project, lay_out
@@ -55,3 +56,9 @@ def test_a_wrong_key_in_a_project_is_named(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "project.yaml").write_text("stages: [{name: a, month: 1}]", encoding="utf-8")
     assert main(["plan", "--project", str(tmp_path / "project.yaml")]) == 2
     assert "did you mean 'months'" in capsys.readouterr().err
+
+
+def test_a_stage_that_outlasts_the_calendar_is_named() -> None:
+    config = ProjectConfig.model_validate({"stages": [{"name": "alone", "plan": {"tokens": 1e20}}]})
+    with pytest.raises(RecipeError, match="stage 'alone' takes"):
+        lay_out(config)

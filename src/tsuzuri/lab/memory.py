@@ -2,9 +2,9 @@
 
 Bytes of activations are counted from our own model's code: what autograd keeps for the backward pass, and in
 the compiled graph what the minimal cut of torch.compile keeps: the residual stream, the inputs and outputs of
-products, and the weights as they were cast. Tests compare both with autograd itself, on a CPU; a
-GPU's peak has not been compared yet, which `tsuzuri plan --measure` does. The plain graph adds what attention
-without a fused kernel keeps (Korthikanti et al. 2022, arXiv 2205.05198, §4.1) and the steps of GELU's formula.
+products, and the weights as they were cast. Tests compare both with autograd itself, on a CPU; a GPU's peak
+has not been compared yet, which `tsuzuri plan --measure` does. The plain graph adds what attention without a
+fused kernel keeps (Korthikanti et al. 2022, arXiv 2205.05198, §4.1) and the steps of GELU's formula.
 
 Sharding is that of FSDP2: a block's weights are gathered while it is computed, with those of the next one.
 Devices that share tensors are taken to share the sequence of the activations too, and those that share Muon's

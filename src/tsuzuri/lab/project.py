@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsuzuri.core.config import load_yaml, parse_config
+from tsuzuri.core.errors import RecipeError
 from tsuzuri.lab import money
 from tsuzuri.lab.config import ProjectConfig, StageConfig
 from tsuzuri.lab.money import DAYS_A_MONTH, Line
@@ -37,7 +38,13 @@ def lay_out(config: ProjectConfig) -> list[Stage]:
     for item in config.stages:
         plan = make_plan(item.plan) if item.plan else None
         days = plan.days if plan else (item.months or 0.0) * DAYS_A_MONTH
-        start, end = (config.start + datetime.timedelta(days=round(day)) for day in (elapsed, elapsed + days))
+        try:
+            start, end = (
+                config.start + datetime.timedelta(days=round(day)) for day in (elapsed, elapsed + days)
+            )
+        except OverflowError as error:
+            message = f"stage {item.name!r} takes {days:,.0f} days: it ends after the year 9999"
+            raise RecipeError(message, hint="a smaller model, fewer tokens or more devices") from error
         stages.append(Stage(item.name, start, end, days, tuple(_bill(item, plan, days)), plan))
         elapsed += days
     return stages

@@ -17,6 +17,7 @@ from tsuzuri.training.memory import RECIPES
 
 ENOUGH_TOKENS = 16_384
 """Computed at once, more do not make products faster."""
+MOST_ROWS = 4096
 MOST_SERVERS = 1024
 
 Spread: TypeAlias = Literal["auto", "replicated", "sharded"]
@@ -116,7 +117,7 @@ def _ways(question: Question, recipe: str) -> Iterator[Step]:
             for recompute in recomputes:
                 way = replace(step, tensor=tensor, sharded=sharded, recompute=recompute)
                 rows = max(1, way.batch_tokens // (way.length * way.data_ranks))
-                yield from (replace(way, rows=n) for n in range(1, rows + 1) if rows % n == 0)
+                yield from (replace(way, rows=n) for n in range(1, min(rows, MOST_ROWS) + 1) if rows % n == 0)
 
 
 def _nearest(question: Question) -> str:
