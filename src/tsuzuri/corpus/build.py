@@ -105,6 +105,8 @@ def as_recorded(config: CorpusConfig, sources: Sequence[Source[Any]]) -> dict[st
             if item.get(key) and Path(item[key]).is_absolute():
                 item[key] = Path(item[key]).name
         del item["anonymize"]["key_file"]  # the key's id is kept
+        if names := item["anonymize"]["public_names"]:
+            item["anonymize"]["public_names"] = Path(names).name
         for words in item["quality"]["ng_words"]:
             words["file"] = Path(words["file"]).name
     return values

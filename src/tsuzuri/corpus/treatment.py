@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tsuzuri.core.files import sha256_file
-from tsuzuri.corpus.anonymize.anonymizer import Anonymizer, read_key
+from tsuzuri.corpus.anonymize.anonymizer import Anonymizer, read_key, read_names
 from tsuzuri.corpus.anonymize.log import findings_of
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.normalize import normalize
@@ -57,11 +57,15 @@ class Treatment:
         key = read_key(key_file) if key_file and config.anonymize.mode == "surrogate" else b""
         self._fold_width = config.fold_width
         self._judge = Judge(config.quality, root)
-        self._anonymizer = Anonymizer(config.anonymize, key=key)
+        self._lists = [root / words.file for words in config.quality.ng_words]
+        public_names: frozenset[str] = frozenset()
+        if config.anonymize.public_names:
+            self._lists.append(root / config.anonymize.public_names)
+            public_names = read_names(self._lists[-1])
+        self._anonymizer = Anonymizer(config.anonymize, key=key, public_names=public_names)
         self._keep_rejected = keep_rejected
         self.anonymizes = config.anonymize.level != "off"
         """Whether personal data is looked for."""
-        self._lists = [root / words.file for words in config.quality.ng_words]
 
     @property
     def reasons(self) -> tuple[str, ...]:

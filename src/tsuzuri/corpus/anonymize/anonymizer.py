@@ -26,6 +26,7 @@ from tsuzuri.corpus.anonymize.surrogates import surrogate
 MIN_KEY_BYTES = 16
 _MAX_KEY_BYTES = 64  # BLAKE2b's own limit; longer keys are hashed to it
 
+_SPACES = re.compile(r"\s+")
 _RUN = re.compile(r"[0-9](?:[-() .・]{0,2}[0-9]){5,}")
 _RUN_FINDERS: tuple[RunFinder, ...] = (
     numbers.find_my_number,
@@ -71,7 +72,12 @@ class Anonymizer:
     """What one configuration does to texts; `NameFinder` adds names found by a model."""
 
     def __init__(
-        self, config: AnonymizeConfig, *, key: bytes = b"", name_finder: names.NameFinder | None = None
+        self,
+        config: AnonymizeConfig,
+        *,
+        key: bytes = b"",
+        name_finder: names.NameFinder | None = None,
+        public_names: frozenset[str] = frozenset(),
     ) -> None:
         if config.level != "off":
             _require_registers()
@@ -82,6 +88,7 @@ class Anonymizer:
             )
         self._config = config
         self._key = key if len(key) <= _MAX_KEY_BYTES else hashlib.blake2b(key).digest()
+        self._public_names = public_names
         self._name_finder = name_finder or (find_names if config.names == "sudachi" else None)
         if config.names == "sudachi":
             list(find_names("名"))  # says now whether the extra is there
@@ -104,8 +111,8 @@ class Anonymizer:
         masked: list[Finding] = []
         kept: list[Finding] = []
         for finding in self.findings(text):
-            threshold = THRESHOLDS[self._config.policy(finding.kind)]
-            (masked if finding.score >= threshold else kept).append(finding)
+            is_sure = finding.score >= THRESHOLDS[self._config.policy(finding.kind)]
+            (masked if is_sure and not self._is_public(finding, text) else kept).append(finding)
         dropped = self._config.mode == "drop" and bool(masked)
         replaced = text if dropped or not masked else self._replace(text, masked)
         return Anonymized(replaced, dropped, tuple(masked), tuple(kept))
@@ -120,6 +127,11 @@ class Anonymizer:
                 for start, end, score in self._name_finder(text)
             ]
         return without_overlaps(found) if len(found) > 1 else found
+
+    def _is_public(self, finding: Finding, text: str) -> bool:
+        if finding.kind != "person_name" or not self._public_names:
+            return False
+        return _SPACES.sub("", text[finding.start : finding.end]) in self._public_names
 
     def _replace(self, text: str, findings: list[Finding]) -> str:
         pieces, past = [], 0
@@ -146,6 +158,15 @@ def in_runs(folded: str) -> Iterator[Finding]:
     for run in _RUN.finditer(folded):
         for finder in _RUN_FINDERS:
             yield from finder(folded, *run.span())
+
+
+def read_names(path: Path) -> frozenset[str]:
+    """The names in a text file, one a line, without the spaces in them."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"no readable list of names at {path}", hint="give a text file in UTF-8") from error
+    return frozenset(filter(None, (_SPACES.sub("", line) for line in lines)))
 
 
 def read_key(path: Path) -> bytes:

@@ -117,6 +117,9 @@ class AnonymizeConfig(Config):
     names: Literal["rules", "sudachi"] = "rules"
     """How names of persons in running prose are found, where they are masked: by what is written around them,
     or also by Sudachi's dictionary (extra `segment`), which finds most and costs a second a megabyte."""
+    public_names: Path | None = None
+    """A UTF-8 text file of names that stay, one a line (the titles of an encyclopaedia's biographies); under
+    the corpus's `root` when it is relative."""
     key_file: Path | None = None
     """The file whose bytes are the secret key of `surrogate`; the key itself is written nowhere."""
 
