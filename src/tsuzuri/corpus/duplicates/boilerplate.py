@@ -96,7 +96,8 @@ def _large_groups(parts: Parts, min_documents: int) -> npt.NDArray[np.void]:
     counted = np.zeros(len(numbers), GROUP)
     counted["group"] = numbers
     np.add.at(counted["documents"], of, everything["documents"])
-    return counted[(counted["documents"] >= min_documents) & (numbers != NO_GROUP)]
+    large: npt.NDArray[np.void] = counted[(counted["documents"] >= min_documents) & (numbers != NO_GROUP)]
+    return large
 
 
 def group_number(name: str | None) -> int:
