@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsuzuri.core.config import parse_config
-from tsuzuri.core.errors import InputError, MissingExtraError
+from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError
 from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
 from tsuzuri.core.progress import say
 from tsuzuri.data.components import plan, table
@@ -27,7 +27,7 @@ from tsuzuri.model.ladder import model_config, rung
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.release.terms import check_terms
 from tsuzuri.release.thanks import supporter_names
-from tsuzuri.report.boxes import boxes_of
+from tsuzuri.report.boxes import RUN_FILE, boxes_of
 from tsuzuri.training.config import TrainConfig, require_context
 
 if TYPE_CHECKING:
@@ -47,13 +47,14 @@ def build(
 
     With `boxes_from`, another build, its documents, tokenizer and tokens are used.
     """
-    wanted = load_recipe(recipe, overrides)
-    _check(wanted)
+    wanted, boxes = load_recipe(recipe, overrides), boxes_of(out)
+    _check(wanted, boxes_of(boxes_from or out)["documents"])
     if dry_run:
         yield from describe(wanted)
         return
     _require_torch()
-    boxes = boxes_of(out)
+    if not (amend or (boxes["run"] / RUN_FILE).exists()):  # a run may go on elsewhere than the recipe says
+        _require_device(wanted)
     if boxes_from:
         link_boxes(boxes_of(boxes_from), boxes)
     _check_sources(wanted, _make_documents(wanted, boxes["documents"]))
@@ -219,10 +220,27 @@ def report(build: Path) -> str:
     return str(build_report(build))
 
 
-def _check(recipe: Recipe) -> None:
+def _check(recipe: Recipe, documents: Path) -> None:
     """Raise now what a late stage would raise after hours of work."""
-    require_context(recipe.train, _model(recipe).max_position_embeddings)
+    from tsuzuri.corpus.build import check_sources
+
+    model = _model(recipe)
+    require_context(recipe.train, model.max_position_embeddings)
+    if model.vocab_size < recipe.tokenizer.vocab_size:
+        raise RecipeError(
+            f"model.overrides: a vocabulary of {model.vocab_size:,} is smaller than the tokenizer's "
+            f"{recipe.tokenizer.vocab_size:,}",
+            hint="leave vocab_size away there: it is tokenizer.vocab_size",
+        )
     supporter_names(recipe.release.supporters)
+    check_sources(recipe.corpus, documents)
+
+
+def _require_device(recipe: Recipe) -> None:
+    """Raise now that the device to train on is not there, which a dry run, made elsewhere, need not know."""
+    from tsuzuri.training.devices import choose_device
+
+    choose_device(recipe.train.device)
 
 
 def _check_sources(recipe: Recipe, documents: Manifest) -> None:
@@ -351,7 +369,9 @@ def _closing_words(boxes: dict[str, Path], page: Path) -> Iterator[str]:
 
 def _summary(box: Path, manifest: Manifest) -> str:
     facts = [f"{key} {value:,}" for key, value in manifest.counts.items() if isinstance(value, int)]
-    return f"{manifest.kind}  {box}  {', '.join(facts)}"
+    fallen = sorted(manifest.counts.get("rejected", {}).items(), key=lambda item: (-item[1], item[0]))
+    lost = f"\nfallen out  {', '.join(f'{reason} {count:,}' for reason, count in fallen)}" if fallen else ""
+    return f"{manifest.kind}  {box}  {', '.join(facts)}{lost}"
 
 
 def _require_torch() -> None:
