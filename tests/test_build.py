@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import builds
-from tsuzuri.build import build, link_boxes, remove_outdated
-from tsuzuri.core.errors import InputError, RecipeError, ResumeError, TsuzuriError
+from tsuzuri.build import build, corpus, link_boxes, remove_outdated
+from tsuzuri.core.errors import InputError, RecipeError, ResourceError, ResumeError, TsuzuriError
 from tsuzuri.core.manifest import read_manifest, reopen
 from tsuzuri.report.boxes import boxes_of
 
@@ -52,6 +53,10 @@ def test_what_was_being_made_of_an_amended_run_is_made_again(tmp_path: Path) -> 
     [
         ("model.size=gpt3-125", RecipeError, "did you mean 'gpt3-125m'"),
         ("model.overrides={hidden_sizes: 8}", RecipeError, "did you mean 'hidden_size'"),
+        ("model.overrides={vocab_size: 8000}", RecipeError, "8,000 is smaller than the tokenizer's 8,192"),
+        ("corpus.source=nowhere", InputError, "there is nothing at nowhere"),
+        ("corpus.source={kind: aozora, path: ., index: no.csv}", InputError, "there is nothing at no.csv"),
+        ("corpus.source=[recipes, recipes]", RecipeError, "two sources or benchmarks are named 'recipes'"),
         ("train.sequence_length=100000", RecipeError, "longer than the model's context"),
         ("release.supporters=nobody.txt", InputError, "no readable list of supporters at nobody.txt"),
     ],
@@ -63,6 +68,15 @@ def test_a_mistake_that_concerns_a_late_stage_stops_the_build_before_the_first(
         with pytest.raises(error, match=message):
             list(build(QUICKSTART, tmp_path / "out", [override], dry_run=dry_run))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_device_that_is_not_there_stops_the_build_before_the_first_stage(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    with pytest.raises(ResourceError, match="no cuda device"):
+        list(build(QUICKSTART, tmp_path / "out", ["train.device=cuda"]))
+    assert not (tmp_path / "out").exists()
+    assert list(build(QUICKSTART, tmp_path / "out", ["train.device=cuda"], dry_run=True))
 
 
 @pytest.mark.parametrize(
@@ -118,3 +132,15 @@ def test_two_builds_share_their_data(tmp_path: Path) -> None:
     (found_in["tokens"] / "manifest.json").unlink()
     with pytest.raises(InputError, match="tokens"):
         link_boxes(found_in, boxes_of(tmp_path / "new"))
+
+
+def test_what_fell_out_is_said_at_the_end_of_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "books").mkdir()
+    for number in range(9):
+        text = f"{number}番目の本です。春は曙。やうやう白くなりゆく山際、少し明かりて、紫だちたる雲の細くたなびく。"
+        (tmp_path / "books" / f"{number}.txt").write_text(text if number else "短い。", encoding="utf-8")
+    recipe = f"corpus: {{source: {{kind: files, path: {tmp_path / 'books'}}}, heldout_fraction: 0.3}}\n"
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    said = corpus(tmp_path / "recipe.yaml", tmp_path / "documents")
+    assert "documents 8, " in said
+    assert said.endswith("\nfallen out  min_characters 1")
