@@ -137,8 +137,9 @@ def test_two_builds_share_their_data(tmp_path: Path) -> None:
 def test_what_fell_out_is_said_at_the_end_of_a_corpus(tmp_path: Path) -> None:
     (tmp_path / "books").mkdir()
     for number in range(9):
-        text = f"{number}番目の本です。春は曙。夏は夜、月の頃はさらなり。秋は夕暮れ。冬は早朝、雪の降りたるは言ふべきにもあらず。"
-        (tmp_path / "books" / f"{number}.txt").write_text(text if number else "短い。", encoding="utf-8")
+        seasons = "春は曙。夏は夜、月の頃はさらなり。秋は夕暮れ。冬は早朝、雪の降りたるは言うまでもない。"
+        text = f"{number}番目の本です。{seasons}" if number else "短い。"
+        (tmp_path / "books" / f"{number}.txt").write_text(text, encoding="utf-8")
     recipe = f"corpus: {{source: {{kind: files, path: {tmp_path / 'books'}}}, heldout_fraction: 0.3}}\n"
     (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
     said = corpus(tmp_path / "recipe.yaml", tmp_path / "documents")
