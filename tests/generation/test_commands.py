@@ -13,7 +13,6 @@ import pytest
 import tsuzuri
 from tsuzuri.core.errors import InputError, RecipeError
 from tsuzuri.generation.commands import SEPARATOR, embed_lines, generate_text, score_lines
-from tsuzuri.generation.config import SamplingConfig
 
 
 @pytest.fixture
@@ -25,8 +24,8 @@ def lines(tmp_path: Path) -> Path:
 
 def test_generate_prints_every_sample_of_every_prompt(release: Path, lines: Path) -> None:
     out = io.StringIO()
-    config = SamplingConfig(max_new_tokens=20, samples=2, seed=3)
-    generate_text(release, config, prompts_file=str(lines), device="cpu", out=out)
+    options = {"max_new_tokens": 20, "samples": 2, "seed": 3}
+    generate_text(release, options, prompts_file=str(lines), device="cpu", out=out)
     model = tsuzuri.load(release, device="cpu")
     samples = [
         text
@@ -48,9 +47,32 @@ def test_generate_writes_each_part_as_it_comes(release: Path) -> None:
             self.shown.append(self.getvalue())
 
     out = Recorder()
-    generate_text(release, SamplingConfig(max_new_tokens=20), prompt="川へ", device="cpu", out=out)
+    generate_text(release, {"max_new_tokens": 20}, prompt="川へ", device="cpu", out=out)
     assert len(set(out.shown)) > 5
     assert out.getvalue().endswith("\n")
+
+
+def test_the_first_of_very_many_samples_come_at_once(release: Path) -> None:
+    class Enough(Exception):  # noqa: N818 (it reports no fault)
+        """So much was wanted."""
+
+    class Reader(io.StringIO):
+        """A reader who leaves after three hundred samples."""
+
+        def write(self, text: str) -> int:
+            written = super().write(text)
+            if self.getvalue().count(SEPARATOR) == 300:
+                raise Enough
+            return written
+
+    out = Reader()
+    with pytest.raises(Enough):
+        generate_text(
+            release, {"max_new_tokens": 1, "samples": 2_000_000}, prompt="川へ", device="cpu", out=out
+        )
+    samples = out.getvalue().removesuffix("\n").split(f"\n{SEPARATOR}\n")
+    model = tsuzuri.load(release, device="cpu")
+    assert samples == [model.generate("川へ", max_new_tokens=1, seed=seed) for seed in range(301)]
 
 
 def test_score_prints_the_text_and_its_log_probability(release: Path, lines: Path) -> None:
@@ -93,7 +115,7 @@ def test_what_cannot_be_read_is_an_error(release: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             list(score_lines(release, str(path)))
     with pytest.raises(RecipeError, match="both a prompt and a file"):
-        generate_text(release, SamplingConfig(), prompt="川へ", prompts_file=str(blank))
+        generate_text(release, {}, prompt="川へ", prompts_file=str(blank))
 
 
 def test_importing_the_package_and_its_configurations_is_light() -> None:

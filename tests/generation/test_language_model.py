@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -15,8 +16,11 @@ from tests.generation.conftest import SENTENCES, ByteTokenizer, random_model
 
 import tsuzuri
 from tsuzuri.core.errors import InputError, IntegrityError, RecipeError
+from tsuzuri.generation.commands import generate_text
+from tsuzuri.generation.generate import rows_at_once
 from tsuzuri.generation.language_model import LanguageModel
 from tsuzuri.generation.streaming import CharacterStream
+from tsuzuri.model.config import ModelConfig
 
 PROMPT = "むかし、むかし、"
 
@@ -33,6 +37,22 @@ def test_a_text_is_the_same_streamed_alone_and_in_a_batch(language_model: Langua
     assert "".join(language_model.stream(PROMPT, max_new_tokens=60, seed=4)) == text
     assert language_model.generate(PROMPT, max_new_tokens=60, seed=2, samples=4)[2] == text
     assert language_model.generate(PROMPT, max_new_tokens=60, seed=5) != text
+
+
+def test_many_samples_are_written_in_batches_that_fit(language_model: LanguageModel) -> None:
+    wanted = language_model.sampling({"max_new_tokens": 3, "samples": 600, "seed": 7})
+    batches = list(language_model.batches(PROMPT, wanted))
+    assert [(batch.seed, batch.samples) for batch in batches] == [(7, 256), (263, 256), (519, 88)]
+    texts = language_model.samples(PROMPT, wanted)
+    assert len(texts) == 600
+    assert texts[590] == language_model.generate(PROMPT, max_new_tokens=3, seed=597)
+
+
+def test_rows_at_once_are_bounded_by_memory() -> None:
+    large = ModelConfig(hidden_size=4096, num_hidden_layers=32, num_attention_heads=32, head_dim=128)
+    large = large.model_copy(update={"max_position_embeddings": 8192, "num_key_value_heads": 8})
+    assert rows_at_once(large, 500, torch.bfloat16) == 16
+    assert rows_at_once(large, 1_000_000, torch.float32) == 1
 
 
 def test_no_part_of_a_stream_cuts_a_character() -> None:
@@ -99,6 +119,33 @@ def test_an_unknown_option_names_the_closest(language_model: LanguageModel) -> N
         language_model.generate(PROMPT, stop=[""])
     with pytest.raises(RecipeError, match=r"min_new_tokens \(9\) exceeds max_new_tokens \(8\)"):
         language_model.generate(PROMPT, max_new_tokens=8, min_new_tokens=9)
+
+
+def test_more_than_a_sample_can_hold_is_refused_with_a_way_out(language_model: LanguageModel) -> None:
+    with pytest.raises(RecipeError, match=r"1,000,000,000,000\) exceeds 1,000,000 a sample: go on from"):
+        language_model.generate(PROMPT, max_new_tokens=10**12)
+
+
+def test_the_folder_gives_the_defaults_and_what_is_asked_for_wins(release: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(release, tmp_path / "release")
+    model = tsuzuri.load(release, device="cpu")
+    stop = model.generate(PROMPT, max_new_tokens=30, temperature=0)[4]
+    values = {"do_sample": False, "max_new_tokens": 9, "stop_strings": [stop], "eos_token_id": 0}
+    (folder / "generation_config.json").write_text(json.dumps(values), encoding="utf-8")
+    asked = tsuzuri.load(folder, device="cpu")
+    as_the_folder = {"temperature": 0, "max_new_tokens": 9, "stop": [stop]}
+    assert asked.generate(PROMPT) == model.generate(PROMPT, **as_the_folder)
+    assert "".join(asked.stream(PROMPT)) == asked.generate(PROMPT)
+    given = {"temperature": 0.9, "max_new_tokens": 20, "stop": [], "seed": 3}
+    assert asked.generate(PROMPT, **given) == model.generate(PROMPT, **given)
+    out = io.StringIO()
+    generate_text(folder, {"max_new_tokens": 5}, prompt=PROMPT, device="cpu", out=out)
+    assert out.getvalue() == f"{model.generate(PROMPT, **{**as_the_folder, 'max_new_tokens': 5})}\n"
+    values["top_k"] = "many"
+    (folder / "generation_config.json").write_text(json.dumps({**values, "do_sample": True}))
+    with pytest.raises(RecipeError, match="top_k") as error:
+        tsuzuri.load(folder, device="cpu").generate(PROMPT)
+    assert "generation_config.json" in error.value.hint
 
 
 def test_half_a_surrogate_pair_is_an_error(language_model: LanguageModel) -> None:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from safetensors import safe_open
 
 import builds
 import releases
+import tsuzuri
 from tsuzuri.core.errors import InputError, IntegrityError, ResumeError
 from tsuzuri.core.files import append_json_line
 from tsuzuri.core.lineage import describe
 from tsuzuri.core.manifest import box_sha256, read_manifest, verify_files
+from tsuzuri.generation.config import SamplingConfig
 
 FILES = {
     "DATASHEET.md",
@@ -108,6 +111,18 @@ def test_weights_are_stored_as_asked(build: Path) -> None:
         assert {str(file.get_tensor(name).dtype) for name in file.keys()} == {"torch.bfloat16"}  # noqa: SIM118
     assert json.loads(read(small, "config.json"))["dtype"] == "bfloat16"
     assert "before they were rounded to bfloat16" in read(small, "README.md")
+
+
+def test_all_that_is_asked_of_the_sampling_is_what_readers_do(build: Path) -> None:
+    sampling = {"max_new_tokens": 9, "min_new_tokens": 3, "stop": ["。"], "temperature": 0.7}
+    folder = releases.release(build, "sampling", sampling=sampling)
+    values = json.loads(read(folder, "generation_config.json"))
+    assert (values["min_new_tokens"], values["stop_strings"], values["eos_token_id"]) == (3, ["。"], 0)
+    model = tsuzuri.load(folder, device="cpu")
+    assert model.sampling({}) == SamplingConfig(**sampling)
+    for field in ({"seed": 1}, {"samples": 2}):
+        with pytest.raises(ValidationError, match="belongs to a request"):
+            releases.release(build, "refused", sampling=field)
 
 
 def test_the_card_is_filled_from_the_manifests(release: Path) -> None:

@@ -12,7 +12,7 @@ class EvaluationSampling(SamplingConfig):
     """The sampling of an evaluation: as elsewhere, but several samples of each prompt."""
 
     samples: int = Field(default=4, ge=1)
-    """Samples written for one prompt, in one batch."""
+    """Samples written for one prompt, as many together as memory allows."""
 
 
 class EvaluateConfig(Config):

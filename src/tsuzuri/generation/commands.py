@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,7 +12,7 @@ import numpy as np
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, RecipeError
 from tsuzuri.core.files import atomic_file
-from tsuzuri.generation.config import SamplingConfig
+from tsuzuri.generation.config import MOST_NEW_TOKENS, SamplingConfig
 from tsuzuri.generation.embed import Pool
 from tsuzuri.generation.language_model import LanguageModel
 from tsuzuri.generation.score import Score
@@ -33,13 +33,14 @@ def generate(
     **sampling: Any,
 ) -> None:
     """`generate_text` to standard output, its sampling given field by field."""
-    config = parse_config(SamplingConfig, sampling, where="generate", hint="tsuzuri generate --help")
-    generate_text(path, config, prompt=prompt, prompts_file=prompts_file, device=device)
+    widest = {"max_new_tokens": MOST_NEW_TOKENS, **sampling}  # what is wrong is said before a model is read
+    parse_config(SamplingConfig, widest, where="generate", hint="tsuzuri generate --help")
+    generate_text(path, sampling, prompt=prompt, prompts_file=prompts_file, device=device)
 
 
 def generate_text(
     path: Path,
-    config: SamplingConfig,
+    options: Mapping[str, Any],
     *,
     prompt: str | None = None,
     prompts_file: str | None = None,
@@ -48,8 +49,8 @@ def generate_text(
 ) -> None:
     """Write the samples of a prompt, or of each line of a file (`-`: standard input), to `out`.
 
-    The first sample of each prompt appears as it is written, in whole characters; the others, written in
-    the same batch, follow.
+    `options` are those of `LanguageModel.sampling`. The first sample of each prompt appears as it is
+    written, in whole characters; the others follow, batch by batch.
     """
     if prompt is not None and prompts_file is not None:
         raise RecipeError(
@@ -57,6 +58,7 @@ def generate_text(
         )
     prompts = _lines(prompts_file) if prompts_file is not None else [prompt or ""]
     model = LanguageModel.load(path, device=device)
+    config = model.sampling(options)
     out = out or sys.stdout
     is_first = True
     for text in prompts:
@@ -92,17 +94,20 @@ def embed_lines(
 
 
 def _write_samples(model: LanguageModel, prompt: str, config: SamplingConfig, out: TextIO) -> None:
-    others = [""] * config.samples
-    for sample, text in model.parts(prompt, config):
-        if sample == 0:
-            out.write(text)
-            out.flush()
-        else:
-            others[sample] += text
-    out.write("\n")
-    for text in others[1:]:
-        out.write(f"{SEPARATOR}\n{text}\n")
-    out.flush()
+    is_streamed = True  # the first sample of all
+    for batch in model.batches(prompt, config):
+        texts = [""] * batch.samples
+        for sample, text in model.parts(prompt, batch):
+            texts[sample] += text
+            if is_streamed and sample == 0:
+                out.write(text)
+                out.flush()
+        if is_streamed:
+            out.write("\n")
+        for text in texts[is_streamed:]:
+            out.write(f"{SEPARATOR}\n{text}\n")
+        out.flush()
+        is_streamed = False
 
 
 def _score_lines(score: Score, tokens: bool) -> Iterator[str]:

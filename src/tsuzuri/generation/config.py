@@ -26,12 +26,15 @@ from pydantic import Field, model_validator
 
 from tsuzuri.core.config import Config, Seed
 
+MOST_NEW_TOKENS = 1_000_000
+"""Of one sample: a long book. Room for all of them is made before the first."""
+
 
 class SamplingConfig(Config):
     """One request for text; its rules are applied in the order in which `generation.sampling` states them."""
 
     max_new_tokens: int = Field(default=256, ge=1)
-    """Tokens written at most for each sample."""
+    """Tokens written at most for each sample, at most MOST_NEW_TOKENS."""
     min_new_tokens: int = Field(default=0, ge=0)
     """Tokens before which a sample may not end by itself."""
     temperature: float = Field(default=1.0, ge=0)
@@ -51,10 +54,15 @@ class SamplingConfig(Config):
     seed: Seed = 0
     """Sample k of seed s is the same as sample 0 of seed s + k."""
     samples: int = Field(default=1, ge=1)
-    """Samples written for one prompt, in one batch."""
+    """Samples written for one prompt, as many together as memory allows."""
 
     @model_validator(mode="after")
     def _check(self) -> SamplingConfig:
+        if self.max_new_tokens > MOST_NEW_TOKENS:
+            raise ValueError(
+                f"max_new_tokens ({self.max_new_tokens:,}) exceeds {MOST_NEW_TOKENS:,} a sample: "
+                "go on from what was written, with its end as the prompt"
+            )
         if self.min_new_tokens > self.max_new_tokens:
             raise ValueError(
                 f"min_new_tokens ({self.min_new_tokens}) exceeds max_new_tokens ({self.max_new_tokens})"

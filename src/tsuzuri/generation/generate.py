@@ -18,7 +18,23 @@ from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.generation.rules import TokenRules
 from tsuzuri.generation.sampling import next_tokens, uniform_streams
 from tsuzuri.model.cache import KeyValueCache
+from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
+
+BATCH_BYTES = 1 << 30
+"""What the samples of a batch may take together."""
+MOST_ROWS = 256
+"""More are hardly faster, and the first of them are long in coming."""
+
+
+def rows_at_once(config: ModelConfig, tokens: int, dtype: torch.dtype) -> int:
+    """How many samples of so many tokens, the prompt included, are written together."""
+    positions = min(config.max_position_embeddings, tokens + 1)
+    keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    history = 16  # a token's id and its uniform number
+    draw = 32 * config.vocab_size  # logits, probabilities and their sums
+    row_bytes = positions * keys_and_values * dtype.itemsize + history * tokens + draw
+    return max(1, min(MOST_ROWS, BATCH_BYTES // row_bytes))
 
 
 class Continuation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, RecipeError, ResourceError
 from tsuzuri.generation.config import SamplingConfig
+from tsuzuri.generation.defaults import sampling_of
 from tsuzuri.generation.embed import Pool, text_vectors
-from tsuzuri.generation.generate import Continuation
-from tsuzuri.generation.rules import TextTokenizer, TokenRules, token_rules
+from tsuzuri.generation.generate import Continuation, rows_at_once
+from tsuzuri.generation.rules import TextTokenizer, TokenRules, read_values, token_rules
 from tsuzuri.generation.score import Score, TokenScore, token_log_probabilities
 from tsuzuri.generation.stopping import StopFinder
 from tsuzuri.generation.streaming import CharacterStream
@@ -33,11 +34,14 @@ class LanguageModel:
         tokenizer: TextTokenizer,
         *,
         rules: TokenRules | None = None,
+        defaults: Mapping[str, Any] | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.rules = rules or token_rules(tokenizer, model.config.vocab_size)
+        self.defaults = dict(defaults or {})
+        """Fields of SamplingConfig that differ from its own defaults, as the model's folder asks."""
         self.dtype = dtype or model.head.dtype
         self._pieces = tokenizer.pieces
 
@@ -53,20 +57,29 @@ class LanguageModel:
         dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
         tokenizer = Tokenizer.load(folder)
         model = load_model(folder, device=where, dtype=dtype)
-        return cls(model, tokenizer, rules=token_rules(tokenizer, model.config.vocab_size, folder))
+        rules = token_rules(tokenizer, model.config.vocab_size, folder)
+        defaults = sampling_of(read_values(folder, "generation_config.json"))
+        return cls(model, tokenizer, rules=rules, defaults=defaults)
+
+    def sampling(self, options: Mapping[str, Any], *, where: str = "generate") -> SamplingConfig:
+        """What is given of SamplingConfig's fields; what the model's folder asks for where they leave off."""
+        hint = "tsuzuri generate --help says what each means"
+        if self.defaults:
+            hint += "; generation_config.json gives those that are left out"
+        return parse_config(SamplingConfig, {**self.defaults, **options}, where=where, hint=hint)
 
     def generate(self, prompt: str = "", **options: Any) -> str | list[str]:
         """What follows the prompt (without it): a text, or a list of texts where `samples` is more than 1.
 
-        The options are the fields of SamplingConfig, for example max_new_tokens=200, seed=1.
+        The options are those of `sampling`, for example max_new_tokens=200, seed=1.
         """
-        config = parse_config(SamplingConfig, options, where="generate")
+        config = self.sampling(options)
         texts = self.samples(prompt, config)
         return texts[0] if config.samples == 1 else texts
 
     def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
         """What follows the prompt, in parts of whole characters, each as soon as it is certain."""
-        config = parse_config(SamplingConfig, options, where="stream")
+        config = self.sampling(options, where="stream")
         if config.samples != 1:
             raise RecipeError(
                 f"a stream is one sample, not {config.samples}", hint="use generate for several"
@@ -75,13 +88,27 @@ class LanguageModel:
 
     def samples(self, prompt: str, config: SamplingConfig) -> list[str]:
         """All samples of one prompt, each without the prompt."""
-        texts = [""] * config.samples
-        for sample, text in self.parts(prompt, config):
-            texts[sample] += text
+        texts: list[str] = []
+        for batch in self.batches(prompt, config):
+            first = len(texts)
+            texts += [""] * batch.samples
+            for sample, text in self.parts(prompt, batch):
+                texts[first + sample] += text
         return texts
 
+    def batches(self, prompt: str, config: SamplingConfig) -> Iterator[SamplingConfig]:
+        """The same request in parts of as many samples as are written together."""
+        tokens = len(self._encode([prompt])[0]) + config.max_new_tokens
+        rows = rows_at_once(self.model.config, tokens, self.dtype)
+        for first in range(0, config.samples, rows):
+            part = {"seed": config.seed + first, "samples": min(rows, config.samples - first)}
+            yield config.model_copy(update=part)
+
     def parts(self, prompt: str, config: SamplingConfig) -> Iterator[tuple[int, str]]:
-        """(number of the sample, its next text), as it is written; no part is empty or cuts a character."""
+        """(number of the sample, its next text), as it is written; no part is empty or cuts a character.
+
+        All samples are written together: of many, `batches` makes requests that fit in memory.
+        """
         continuation = Continuation(
             self.model, self._encode([prompt])[0], config, self.rules, dtype=self.dtype
         )

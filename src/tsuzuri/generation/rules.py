@@ -57,7 +57,8 @@ def token_rules(tokenizer: TextTokenizer, vocab_size: int, folder: Path | None =
             hint="take the tokenizer.json that the model was trained with",
         )
     config, generation, tokenizer_config = (
-        _values(folder, name) for name in ("config.json", "generation_config.json", "tokenizer_config.json")
+        read_values(folder, name)
+        for name in ("config.json", "generation_config.json", "tokenizer_config.json")
     )
     ends = generation.get("eos_token_id", config.get("eos_token_id"))
     ends = (tokenizer.eos_id,) if ends is None else tuple(ends) if isinstance(ends, list) else (ends,)
@@ -79,7 +80,8 @@ def token_rules(tokenizer: TextTokenizer, vocab_size: int, folder: Path | None =
     )
 
 
-def _values(folder: Path | None, name: str) -> dict[str, Any]:
+def read_values(folder: Path | None, name: str) -> dict[str, Any]:
+    """The object in a JSON file of the folder; none where there is no such file."""
     if folder is None or not (folder / name).exists():
         return {}
     try:

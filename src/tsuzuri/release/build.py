@@ -14,7 +14,7 @@ from tsuzuri.core.errors import IntegrityError
 from tsuzuri.core.files import atomic_file, sha256_file, write_json, write_text
 from tsuzuri.core.manifest import Manifest, box_sha256, make_box, read_manifest, record_timing, verify_files
 from tsuzuri.corpus.datasheet import datasheet
-from tsuzuri.generation.config import SamplingConfig
+from tsuzuri.generation.defaults import generation_values
 from tsuzuri.model.hf import load_model, save_model
 from tsuzuri.release.card import model_card
 from tsuzuri.release.config import ReleaseConfig
@@ -75,7 +75,8 @@ def _write(inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box:
     for name in TOKENIZER_FILES:
         _copy(inputs["tokenizer"] / name, box / name)
     _copy(inputs["evaluation"] / SCORES, box / SCORES)
-    write_json(box / "generation_config.json", generation_config(config.sampling, eos_id))
+    ids = {"bos_token_id": eos_id, "eos_token_id": eos_id, "pad_token_id": eos_id}
+    write_json(box / "generation_config.json", ids | generation_values(config.sampling))
     hashes = {stage: box_sha256(path) for stage, path in inputs.items()}
     facts = Facts(config=config, model=model.config, build=build, hashes=hashes)
     assert isinstance(config.supporters, tuple), "the names were read before the box was begun"
@@ -91,20 +92,6 @@ def _write(inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box:
     if build.speed_lines:
         record_timing(box, "training", elapsed_s=build.elapsed_s, tokens_per_s=build.tokens_per_s)
     return {"parameters": model.config.num_parameters, "restricted_sources": facts.restricted_sources}
-
-
-def generation_config(sampling: SamplingConfig, eos_id: int) -> dict[str, Any]:
-    """The values of generation_config.json: the sampling defaults under Transformers' names."""
-    values: dict[str, Any] = {"bos_token_id": eos_id, "eos_token_id": eos_id, "pad_token_id": eos_id}
-    values |= {"max_new_tokens": sampling.max_new_tokens, "do_sample": sampling.temperature > 0}
-    if sampling.temperature > 0:
-        values |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
-        values |= {"min_p": sampling.min_p} if sampling.min_p else {}
-    values |= {
-        "repetition_penalty": sampling.repetition_penalty,
-        "no_repeat_ngram_size": sampling.no_repeat_ngram,
-    }
-    return values
 
 
 def _check_tokenizer(build: Build, tokenizer: Path) -> None:

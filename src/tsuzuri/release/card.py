@@ -29,7 +29,7 @@ model = AutoModelForCausalLM.from_pretrained(path)
 
 # 文書の始まりの印を置く: 学習のときと同じに a document opens with its mark, as it did in training
 ids = [tokenizer.bos_token_id, *tokenizer.encode("{prompt}")]
-output = model.generate(torch.tensor([ids]), max_new_tokens=100)
+output = model.generate(torch.tensor([ids]), tokenizer=tokenizer, max_new_tokens=100)
 print(tokenizer.decode(output[0], skip_special_tokens=True))"""
 
 TSUZURI = """import tsuzuri

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tsuzuri.core.config import Config
 from tsuzuri.generation.config import SamplingConfig
@@ -29,4 +29,13 @@ class ReleaseConfig(Config):
     allow_restricted: tuple[str, ...] = ()
     """Sources used although their licenses forbid commercial use or edited copies; the card says so."""
     sampling: SamplingConfig = SamplingConfig()
-    """How readers of generation_config.json sample by default."""
+    """How the model samples by default: generation_config.json, without seed and samples."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ReleaseConfig:
+        for name in ("seed", "samples"):
+            if getattr(self.sampling, name) != SamplingConfig.model_fields[name].default:
+                raise ValueError(
+                    f"sampling.{name} belongs to a request: generation_config.json has no place for it"
+                )
+        return self
