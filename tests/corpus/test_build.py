@@ -136,6 +136,35 @@ def test_a_finished_box_is_not_made_again_and_a_changed_input_is_noticed(
         build(box, library)
 
 
+def test_a_finished_box_outlives_its_sources(
+    tmp_path: Path, library: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = {"file": "words.txt", "max_rate": 0.5}
+    (library / "words.txt").write_text("禁句\n")
+    source = [{"kind": "files", "path": ".", "name": "書庫", "quality": {"ng_words": [words]}}]
+    first = build(tmp_path / "box", library, source)
+    library.rename(tmp_path / "moved")
+    assert build(tmp_path / "box", library, source) == first
+    assert f"書庫: there is nothing at {library}" in (said := capfd.readouterr().err)
+    assert f"{tmp_path / 'box'} is complete and taken as it is" in said
+    library.mkdir()  # a disk that is not mounted
+    assert build(tmp_path / "box", library, source) == first
+    with pytest.raises(ResumeError, match="heldout_fraction"):
+        build(tmp_path / "box", library, source, heldout_fraction=0.3)
+    with pytest.raises(InputError, match=r"words\.txt"):
+        build(tmp_path / "other", library, source)
+
+
+def test_nothing_is_downloaded_for_a_finished_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    packages = documentation(tmp_path / "tsuzuri" / "debian-docs")
+    source = {"kind": "debian-docs", "packages": packages}
+    first = build(tmp_path / "box", tmp_path, source)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    monkeypatch.setenv("PATH", "")  # no apt-get
+    assert build(tmp_path / "box", tmp_path, source) == first
+
+
 def test_a_source_may_be_only_for_training_or_only_for_evaluation(tmp_path: Path, library: Path) -> None:
     (tmp_path / "panel").mkdir()
     for number in range(3):

@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tsuzuri.core.errors import RecipeError
-from tsuzuri.core.manifest import Manifest, make_box
+from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError
+from tsuzuri.core.manifest import MANIFEST, Manifest, make_box, read_manifest
+from tsuzuri.core.progress import say
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.corpus.datasheet import write_datasheet
 from tsuzuri.corpus.parts import PART_SCHEMA, make_parts
@@ -33,6 +35,7 @@ from tsuzuri.corpus.sources.config import (
     WikipediaSource,
     name_fault,
 )
+from tsuzuri.corpus.sources.debian_archive import cached
 from tsuzuri.corpus.sources.debian_docs import DebianDocs
 from tsuzuri.corpus.sources.files import FilesOnDisk
 from tsuzuri.corpus.sources.hugging_face import HuggingFaceDataset
@@ -45,7 +48,55 @@ PARTS = "parts"
 
 def build_documents(config: CorpusConfig, box: Path) -> Manifest:
     """The manifest of the documents box at `box`, made from the configured sources or found complete
-    there."""
+    there.
+
+    A complete box is taken as it is, with a word to the user, where its sources are not there any more.
+    """
+    sources, benchmarks = _open_all(config)
+    treatments: dict[str, Treatment] = {}
+
+    def lists_and_key(source: Source[Any]) -> str:
+        treatments[source.name] = Treatment(source.config, config.root, keep_rejected=config.keep_rejected)
+        return treatments[source.name].fingerprint()
+
+    def contents(source: Source[Any]) -> str:
+        if is_finished(box):  # nothing is downloaded to compare it
+            _require_there(source, config.root)
+        return source.fingerprint()
+
+    lists = {source.name: _hash(lists_and_key, source, box, "treatments") for source in sources}
+    return make_box(
+        box,
+        kind="documents",
+        config={
+            **as_recorded(config, sources),
+            "fingerprints": {
+                source.name: _hash(contents, source, box, "fingerprints")
+                for source in (*sources, *benchmarks)
+            },
+            "treatments": {name: value for name, value in lists.items() if value},
+        },
+        inputs={},
+        work=lambda: _make(config, sources, treatments, box),
+    )
+
+
+def check_sources(config: CorpusConfig, box: Path) -> None:
+    """Raise what can be known before anything is read: a configuration that cannot be and, unless `box` is
+    complete, a path at which there is nothing."""
+    for source in chain(*_open_all(config)):
+        if not (is_finished(box) or isinstance(source, DebianDocs)):
+            _require_there(source, config.root)
+
+
+def is_finished(box: Path) -> bool:
+    """Whether the documents are made."""
+    return (box / MANIFEST).exists()
+
+
+def _open_all(config: CorpusConfig) -> tuple[list[Source[Any]], list[FilesOnDisk]]:
+    """The sources and the benchmarks, each with a name of its own, of which nothing is read yet; RecipeError
+    for a configuration that cannot be."""
     sources = [open_source(item, config.root) for item in config.source]
     benchmarks = [FilesOnDisk(item, config.root) for item in config.decontaminate.benchmarks]
     names = Counter(source.name for source in (*sources, *benchmarks))
@@ -53,29 +104,40 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
         raise RecipeError(
             f"two sources or benchmarks are named {twice[0]!r}", hint="give each its own name: {name: …}"
         )
+    if fault := next(filter(None, map(name_fault, names)), ""):  # a name may come from a path
+        raise RecipeError(fault, hint="give the source another name: {name: …}")
     near = config.duplicates.near
     if near and near.score_column not in ("", *PART_SCHEMA.names):
         raise RecipeError(
             f"documents have no column {near.score_column!r} to be chosen by",
             hint="leave corpus.duplicates.near.score_column unset: the longest of near-copies stays",
         )
-    if fault := next(filter(None, map(name_fault, names)), ""):  # a name may come from a path
-        raise RecipeError(fault, hint="give the source another name: {name: …}")
-    treatments = {
-        source.name: Treatment(source.config, config.root, keep_rejected=config.keep_rejected)
-        for source in sources
-    }
-    return make_box(
-        box,
-        kind="documents",
-        config={
-            **as_recorded(config, sources),
-            "fingerprints": {source.name: source.fingerprint() for source in (*sources, *benchmarks)},
-            "treatments": {name: one.fingerprint() for name, one in treatments.items() if one.fingerprint()},
-        },
-        inputs={},
-        work=lambda: _make(config, sources, treatments, box),
-    )
+    return sources, benchmarks
+
+
+def _require_there(source: Source[Any], root: Path) -> None:
+    """InputError where what a source is read from is not on this machine."""
+    if isinstance(source, DebianDocs):
+        lacking = [name for name in source.config.packages if cached(name, source.cache) is None]
+        where = f"{', '.join(lacking)} in {source.cache}"
+    else:
+        paths = [getattr(source.config, key, None) for key in ("path", "index")]
+        lacking = [str(root / path) for path in paths if path and not (root / path).exists()]
+        where = ", ".join(lacking)
+    if lacking:
+        raise InputError(f"there is nothing at {where}", hint="check corpus.source and corpus.root")
+
+
+def _hash(take: Callable[[Source[Any]], str], source: Source[Any], box: Path, key: str) -> str:
+    """The hash that `take` makes of what a source is read from; where that has gone, the one that a complete
+    box records under `key`."""
+    try:
+        return take(source)
+    except (InputError, MissingExtraError) as error:
+        if not is_finished(box):
+            raise
+        say(f"{source.name}: {error.message}; {box} is complete and taken as it is")
+        return str(read_manifest(box).config.get(key, {}).get(source.name, ""))
 
 
 def open_source(config: AnySource, root: Path) -> Source[Any]:
