@@ -1,4 +1,8 @@
-"""Whether a text stays: its language, its profile's rules, its words; the first thing wrong is the reason."""
+"""Whether a text stays: its encoding, its language, its profile's rules, its words; the first thing wrong is
+the reason.
+
+What was read in the wrong encoding never stays, whatever profile and languages are chosen.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,15 @@ from tsuzuri.corpus.quality.metrics import Measures
 from tsuzuri.corpus.quality.ng_words import NgWords, limit_broken
 from tsuzuri.corpus.quality.profiles import find_profile
 
+MOJIBAKE = "mojibake"
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a text is rejected."""
 
     reason: str
-    """The rule that it breaks: `host`, `language_zh`, a rule of the profile, `ng_words_adult`."""
+    """The rule that it breaks: `host`, `mojibake`, `language`, a rule of the profile, `ng_words_adult`."""
     value: float | str
     """What was found."""
     bound: float | None = None
@@ -51,6 +57,7 @@ class Judge:
         """Every reason that this judge may give, in the order in which it asks."""
         return (
             *(("host",) if self.profile.top_level_domains or self.profile.refused_hosts else ()),
+            MOJIBAKE,
             *(("language",) if self._languages is not None else ()),
             *(rule.name for rule in self.profile.rules),
             *(f"ng_words_{part.category}" for part, _ in self._lists),
@@ -61,10 +68,11 @@ class Judge:
         if url and (host := self.profile.refuses_host(url)):
             return Rejection("host", host)
         measures = Measures(text, self.profile.words)
-        if self._languages is not None:
-            language = identify(measures.points).language
-            if language not in self._languages:
-                return Rejection("language", language)
+        found = identify(measures.points)
+        if found.language == MOJIBAKE:
+            return Rejection(MOJIBAKE, found.share)
+        if self._languages is not None and found.language not in self._languages:
+            return Rejection("language", found.language)
         for rule in self.profile.rules:
             value = measures[rule.metric]
             if rule.breaks(value):

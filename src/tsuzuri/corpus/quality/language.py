@@ -8,7 +8,8 @@ kanbun. Titles and lists of names in kanji alone remain `other`: nothing in them
 
 Mojibake is told by what each pair of encodings leaves behind: 縺 繧 繝 of UTF-8 read as Shift_JIS, accented
 Latin letters without a word of UTF-8 or Shift_JIS read as Latin-1, half-width kana of EUC-JP read as
-Shift_JIS, and U+FFFD. The shares were chosen on Japanese text of several kinds and its mojibake.
+Shift_JIS (where their width was folded: voicing marks without a kana, and characters of private use), and
+U+FFFD. The shares were chosen on Japanese text of several kinds and its mojibake.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ LANGUAGES = ("ja", "kanbun", "zh", "ko", "latin", "other", "mojibake")
 
 _CLASSES = (
     *("nothing", "letter", "kana", "half_width_kana", "han", "han_outside_japan", "chinese", "classical"),
-    *("debris", "hangul", "latin", "accented", "replacement"),
+    *("debris", "hangul", "latin", "accented", "replacement", "stray"),
 )
 _CLASS = {name: number for number, name in enumerate(_CLASSES)}
 _CHINESE = "的了是我你他她这這们們个個吗嗎吧呢么麼说說没沒就很还還给給让讓"
 _CLASSICAL = "之也而於以者其曰矣焉乎哉則故與夫乃亦爲為"
 _DEBRIS = "縺繧繝"
 _ACCENTED = ((0x80, 0xFF), (0x152, 0x153), (0x160, 0x161), (0x178, 0x178), (0x17D, 0x17E), (0x192, 0x192))
+_STRAY = ((0x309B, 0x309C), (0xE000, 0xF8FF))
 _WINDOWS_MARKS = "‚„…†‡ˆ‰‹‘’“”•–—˜™›€"
 
 MAX_REPLACED = 0.01
+MAX_STRAY = 0.02
 MAX_DEBRIS = 0.1
 MAX_ACCENTED = 0.3
 MAX_HALF_WIDTH = 0.3
@@ -69,12 +72,13 @@ def identify(points: CodePoints) -> Identification:
     number = dict(zip(_CLASSES, counts, strict=True))
     han = sum(number[name] for name in ("han", "han_outside_japan", "chinese", "classical", "debris"))
     kana, latin = number["kana"], number["latin"] + number["accented"]
-    letters = sum(counts) - number["nothing"] - number["replacement"]
+    letters = sum(counts) - number["nothing"] - number["replacement"] - number["stray"]
     if number["replacement"] > MAX_REPLACED * max(1, letters):
         return Identification("mojibake", number["replacement"] / max(1, letters))
     if not letters:
         return Identification("other", 0.0)
     for name, most in (
+        ("stray", MAX_STRAY),
         ("debris", MAX_DEBRIS),
         ("accented", MAX_ACCENTED),
         ("half_width_kana", MAX_HALF_WIDTH),
@@ -116,7 +120,7 @@ def _table() -> npt.NDArray[np.uint8]:
     table[np.char.isalpha(every.view("<U1"))] = _CLASS["letter"]
     kana = (*KINDS["hiragana_script"], *KINDS["katakana_script"])
     rows = (("kana", kana), ("hangul", KINDS["hangul_script"]), ("latin", KINDS["latin_script"]))
-    for name, ranges in (*rows, ("han", KINDS["kanji_script"]), ("accented", _ACCENTED)):
+    for name, ranges in (*rows, ("han", KINDS["kanji_script"]), ("accented", _ACCENTED), ("stray", _STRAY)):
         for first, last in ranges:
             table[first : last + 1] = _CLASS[name]
     table[0xFF66:0xFFA0] = _CLASS["half_width_kana"]
