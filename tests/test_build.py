@@ -70,6 +70,14 @@ def test_a_mistake_that_concerns_a_late_stage_stops_the_build_before_the_first(
     assert not (tmp_path / "out").exists()
 
 
+def test_boxes_of_another_build_need_no_sources(tmp_path: Path) -> None:
+    builds.make_all(tmp_path / "general")
+    moved = ["corpus.source=nowhere"]
+    with pytest.raises(InputError, match="there is nothing at nowhere"):
+        list(build(QUICKSTART, tmp_path / "out", moved, dry_run=True))
+    assert list(build(QUICKSTART, tmp_path / "out", moved, boxes_from=tmp_path / "general", dry_run=True))
+
+
 def test_a_device_that_is_not_there_stops_the_build_before_the_first_stage(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has the device")

@@ -66,6 +66,38 @@ def test_a_changed_recipe_is_refused_and_its_keys_are_named(inputs: Path, begun:
 
 
 @pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        (["gradient_clip=0.5"], "--amend train.gradient_clip=0.5 --amend train.steps=6"),
+        (["gradient_clip=0.5", "steps=2"], "--amend train.gradient_clip=0.5 --amend train.steps=6"),
+        (["steps=4"], "--amend train.steps=4"),
+    ],
+)
+def test_what_a_finished_run_is_told_works_as_it_is_typed(
+    inputs: Path, tmp_path: Path, changes: list[str], options: str
+) -> None:
+    runs.run(inputs, tmp_path, "steps=3")
+    with pytest.raises(ResumeError) as error:
+        runs.run(inputs, tmp_path, "steps=3", *changes)
+    assert error.value.hint.endswith(f"from step 3 on: {options}")
+    runs.run(inputs, tmp_path, "steps=3", amend=shlex.split(options)[1::2])
+    assert len(runs.losses(tmp_path)) == int(options.rpartition("=")[2])
+
+
+def test_a_run_that_is_to_end_earlier_needs_another_folder(inputs: Path, tmp_path: Path) -> None:
+    runs.run(inputs, tmp_path, "steps=3")
+    with pytest.raises(ResumeError) as error:
+        runs.run(inputs, tmp_path, "steps=2")
+    assert error.value.hint == "give another --out"
+
+
+def test_a_misspelt_amendment_is_answered_with_its_option(inputs: Path, begun: Path) -> None:
+    with pytest.raises(RecipeError, match="did you mean 'steps'") as error:
+        runs.run(inputs, begun, amend=["train.stps=9"])
+    assert error.value.hint == "correct the --amend option"
+
+
+@pytest.mark.parametrize(
     "change", ["seed=2", "batch_rows=8", "sequence_length=8", "mixture.weights={a: 1, b: 1}"]
 )
 def test_what_a_run_keeps_to_its_end_is_not_amended(inputs: Path, begun: Path, change: str) -> None:

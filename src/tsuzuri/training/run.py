@@ -66,8 +66,9 @@ class RunRecord(Config):
     def configs(self) -> tuple[ModelConfig, TrainConfig, dict[str, Any]]:
         """The configurations in force: the recipe with every amendment."""
         values = apply_overrides(self.recipe, [change for item in self.amendments for change in item.set])
-        model = parse_config(ModelConfig, values.pop("model"), where="model")
-        train = parse_config(TrainConfig, values.pop("train"), where="train")
+        hint = "correct the --amend option" if self.amendments else "give another --out"
+        model = parse_config(ModelConfig, values.pop("model"), where="model", hint=hint)
+        train = parse_config(TrainConfig, values.pop("train"), where="train", hint=hint)
         evaluate = values.pop("evaluate", {})
         foreign = [*values, *_new_keys(self.recipe.get("evaluate", {}), evaluate, "evaluate.")]
         if foreign:
@@ -122,7 +123,8 @@ def open_run(
         changed = [line for line in differences(record.recipe, asked) if _key(line) in in_force]
         if changed:
             raise ResumeError(
-                f"{box} was begun with another recipe: {'; '.join(changed)}", hint=_ways_out(changed, step)
+                f"{box} was begun with another recipe: {'; '.join(changed)}",
+                hint=_ways_out(changed, step, amended.configs()[1].steps),
             )
         if amended is not record and (box / MANIFEST).exists():
             reopen(box)
@@ -197,11 +199,16 @@ def _key(difference: str) -> str:
     return difference.partition(": ")[0]
 
 
-def _ways_out(changed: Sequence[str], step: int) -> str:
-    if any(line.startswith(FIXED) for line in changed):
+def _ways_out(changed: Sequence[str], step: int, steps: int) -> str:
+    """What a run that stands after `step` of `steps` may be told instead: options that work as they are
+    typed."""
+    wanted = {_key(line): line.rpartition(" → ")[2] for line in changed}
+    goes_on = int(wanted.get("train.steps", steps)) > step
+    if any(line.startswith(FIXED) for line in changed) or (list(wanted) == ["train.steps"] and not goes_on):
         return "give another --out"
-    changes = (f"{_key(line)}={line.rpartition(' → ')[2]}" for line in changed)
-    amend = " ".join(f"--amend {shlex.quote(change)}" for change in changes)
+    if not goes_on:
+        wanted["train.steps"] = str(step + steps)
+    amend = " ".join(f"--amend {shlex.quote(f'{key}={value}')}" for key, value in wanted.items())
     return f"give another --out, or change it on purpose from step {step} on: {amend}"
 
 
