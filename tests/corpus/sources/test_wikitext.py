@@ -128,14 +128,31 @@ def test_ruby_keeps_its_reading_if_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    "mark", ["{{", "[[", "}}", "{{a|", "[[a|", "<ref>", "<!--", "<nowiki>", "{|\n", "''", "{{[["]
+    ("source", "base", "both"),
+    [
+        ("<ruby>漢<rt>かん</rt></ruby>字", "漢字", "漢（かん）字"),
+        ("<ruby>漢<rp>（</rp><rt>[[かん]]</rt><rp>）</rp></ruby>字", "漢字", "漢（かん）字"),
+        ("<ruby><rb>漢</rb><rt>かん<rb>字</rb><rt>じ</ruby>だ", "漢字だ", "漢（かん）字（じ）だ"),
+        ("<ruby>漢<rt>かん<rp>）</ruby>字", "漢字", "漢（かん）字"),
+        ("<nowiki><ruby>漢<rt>かん</rt></ruby></nowiki>", *["<ruby>漢<rt>かん</rt></ruby>"] * 2),
+        ("漢<rt>かん", "漢かん", "漢かん"),
+    ],
+)
+def test_ruby_in_tags_is_ruby_too(source: str, base: str, both: str) -> None:
+    assert plain_text(source).text == base
+    assert plain_text(source, ruby="both").text == both
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["{{", "[[", "}}", "{{a|", "[[a|", "<ref>", "<!--", "<nowiki>", "{|\n", "''", "{{[[", "<rt>", "<rp>"],
 )
 def test_marks_without_end_cost_no_more_than_their_length(mark: str) -> None:
     article = plain_text(mark * 50_000 + "\n文")
     assert ("文" in article.text) == (mark != "<!--")
 
 
-@given(st.text(alphabet="甲乙|{}[]<>=!-*#:'/\n refnowiki", max_size=200))
+@given(st.text(alphabet="甲乙|{}[]<>=!-*#:'/\n refnowikirtp", max_size=200))
 def test_no_text_raises_and_plain_text_stays(source: str) -> None:
     plain_text(source)
 

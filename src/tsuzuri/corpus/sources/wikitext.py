@@ -1,9 +1,10 @@
 """Wikitext to plain text, in one pass over its marks: linear in its length, however they nest.
 
 Templates that carry words or numbers become them (wikitext_templates); the others say nothing. A link is its
-label; a picture is left out, unless its caption is a sentence, which becomes a line. Notes (`<ref>`),
-galleries and comments go. A table becomes lines, its cells divided by tabs, because it holds the numbers.
-Sections that hold no prose (脚注, 関連項目, 外部リンク, …) are cut. Categories are collected.
+label; a picture is left out, unless its caption is a sentence, which becomes a line. Of ruby its base text
+stays, on request with the reading in brackets. Notes (`<ref>`), galleries and comments go. A table becomes
+lines, its cells divided by tabs, because it holds the numbers. Sections that hold no prose (脚注, 関連項目,
+外部リンク, …) are cut. Categories are collected.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ MAX_GROUPED_DIGITS = 30
 _DROPPED_TAGS = frozenset(
     {"ref", "gallery", "timeline", "imagemap", "score", "templatestyles", "hiero", "mapframe", "graph"}
 )
+_READING_TAGS = frozenset({"rt", "rp"})
 _LITERAL_TAGS = frozenset({"nowiki", "pre", "math", "chem", "syntaxhighlight", "source"})
+_TAGS_WITH_CONTENT = _DROPPED_TAGS | _READING_TAGS | _LITERAL_TAGS
 _TAG = re.compile(r"<!--.*?(?:-->|\Z)|<(/?)([a-zA-Z][a-zA-Z0-9]*)\b[^<>]*?(/?)>", re.DOTALL)
+_READING_END = re.compile(r"</r[tp]\s*>|(?=<r[tpb]\b|</ruby\b)", re.IGNORECASE)
 _MARK = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
 _LITERAL = re.compile("\x00(\\d+)\x00")
 _HEADING = re.compile(r"(={1,6})([^\n]+)\1")
@@ -69,13 +73,13 @@ def plain_text(source: str, *, title: str = "", ruby: Ruby = "base") -> Article:
     """The text, categories and count of unread templates of an article's wikitext."""
     literals: list[str] = []
     reader = _Reader(title, ruby)
-    marked = reader.read(_without_tags(source.replace("\x00", ""), literals))
+    marked = reader.read(_without_tags(source.replace("\x00", ""), literals, ruby))
     text = "\n".join(_lines(marked))
     text = _LITERAL.sub(lambda match: literals[int(match.group(1))], html.unescape(text))
     return Article(text.strip("\n"), reader.categories, reader.dropped_templates)
 
 
-def _without_tags(source: str, literals: list[str]) -> str:
+def _without_tags(source: str, literals: list[str], ruby: Ruby) -> str:
     """The source without tags, comments and notes; what is literal stands as a number between NULs."""
     pieces: list[str] = []
     unclosed: set[str] = set()
@@ -89,15 +93,18 @@ def _without_tags(source: str, literals: list[str]) -> str:
         closes, name, is_empty = match.group(1), (match.group(2) or "").lower(), match.group(3)
         if name == "br":
             pieces.append("\n")
-        if closes or is_empty or name in unclosed or name not in _DROPPED_TAGS | _LITERAL_TAGS:
+        if closes or is_empty or name in unclosed or name not in _TAGS_WITH_CONTENT:
             continue
-        end = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(source, place)
+        closing = _READING_END if name in _READING_TAGS else re.compile(rf"</{name}\s*>", re.IGNORECASE)
+        end = closing.search(source, place)
         if end is None:
             unclosed.add(name)  # only the tag goes, here and from here on
             continue
         if name in _LITERAL_TAGS:
             pieces.append(f"\x00{len(literals)}\x00")
             literals.append(html.unescape(source[place : end.start()]).strip("\n"))
+        elif name == "rt" and ruby == "both":
+            pieces.append(f"（{_TAG.sub('', source[place : end.start()])}）")
         place = end.end()
     pieces.append(source[place:])
     return "".join(pieces)
