@@ -64,6 +64,16 @@ def test_a_byte_order_mark_decides_and_goes(mark: bytes, encoding: str) -> None:
     assert (found.text, found.charset_source) == (SENTENCE, "bom")
 
 
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_one_damaged_character_loses_only_itself_behind_a_byte_order_mark_too(mark: bytes) -> None:
+    whole = (SENTENCE * 100).encode()
+    found = decode(mark + whole + b"\xff" + whole)
+    assert found is not None
+    assert (found.text.count("\ufffd"), found.charset) == (1, "utf-8")
+    assert found.text[0] == SENTENCE[0]
+    assert decode(codecs.BOM_UTF8 + bytes(range(256))) is None
+
+
 def test_a_declared_encoding_is_believed_only_if_it_holds() -> None:
     half_width = "ｱｲｳｴ".encode("cp932")  # also valid EUC-JP: only the declaration can tell
     believed = decode(half_width, declared="Shift_JIS")

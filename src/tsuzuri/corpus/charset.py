@@ -71,7 +71,8 @@ def decode(data: bytes, *, declared: str | None = None, given: str | None = None
         return _try(data, given, "given")
     for mark, charset in BYTE_ORDER_MARKS:
         if data.startswith(mark):
-            return _try(data[len(mark) :], charset, "bom")
+            body = data[len(mark) :]
+            return _try(body, charset, "bom") or _damaged(body, charset, "bom")
     if b"\x00" in data:
         return None
     if _ESCAPE.search(data) and (found := _try(data, "iso-2022-jp", "escape")):
@@ -161,8 +162,13 @@ def _detect(data: bytes) -> Decoded | None:
     """Damaged text, in UTF-8 (which the detector gives up at one wrong byte) or in what it finds."""
     guess = chardetng_py.detect(data, allow_utf8=False, tld=b"jp").lower()
     for charset in ("utf-8", WHATWG_LABELS.get(guess, guess)):
-        if charset in ("utf-8", "euc-jp", "cp932"):
-            text = data.decode(charset, errors="replace")
-            if text.count("\ufffd") <= len(text) * MAX_DAMAGED_RATIO:
-                return Decoded(text, charset, "detected")
+        if charset in ("utf-8", "euc-jp", "cp932") and (found := _damaged(data, charset, "detected")):
+            return found
     return None
+
+
+def _damaged(data: bytes, charset: str, rung: str) -> Decoded | None:
+    """The text with at most a few damaged characters, or None."""
+    text = data.decode(charset, errors="replace")
+    is_readable = text.count("\ufffd") <= len(text) * MAX_DAMAGED_RATIO
+    return Decoded(text, charset, rung) if is_readable else None
