@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import json
 import zipfile
@@ -160,6 +161,41 @@ def test_a_damaged_footer_is_counted_and_stops_nothing(tmp_path: Path) -> None:
         "damaged",
         "",
     ]
+
+
+@pytest.mark.parametrize("values", [["猫".encode()], [5], [1.5], [True], [["猫", 5]]])
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+def test_what_is_no_text_is_not_made_one(tmp_path: Path, suffix: str, values: list[Any]) -> None:
+    if suffix == ".parquet":
+        if isinstance(values[0], list):
+            pytest.skip("a column has one type")
+        pq.write_table(pa.table({"text": values}), tmp_path / "a.parquet")
+    else:
+        if isinstance(values[0], bytes):
+            pytest.skip("JSON has no bytes")
+        (tmp_path / "a.jsonl").write_text(json.dumps({"text": values[0]}))
+    assert reasons(read(tmp_path)) == ["not_text"]
+
+
+def test_bytes_are_no_title_and_a_number_is_an_id(tmp_path: Path) -> None:
+    row = {"text": TEXT, "title": "題".encode(), "id": 7, "date": datetime.date(2020, 1, 2)}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    found = document(read(tmp_path))
+    assert (found.id, found.title, found.date) == ("試/a.parquet#7", "", "2020-01-02")
+
+
+def test_cells_have_a_limit_and_few_are_in_memory_at_once(tmp_path: Path) -> None:
+    cells = ["長" * 300_000] * 99 + ["長" * 400_000]
+    pq.write_table(pa.table({"text": cells}), tmp_path / "bomb.parquet", compression="zstd")
+    del cells
+    assert (tmp_path / "bomb.parquet").stat().st_size < 10_000
+    source = FilesOnDisk(FilesSource(path=tmp_path, max_file_bytes=1_000_000), Path("."))
+    found = []
+    before = pa.total_allocated_bytes()
+    for item in base.read(source, source.batches()[0]):
+        found.append(item.reason if isinstance(item, Unreadable) else "")
+        assert pa.total_allocated_bytes() - before < 40 * 2**20
+    assert found == [""] * 99 + ["too_large"]
 
 
 def test_half_a_surrogate_pair_in_json_is_mended(tmp_path: Path) -> None:

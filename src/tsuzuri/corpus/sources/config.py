@@ -115,8 +115,8 @@ class FilesSource(SourceConfig):
     ruby: Ruby = "base"
     """What ruby in HTML becomes: its base text, or (both) base（reading）."""
     max_file_bytes: int = Field(256 * 2**20, ge=1)
-    """Largest text file, or line of a table, that is read, in bytes after decompression; larger ones are
-    rejected."""
+    """Largest text file, line of a table or text of a record that is read, in bytes after decompression;
+    larger ones are rejected."""
 
 
 class AozoraSource(SourceConfig):

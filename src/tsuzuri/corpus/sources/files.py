@@ -24,7 +24,14 @@ from tsuzuri.corpus.sources.members import (
     open_member,
     read_member,
 )
-from tsuzuri.corpus.sources.records import RECORD_SUFFIXES, NotARecordError, Record, at_path, read_records
+from tsuzuri.corpus.sources.records import (
+    RECORD_SUFFIXES,
+    NotARecordError,
+    Record,
+    at_path,
+    read_records,
+    text_at,
+)
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".text", ".md")
 HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz")
@@ -111,9 +118,13 @@ class FilesOnDisk:
 
     def _as_document(self, record: Record, place: str, encoding: str) -> Document | Unreadable:
         fields = self.config.fields
-        text = at_path(record, fields.text)
+        text = text_at(record, fields.text)
+        if text is None:
+            return Unreadable(place, "not_text")
         if not text:
             return Unreadable(place, "no_text")
+        if len(text.encode()) > self.config.max_file_bytes:
+            return Unreadable(place, "too_large")
         identity = at_path(record, fields.id)
         group = at_path(record, fields.group).replace("\n", "+")
         return Document(

@@ -16,7 +16,7 @@ from tsuzuri.corpus.sources.config import RecordFields
 from tsuzuri.corpus.sources.members import Member, open_member, read_lines
 
 RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet", ".arrow")
-ROWS_PER_READ = 256
+ROWS_PER_READ = 16
 Record = dict[str, Any]
 _SURROGATES = re.compile("[\ud800-\udfff]")  # JSON can name half a character, UTF-8 cannot
 
@@ -41,14 +41,26 @@ def read_records(
 
 
 def at_path(record: Record, path: str | None) -> str:
-    """The text at a dotted path of a record, several values joined by newlines, or an empty string."""
-    return _SURROGATES.sub("\ufffd", "\n".join(_values(record, path.split(".")))) if path else ""
+    """The text at a dotted path of a record, several values joined by newlines, or an empty string; a number
+    or date is written out, bytes are nothing."""
+    found = _values(record, path.split(".")) if path else ()
+    return _mended("\n".join(str(value) for value in found if not isinstance(value, bytes)))
 
 
-def _values(value: Any, path: Sequence[str]) -> Iterator[str]:
+def text_at(record: Record, path: str) -> str | None:
+    """Like `at_path`, but None where a value is anything else than text."""
+    found = list(_values(record, path.split(".")))
+    return _mended("\n".join(found)) if all(isinstance(value, str) for value in found) else None
+
+
+def _mended(text: str) -> str:
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def _values(value: Any, path: Sequence[str]) -> Iterator[Any]:
     if not path:
         if value is not None and not isinstance(value, (dict, list)):
-            yield str(value)
+            yield value
         elif isinstance(value, list):
             for item in value:
                 yield from _values(item, path)
