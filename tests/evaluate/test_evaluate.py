@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tsuzuri.core.errors import IntegrityError, ResumeError
+from tsuzuri.core.errors import InputError, IntegrityError, ResumeError
 from tsuzuri.core.files import write_text
 from tsuzuri.core.manifest import make_box, read_manifest
 from tsuzuri.data.box import PIECES, Pieces, shard_stem
@@ -80,6 +81,21 @@ def test_the_box_holds_bits_repetition_and_samples(model_folder: Path, tokens: P
     assert (
         describe(manifest).splitlines()[1].startswith(f"all: {bits['bits_per_character']:.3f} bits/character")
     )
+
+
+@pytest.mark.parametrize("is_box", [True, False])
+def test_the_model_of_a_build_is_found(
+    model_folder: Path, tokens: Path, tmp_path: Path, is_box: bool
+) -> None:
+    release = tmp_path / "build" / "release"
+    shutil.copytree(model_folder, release)
+    if is_box:
+        make_box(release, kind="release", config={}, inputs={}, work=dict)
+    manifest = evaluate(tmp_path / "build", tokens, CONFIG, tmp_path / "evaluation")
+    path = manifest.inputs["model"]["path"]
+    assert path == ("../build/release" if is_box else "../build/release/model.safetensors")
+    with pytest.raises(InputError, match=r"holds no model.*\n.*give a release, a run, a build"):
+        evaluate(tmp_path, tokens, CONFIG, tmp_path / "other")
 
 
 def test_evaluating_twice_gives_the_same_bytes(model_folder: Path, tokens: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tsuzuri.data.box import TokenBox, require_tokenizer
 from tsuzuri.evaluate.bits import heldout_bits
 from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.evaluate.repetition import repetition
-from tsuzuri.generation.language_model import LanguageModel
+from tsuzuri.generation.language_model import LanguageModel, model_folder
 from tsuzuri.model.hf import INDEX, WEIGHTS
 
 EVALUATION = "eval.json"
@@ -29,8 +29,8 @@ def evaluate(
 ) -> Manifest:
     """Evaluate the model that `load` finds at `model_path` on the held-out documents of a tokens box.
 
-    `model_path` is a finished box (a run, a release) or a Hugging Face folder. Raises IntegrityError where
-    the tokens were packed with another tokenizer than the model's.
+    `model_path` is a finished box (a run, a release), a build, or a Hugging Face folder. Raises
+    IntegrityError where the tokens were packed with another tokenizer than the model's.
     """
 
     def work() -> Mapping[str, Any]:
@@ -83,6 +83,8 @@ def describe(manifest: Manifest) -> str:
 
 def _stands_for(model_path: Path) -> Path:
     """What the hash of a model is taken of: its box, else the folder's weights or their index."""
-    if (model_path / MANIFEST).exists():
-        return model_path
-    return model_path / (INDEX if (model_path / INDEX).exists() else WEIGHTS)
+    folder = model_folder(model_path)
+    for box in (model_path, folder):
+        if (box / MANIFEST).exists():
+            return box
+    return folder / (INDEX if (folder / INDEX).exists() else WEIGHTS)

@@ -52,7 +52,7 @@ class LanguageModel:
         `device` is cpu, cuda or auto; weights are float32 on a CPU and bfloat16 on a GPU. Raises InputError
         where there is no such model, IntegrityError where its files are damaged.
         """
-        folder = _model_folder(Path(path))
+        folder = model_folder(Path(path))
         where = _device(device)
         dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
         tokenizer = Tokenizer.load(folder)
@@ -172,7 +172,8 @@ class LanguageModel:
             return "".join(f"<0x{byte:02X}>" for byte in piece)
 
 
-def _model_folder(path: Path) -> Path:
+def model_folder(path: Path) -> Path:
+    """The folder of the model that a release, a run, a build or such a folder itself holds."""
     for folder in (path, path / "model", path / "release"):
         if (folder / "config.json").exists():
             return folder
