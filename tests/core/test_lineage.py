@@ -10,12 +10,18 @@ from tsuzuri.core.lineage import describe, walk
 from tsuzuri.core.manifest import make_box
 
 
-def make(box: Path, kind: str, inputs: dict[str, Path], counts: dict[str, object]) -> None:
+def make(
+    box: Path,
+    kind: str,
+    inputs: dict[str, Path],
+    counts: dict[str, object],
+    config: dict[str, object] | None = None,
+) -> None:
     def work() -> dict[str, object]:
         write_text(box / "data.txt", kind)
         return counts
 
-    make_box(box, kind=kind, config={}, inputs=inputs, work=work)
+    make_box(box, kind=kind, config=config or {}, inputs=inputs, work=work)
 
 
 @pytest.fixture
@@ -23,12 +29,17 @@ def out(tmp_path: Path) -> Path:
     """A tokenizer and tokens made from one documents box, which was made from one file."""
     folder = tmp_path / "out"
     (tmp_path / "novel.txt").write_text("いろは")
-    sources = {"aozora": {"documents": 5}}
+    sources = {"aozora": {"documents": 5_000, "licenses": {"LicenseRef-PD-JP": 4_990, "CC-BY-4.0": 10}}}
+    config = {
+        "source": [{"name": "aozora", "kind": "aozora", "path": "cards", "index": "index.csv"}],
+        "fingerprints": {"aozora": "0123456789abcdef"},
+    }
     make(
         folder / "documents",
         "documents",
         {"file": tmp_path / "novel.txt"},
         {"characters": 12_345, "sources": sources},
+        config,
     )
     make(folder / "tokenizer", "tokenizer", {"documents": folder / "documents"}, {"vocab_size": 8_192})
     inputs = {"documents": folder / "documents", "tokenizer": folder / "tokenizer"}
@@ -51,7 +62,11 @@ def test_a_box_is_followed_to_its_sources(out: Path) -> None:
     ]
     text = describe(out / "tokens")
     assert "characters 12,345" in text
-    assert "source aozora: {'documents': 5}" in text
+    line = (
+        "    source aozora  aozora cards index.csv  0123456789ab"
+        "  5,000 documents: 4,990 LicenseRef-PD-JP, 10 CC-BY-4.0"
+    )
+    assert line in text.split("\n")
     assert "**" not in text
 
 

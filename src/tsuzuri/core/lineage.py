@@ -61,6 +61,18 @@ def describe(box: Path) -> str:
         described.add(ancestor.path)
         lines.append(f"{head}\n{'  ' * ancestor.depth}  {facts}" if facts else head)
         if ancestor.manifest and ancestor.manifest.kind == "documents":
-            for source, item in ancestor.manifest.counts.get("sources", {}).items():
-                lines.append(f"{'  ' * (ancestor.depth + 1)}source {source}: {item}")
+            lines += (f"{'  ' * (ancestor.depth + 1)}{line}" for line in _sources(ancestor.manifest))
     return "\n".join(lines)
+
+
+def _sources(documents: Manifest) -> Iterator[str]:
+    """A line for each source of a documents box: what and where it was, its hash, what came of it."""
+    hashes = documents.config.get("fingerprints", {})
+    described = {source["name"]: source for source in documents.config.get("source", [])}
+    for name, counts in documents.counts.get("sources", {}).items():
+        source = described.get(name, {})
+        where = [str(source[key]) for key in ("kind", "path", "index") if source.get(key)]
+        head = "  ".join(filter(None, (f"source {name}", " ".join(where), hashes.get(name, "")[:12])))
+        licenses = (f"{count:,} {license}" for license, count in counts.get("licenses", {}).items())
+        found = ": ".join(filter(None, (f"{counts['documents']:,} documents", ", ".join(licenses))))
+        yield f"{head}  {found}"
