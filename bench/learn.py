@@ -1,6 +1,7 @@
 """What is learnt from a text: our default recipe against a plain AdamW loop, beside Kneser-Ney and PPMd.
 
     python bench/learn.py [--build DIR] [--steps 100] [--seeds 3] [--device cpu|cuda] [--precision float32]
+    python bench/learn.py --release DIR --documents BOX [--sources wikipedia]
 
 DIR holds the `tokenizer/` and `tokens/` of a build; where it does not exist, both are made in it from
 Wikipedia's articles on Kyoto in ../shared/data. Every side reads the same rows in the same order, a step
@@ -14,6 +15,9 @@ Then the plain loop trains again, at its best learning rate, for as many steps a
 took. Kneser-Ney (order 5, open vocabulary, see `_ngram`) and PPMd (variant H, order 12 in bytes of UTF-8,
 1 GiB; the bytes that the held-out text adds to the compressed training text) count the same held-out text
 after as much training text as the models read, and after all of it.
+
+With --release, only this: a finished release and the two that count, which read all training documents of
+the sources in the release's own documents box; all are scored on the held-out documents of the same sources.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from _counting import against_counting, line, ppmd
 from _ngram import bits_per_character
 from _plain_gpt import PlainGPT, PlainLoop
 from _report import Comparison, emit, is_installed, machine
@@ -47,7 +52,6 @@ from tsuzuri.training.step import Trainer
 
 WIKIPEDIA = Path(__file__).parents[2] / "shared" / "data" / "kyoto-wikipedia.jsonl.gz"
 LEARNING_RATES = (0.002, 0.004, 0.008)
-PPMD_ORDER, PPMD_BYTES = 12, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -153,23 +157,6 @@ def texts(data: TokenBox, tokenizer: Tokenizer, split: Split, tokens: float = fl
     return found
 
 
-def ppmd(train: list[str], heldout: list[str]) -> float:
-    """Bits a character that the held-out texts add to the compressed training texts; zeros end them."""
-    import pyppmd
-
-    before, after = (
-        len(pyppmd.compress(part.encode(), max_order=PPMD_ORDER, mem_size=PPMD_BYTES, variant="H"))
-        for part in ("".join(f"{text}\0" for text in part) for part in (train, train + heldout))
-    )
-    return 8 * (after - before) / sum(map(len, heldout))
-
-
-def line(name: str, characters: int, bits: list[float], note: str = "") -> None:
-    """Print a row of the table."""
-    each = "  ".join(f"{value:.3f}" for value in bits) if len(bits) > 1 else ""
-    print(f"{name:34} {characters:14,} {statistics.mean(bits):10.3f}   {each:22} {note}", flush=True)
-
-
 def characters_read(setting: Setting, steps: int) -> int:
     """About how many characters so many steps read."""
     counts = [setting.data.counts[source] for source in setting.data.sources]
@@ -251,7 +238,16 @@ def main() -> None:
     parser.add_argument("--learning-rates", type=float, nargs="+", default=LEARNING_RATES, help="the peer's")
     parser.add_argument("--device", default="cpu", choices=list(DEVICES))
     parser.add_argument("--precision", choices=["float32", "bfloat16"], help="unset: the faster one here")
+    parser.add_argument("--release", type=Path, help="only this release beside what counts characters")
+    parser.add_argument("--documents", type=Path, help="the documents box that the release was made of")
+    parser.add_argument("--sources", nargs="+", default=["wikipedia"], help="of that box")
     options = parser.parse_args()
+    if (options.release is None) != (options.documents is None):
+        parser.error("--release and --documents go together")
+    if options.release:
+        print(machine(("torch", "numpy", "pyppmd", "tsuzuri")))
+        emit(against_counting(options.release, options.documents, options.sources, options.device))
+        return
     if options.steps <= TrainConfig().schedule.warmup_steps:
         parser.error(f"--steps must be above the {TrainConfig().schedule.warmup_steps} steps of warm-up")
     if not (options.build / "tokens" / "manifest.json").exists():
