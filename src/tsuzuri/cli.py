@@ -181,7 +181,8 @@ COMMANDS = (
                 type=Path,
                 default=Path("withdrawn.jsonl"),
                 metavar="FILE",
-                help="where refusals are remembered (a recipe's corpus.withdrawn)",
+                help="where refusals are remembered, beside the folder of documents too "
+                "(a recipe's corpus.withdrawn)",
             ),
             argument(
                 "--search",

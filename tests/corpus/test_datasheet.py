@@ -58,7 +58,8 @@ def test_the_page_is_the_same_and_holds_no_markup_of_documents(box: Path) -> Non
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:
-    return {"id": f"web/{number}", "source": "web", "title": "", "text": f"本文{number}", **changes}
+    origin = {"id": f"web/{number}", "source": "web", "url": ""}
+    return {**origin, "title": "", "text": f"本文{number}", **changes}
 
 
 def test_samples_do_not_depend_on_the_order() -> None:

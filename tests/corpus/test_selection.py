@@ -8,15 +8,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.manifest import read_manifest
 from tsuzuri.corpus.build import build_documents
 from tsuzuri.corpus.config import CorpusConfig
+from tsuzuri.corpus.datasheet import SAMPLES
 from tsuzuri.corpus.document import read_documents
 from tsuzuri.corpus.duplicates.config import DuplicatesConfig, NearDuplicateConfig
 from tsuzuri.corpus.parts import make_parts
+from tsuzuri.corpus.refusals import Refusals, remember
 from tsuzuri.corpus.selection import select
 from tsuzuri.corpus.sources.config import FilesSource
 from tsuzuri.corpus.sources.files import FilesOnDisk
@@ -172,13 +175,31 @@ def test_everything_at_once_is_the_same_again(tmp_path: Path, pages: dict[str, s
     assert "parts" not in files[0]
 
 
-def test_who_refused_is_left_out_of_later_builds(tmp_path: Path, pages: dict[str, str]) -> None:
-    refused = {"kind": "id", "value": "site/1/2.txt"}
-    (tmp_path / "withdrawn.jsonl").write_text(json.dumps(refused) + "\n", encoding="utf-8")
-    found, counts = build(tmp_path, pages)
+@pytest.mark.parametrize("name", ["withdrawn.jsonl", "named.jsonl"])
+def test_who_refused_is_left_out_of_later_builds(
+    tmp_path: Path, pages: dict[str, str], name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By the list beside the folder of documents, and by the one that the recipe names."""
+    remember(tmp_path / name, [("id", "site/1/2.txt")])
+    found, counts = build(tmp_path, pages, {"withdrawn": str(tmp_path / "named.jsonl")})
     assert set(found) == {*pages} - {"1/2"}
     assert counts["rejected"] == {"withdrawn": 1}
     assert "withdrawn" in [stage for stage, *_ in counts["waterfall"]]
+    assert f"1 refusals: {tmp_path / name}\n" in capfd.readouterr().err
+
+
+def test_nothing_is_kept_or_shown_of_who_refused(tmp_path: Path, pages: dict[str, str]) -> None:
+    """Whatever else is wrong with the document."""
+    english = {"2/a": "English text by somebody who refused.", "2/b": "English text by somebody else."}
+    remember(tmp_path / "withdrawn.jsonl", [("id", "site/2/a.txt")])
+    found, counts = build(tmp_path, pages | english)
+    assert set(found) == set(pages)
+    assert counts["rejected"] == {"min_characters": 1, "withdrawn": 1}
+    rejected = pq.read_table(tmp_path / "documents" / "rejected-00000.parquet")
+    assert rejected["text"].to_pylist() == [english["2/b"]]
+    shown = (tmp_path / "documents" / SAMPLES).read_text(encoding="utf-8")
+    assert english["2/b"] in shown
+    assert english["2/a"] not in shown
 
 
 def test_licenses_that_do_not_suit_are_left_out(tmp_path: Path) -> None:
@@ -224,14 +245,11 @@ def test_a_withdrawal_between_two_attempts_begins_the_comparison_anew(
     source = FilesSource.model_validate({"path": "site", "quality": {"max_repeated_ngram_ratio": 1}})
     config = CorpusConfig(
         source=(source,),
-        withdrawn=tmp_path / "withdrawn.jsonl",
         duplicates=DuplicatesConfig(near=NearDuplicateConfig()),
     )
     site = FilesOnDisk(source, tmp_path)
     parts = make_parts([site], [Treatment(source)], tmp_path / "parts", workers=1)
     for refused, reason in (("", "near_duplicate"), ("site/2/copy.txt", "withdrawn")):
-        if refused:
-            line = json.dumps({"kind": "id", "value": refused})
-            (tmp_path / "withdrawn.jsonl").write_text(line + "\n", encoding="utf-8")
-        rows = select(parts, [site.name], [0.4], config, tmp_path / "selection", 1).rows
+        refusals = Refusals([("id", refused)] if refused else [])
+        rows = select(parts, [site.name], [0.4], config, refusals, tmp_path / "selection", 1).rows
         assert [rows.reasons[number] for number in rows.reason if number] == [reason]

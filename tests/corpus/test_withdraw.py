@@ -8,14 +8,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tsuzuri.core.errors import IntegrityError, RecipeError, TsuzuriError
+from tsuzuri import build
+from tsuzuri.core.errors import InputError, TsuzuriError
 from tsuzuri.core.files import write_json
-from tsuzuri.core.manifest import make_box, read_manifest, verify_files
+from tsuzuri.core.manifest import make_box, read_manifest, rewrite_manifest, verify_files
 from tsuzuri.corpus.anonymize.log import LOG_SCHEMA
 from tsuzuri.corpus.datasheet import HTML, MARKDOWN, SAMPLES, write_datasheet
 from tsuzuri.corpus.document import DOCUMENT_SCHEMA, Document, SplitWriter, as_row, read_documents
+from tsuzuri.corpus.parts import REJECTED_SCHEMA
+from tsuzuri.corpus.refusals import Refusals
 from tsuzuri.corpus.stats import CorpusStats
-from tsuzuri.corpus.withdraw import WITHDRAWN, Refusals, Withdrawal, affected, refusals_of, withdraw
+from tsuzuri.corpus.withdraw import WITHDRAWN, Withdrawal, affected, withdraw
 
 DIARY = Document(
     id="web/1", text="わたしの日記。", source="web", url="https://blog.example.jp/diary/", license="CC0-1.0"
@@ -158,37 +161,90 @@ def test_what_learnt_from_it_is_named(box: Path, tmp_path: Path) -> None:
     assert found[release].kind == "release"
 
 
-def test_refusals_are_remembered_once_and_without_the_text(tmp_path: Path) -> None:
-    path = tmp_path / "withdrawn.jsonl"
-    assert not Refusals.read(path)
-    refusals = Refusals()
-    named = refusals_of(["web/1"], ["https://example.jp/food#x"], ["Example.com"])
-    assert refusals.add(path, named) == 3
-    assert refusals.add(path, named) == 0
-    again = Refusals.read(path)
-    assert [document.id for document in DOCUMENTS if document in again] == ["web/1", "web/2"]
-    assert len(path.read_text(encoding="utf-8").splitlines()) == 3
+def test_what_was_rejected_is_taken_out_of_what_shows_it(box: Path) -> None:
+    """A rejected document is known by its URL too, in the file of rejected ones and among the samples."""
+    rejected = {**as_row(DIARY), "id": "web/9", "text": "捨てた日記。", "reason": "host", "detail": ""}
+    other = {**rejected, "id": "web/8", "text": "別の所の文。", "url": "https://example.com/"}
+    pq.write_table(pa.Table.from_pylist([rejected, other], REJECTED_SCHEMA), box / "rejected-00000.parquet")
+    shown = {name: rejected[name] for name in ("source", "title", "url", "reason", "detail")}
+    more = [
+        {**shown, "id": "web/7", "excerpt": "見本の日記。"},
+        {**shown, "id": "", "url": "", "excerpt": "他の見本。"},
+    ]
+    samples = json.loads((box / SAMPLES).read_text(encoding="utf-8"))
+    write_datasheet(box, {}, read_manifest(box).counts, samples + more)
+    rewrite_manifest(box, read_manifest(box).counts)
+    withdrawal = withdraw(box, Refusals([("host", "blog.example.jp")]))
+    assert withdrawal.ids == ("web/1", "web/7", "web/9")
+    assert pq.read_table(box / "rejected-00000.parquet")["id"].to_pylist() == ["web/8"]
+    texts = [(box / name).read_text(encoding="utf-8") for name in (SAMPLES, MARKDOWN, HTML)]
+    assert not any("日記" in text for text in texts)
+    assert all("他の見本" in text for text in texts)
+    verify_files(box)
 
 
-@pytest.mark.parametrize(
-    ("named", "error", "message"),
-    [
-        (([], [], []), RecipeError, "nothing was named"),
-        (([], ["example.jp/food"], []), RecipeError, "is no URL"),
-        (([], ["https://[x/"], []), RecipeError, "is no URL"),
-        (([], [], ["https://example.jp"]), RecipeError, "is no host"),
-        (([], [], ["."]), RecipeError, "is no host"),
-    ],
-)
-def test_what_names_nothing_is_refused(
-    named: tuple[list[str], list[str], list[str]], error: type[TsuzuriError], message: str
+def test_a_box_that_was_made_without_samples(box: Path) -> None:
+    for name in (SAMPLES, MARKDOWN, HTML):
+        (box / name).unlink()
+    rewrite_manifest(box, read_manifest(box).counts)
+    assert withdraw(box, Refusals([("id", "web/2")])).ids == ("web/2",)
+    verify_files(box)
+
+
+def test_what_is_no_box_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a folder of documents"):
+        withdraw(tmp_path / "documemts", Refusals([("id", "web/2")]))
+    assert list(tmp_path.iterdir()) == []
+
+
+FOREIGN = ("{", "[]", '"x"', '{"name": "an extension"}', "[" * 100_000)
+FOREIGN_FIELDS = ("[]", '{"a": 1}', '{"a": {"path": "b"}}')
+
+
+def test_manifests_of_others_are_passed_over(
+    box: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(error, match=message):
-        refusals_of(*named)
+    texts = [*FOREIGN, *(f'{{"kind": "x", "config": {{}}, "inputs": {inputs}}}' for inputs in FOREIGN_FIELDS)]
+    for number, text in enumerate(texts):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "manifest.json").write_text(text)
+    (tmp_path / "folder" / "manifest.json").mkdir(parents=True)
+    tokens = made_of(box, "tokens", tmp_path / "z" / "tokens", ids=("web/2",))
+    withdrawal = withdraw(box, Refusals([("id", "web/2")]))
+    assert [item.path for item in affected([tmp_path], withdrawal)] == [tokens]
+    assert capfd.readouterr().err.count("is no manifest of ours") == len(texts) + 1
 
 
-def test_a_list_of_something_else_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "withdrawn.jsonl"
-    path.write_text('{"kind": "title", "value": "x"}\n', encoding="utf-8")
-    with pytest.raises(IntegrityError, match="a line that is no refusal"):
-        Refusals.read(path)
+def command(documents: Path, *, search: Path, named: Path, url: str) -> list[str]:
+    return list(build.withdraw(documents, [], [url], [], refused=named, search=[search]))
+
+
+def test_the_command_says_where_it_remembers_and_what_matched_nothing(box: Path, tmp_path: Path) -> None:
+    lists = [tmp_path / "elsewhere" / "list.jsonl", tmp_path / "withdrawn.jsonl"]
+    url = "http://example.jp/%66ood/"
+    said = command(box, search=tmp_path, named=lists[0], url=url)
+    assert said[0].endswith("is without 1 documents that were refused")
+    assert str(lists[0]) in said[1]
+    assert str(lists[1]) in said[1]
+    assert [Refusals.read(path).refused for path in lists] == [{("url", "https://example.jp/food")}] * 2
+    again = command(box, search=tmp_path, named=lists[0], url=url)
+    assert again[1] == "nothing in it has the url https://example.jp/food (any more)"
+    elsewhere = tmp_path / "third.jsonl"
+    command(box, search=tmp_path, named=elsewhere, url="https://blog.example.jp/diary")
+    assert ids_in(box) == ["web/3", "books/1"]
+
+
+@pytest.mark.parametrize("wrong", ["documents", "search", "list"])
+def test_a_mistake_in_the_command_changes_nothing(box: Path, tmp_path: Path, wrong: str) -> None:
+    named = tmp_path / "named.jsonl"
+    if wrong == "list":
+        named.write_text("[]\n", encoding="utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(TsuzuriError):
+        command(
+            tmp_path / "documemts" if wrong == "documents" else box,
+            search=tmp_path / "serch" if wrong == "search" else tmp_path,
+            named=named,
+            url="https://example.jp/food",
+        )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

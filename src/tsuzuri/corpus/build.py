@@ -22,6 +22,7 @@ from tsuzuri.core.progress import say
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.corpus.datasheet import write_datasheet
 from tsuzuri.corpus.parts import PART_SCHEMA, make_parts
+from tsuzuri.corpus.refusals import Refusals, in_words, lists_of
 from tsuzuri.corpus.selection import select
 from tsuzuri.corpus.sources.aozora import AozoraWorks
 from tsuzuri.corpus.sources.base import Source
@@ -178,12 +179,16 @@ def _make(
     config: CorpusConfig, sources: Sequence[Source[Any]], treatments: Mapping[str, Treatment], box: Path
 ) -> dict[str, Any]:
     workers = config.workers or len(os.sched_getaffinity(0))
+    lists = lists_of(box, config.withdrawn)
+    refusals = Refusals.read(*lists)
+    say(in_words(refusals, lists))
     parts = make_parts(sources, list(treatments.values()), box / PARTS, workers=workers)
     selection = select(
         parts,
         [source.name for source in sources],
         [_fraction(config, source) for source in sources],
         config,
+        refusals,
         box / PARTS / "selection",
         workers,
     )

@@ -15,6 +15,7 @@ from tsuzuri.core.config import Config
 from tsuzuri.core.licenses import terms_of
 from tsuzuri.core.spdx import spdx_of
 from tsuzuri.corpus.duplicates.config import DuplicatesConfig
+from tsuzuri.corpus.refusals import LIST
 from tsuzuri.corpus.sources.config import AnySource, DebianDocsSource, FilesSource, License
 
 
@@ -69,15 +70,17 @@ class CorpusConfig(Config):
     """Processes that read; unset: as many as there are cores. It changes no byte."""
     licenses: LicenseRules = LicenseRules()
     """Which licenses do not suit."""
-    withdrawn: Path = Path("withdrawn.jsonl")
-    """The list of what must not be used (see `tsuzuri corpus withdraw`), read where it exists; it is not
-    part of what the documents are compared by when a build goes on."""
+    withdrawn: Path = Path(LIST)
+    """The list of what must not be used (see `tsuzuri corpus withdraw`), read where it exists, as is the one
+    beside the folder of documents; neither is part of what the documents are compared by when a build goes
+    on."""
     decontaminate: DecontaminateConfig = DecontaminateConfig()
     """Test sets that no document may hold."""
     duplicates: DuplicatesConfig = DuplicatesConfig()
     """What is looked for beside exact copies."""
     keep_rejected: bool = False
-    """Write rejected documents, each with its reason, beside the kept ones."""
+    """Write rejected documents, each with its reason, beside the kept ones; nothing is kept of those that
+    must not be used."""
 
     @field_validator("source", mode="before")
     @classmethod

@@ -18,7 +18,8 @@ from tsuzuri.corpus.treatment import EXCERPT_CHARACTERS, PERSONAL_DATA
 OF_EACH = 3
 """Documents shown for each source and reason."""
 NEVER_SHOWN = (LICENSE, WITHDRAWN, PERSONAL_DATA)
-SHOWN = ("id", "source", "title")
+SHOWN = ("id", "source", "url", "title")
+"""Of the document itself; by its URL, what is withdrawn later is found among the samples."""
 
 
 class Samples:

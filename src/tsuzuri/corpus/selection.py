@@ -23,13 +23,13 @@ import pyarrow.parquet as pq
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import atomic_file
 from tsuzuri.corpus import decontaminate, split, stats
-from tsuzuri.corpus.config import CorpusConfig
+from tsuzuri.corpus.config import CorpusConfig, LicenseRules
 from tsuzuri.corpus.decontaminate import CONTAMINATED, contaminated
 from tsuzuri.corpus.duplicates import exact, near
 from tsuzuri.corpus.duplicates.boilerplate import BOILERPLATE, boilerplate_lines
 from tsuzuri.corpus.duplicates.near import DECISIONS, near_duplicates
 from tsuzuri.corpus.duplicates.passages import PASSAGES, repeated_passages
-from tsuzuri.corpus.withdraw import Place, Refusals
+from tsuzuri.corpus.refusals import Place, Refusals
 
 COLUMNS = ("source", "group", "reason", "characters", "key")
 
@@ -83,6 +83,7 @@ def select(
     sources: Sequence[str],
     fractions: Sequence[float],
     config: CorpusConfig,
+    refusals: Refusals,
     folder: Path,
     workers: int,
 ) -> Selection:
@@ -94,7 +95,7 @@ def select(
     rows = read_rows(parts, sources)
     counts: dict[str, Any] = {}
     details: list[Callable[[int, int], dict[int, str]]] = []
-    _drop_refused(rows, parts, config)
+    _drop_refused(rows, parts, config.licenses, refusals)
     kept = np.flatnonzero(rows.kept)
     rows.drop(kept[~exact.first_occurrences(rows.key[kept])], stats.DUPLICATE)
     _begin(folder, rows.kept)
@@ -156,18 +157,17 @@ def read_rows(parts: Sequence[Path], sources: Sequence[str]) -> Rows:
     return Rows(**joined, reasons=reasons)
 
 
-def _drop_refused(rows: Rows, parts: Sequence[Path], config: CorpusConfig) -> None:
-    """What must not be used, and what is given under terms that do not suit."""
-    refusals = Refusals.read(config.withdrawn)
+def _drop_refused(rows: Rows, parts: Sequence[Path], rules: LicenseRules, refusals: Refusals) -> None:
+    """What is given under terms that do not suit, and what must not be used: the latter is a reason above
+    every other, for nothing of such a document may be kept or shown."""
     start = 0
     for part in parts:
         table = pq.read_table(part, columns=["id", "url", "license"])
-        rules = _coded(table["license"], config.licenses.refuses, np.bool_)
+        unsuitable = start + np.flatnonzero(_coded(table["license"], rules.refuses, np.bool_))
+        rows.drop(unsuitable[rows.reason[unsuitable] == 0], stats.LICENSE)
         places = table.select(["id", "url"]).to_pylist() if refusals else []
         refused = np.array([Place(**place) in refusals for place in places], bool)
-        for mask, reason in ((rules, stats.LICENSE), (refused, stats.WITHDRAWN)):
-            lost = start + np.flatnonzero(mask)
-            rows.drop(lost[rows.reason[lost] == 0], reason)
+        rows.drop(start + np.flatnonzero(refused), stats.WITHDRAWN)
         start += table.num_rows
 
 

@@ -1,95 +1,39 @@
-"""The right to be left out: documents are taken out of a corpus, and the refusal is remembered.
+"""The right to be left out: documents are taken out of a finished corpus, and what was made of them is named.
 
-A refusal names a document's id, a URL, or a host with all its subdomains. It is kept in a list of JSON lines,
-which later builds read; the texts themselves are not in it. What was made of the documents before the
-withdrawal is found through the manifests: shards that hold the documents' tokens, runs and releases that
-learnt from them. Those are named, not touched: what becomes of a model is its owner's decision.
+Taken out is everything that shows them: texts, those that were kept though rejected, samples, findings. What
+was made of the documents before is found through the manifests: shards that hold the documents' tokens, runs
+and releases that learnt from them. Those are named, not touched: what becomes of a model is its owner's
+decision. How later builds know of it: `refusals`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tsuzuri.core.errors import IntegrityError, RecipeError
-from tsuzuri.core.files import append_json_line, atomic_file, locked, read_json_lines, sha256_file, write_json
+from tsuzuri.core.errors import TsuzuriError
+from tsuzuri.core.files import atomic_file, locked, sha256_file, write_json
 from tsuzuri.core.manifest import MANIFEST, Manifest, box_sha256, read_manifest, rewrite_manifest
+from tsuzuri.core.progress import say
 from tsuzuri.corpus.anonymize.log import FINDINGS
 from tsuzuri.corpus.datasheet import SAMPLES, write_datasheet
 from tsuzuri.corpus.document import ROWS_PER_READ, read_documents
+from tsuzuri.corpus.refusals import Place, Refusal, Refusals
 from tsuzuri.corpus.stats import CorpusStats
 
-KINDS = ("id", "url", "host")
 WITHDRAWN = "withdrawn.json"
 """In a box: the ids of the documents taken out of it."""
 TAKEN_OUT = "taken_out"
 """The last stage of its waterfall."""
 WITHDRAWN_FROM = "withdrawn_from"
 """In its counts: the hashes that it had before."""
-
-
-class Located(Protocol):
-    """What a refusal is compared with."""
-
-    @property
-    def id(self) -> str:
-        """A document's id."""
-        ...
-
-    @property
-    def url(self) -> str:
-        """A document's URL, or an empty string."""
-        ...
-
-
-class Refusals:
-    """The list of what must not be used."""
-
-    def __init__(self, refused: Iterable[tuple[str, str]] = ()) -> None:
-        self._refused: dict[str, set[str]] = {kind: set() for kind in KINDS}
-        for kind, value in refused:
-            self._refused[kind].add(_normal(kind, value))
-
-    @classmethod
-    def read(cls, path: Path) -> Refusals:
-        """The refusals in a list; none where there is no list. IntegrityError where it is no such list."""
-        lines = read_json_lines(path)
-        for line in lines:
-            if not isinstance(line, dict) or line.get("kind") not in KINDS:
-                raise IntegrityError(
-                    f"{path} holds a line that is no refusal: {line!r}", hint="mend it by hand"
-                )
-        return cls((line["kind"], line["value"]) for line in lines)
-
-    def __bool__(self) -> bool:
-        return any(self._refused.values())
-
-    def __contains__(self, document: Located) -> bool:
-        if document.id in self._refused["id"]:
-            return True
-        if not document.url:
-            return False
-        host = _host(document.url)
-        return _normal("url", document.url) in self._refused["url"] or any(
-            host == name or host.endswith(f".{name}") for name in self._refused["host"]
-        )
-
-    def add(self, path: Path, refused: Iterable[tuple[str, str]]) -> int:
-        """Remember refusals here and in the list at `path`; how many of them were new."""
-        new = [(kind, _normal(kind, value)) for kind, value in refused]
-        new = [(kind, value) for kind, value in dict.fromkeys(new) if value not in self._refused[kind]]
-        for kind, value in new:
-            append_json_line(path, {"kind": kind, "value": value})
-            self._refused[kind].add(value)
-        return len(new)
 
 
 @dataclass(frozen=True)
@@ -109,21 +53,31 @@ class Withdrawal:
     ids: tuple[str, ...]
     made_before: tuple[str, ...]
     """The hashes that the box had while it held them."""
+    matched: frozenset[Refusal] = field(default=frozenset(), compare=False)
+    """The refusals that concern something that was still there."""
 
 
 def withdraw(documents: Path, refusals: Refusals) -> Withdrawal:
     """Take the refused documents out of a finished box; all that was ever taken out of it.
 
     First the ids are noted, then the files that hold them are written anew, each atomically, and the manifest
-    last: killed in between, the same command ends the work.
+    last: killed in between, the same command ends the work. InputError before anything is touched where there
+    is no such box.
     """
+    read_manifest(documents, "documents")  # else the lock would make the folder
     with locked(documents):
         manifest = read_manifest(documents, "documents")
         files = sorted(name for name in manifest.files if name.endswith(".parquet"))
         texts = [name for name in files if not name.startswith(f"{FINDINGS}-")]
+        samples = _samples(documents)
         noted = documents / WITHDRAWN
         before = set(json.loads(noted.read_text(encoding="utf-8"))) if noted.exists() else set()
-        ids = before.union(*(_refused_in(documents / name, refusals) for name in texts))
+        found = [
+            (place.id, refusal)
+            for place in _places(documents, texts, samples)
+            for refusal in refusals.of(place)
+        ]
+        ids = before.union(name for name, _ in found)
         hashes = manifest.counts.get(WITHDRAWN_FROM, [])
         if ids != before:
             write_json(noted, sorted(ids))
@@ -132,11 +86,11 @@ def withdraw(documents: Path, refusals: Refusals) -> Withdrawal:
                 _without(documents / name, pa.array(sorted(ids), pa.string()))
             hashes = [*hashes, box_sha256(documents)]
             counts = {**recount(documents, manifest), WITHDRAWN_FROM: hashes}
-            shown = json.loads((documents / SAMPLES).read_text(encoding="utf-8"))
-            samples = [sample for sample in shown if sample["id"] not in ids]
-            write_datasheet(documents, manifest.config, counts, samples)
+            left = [sample for sample in samples if sample["id"] not in ids]
+            write_datasheet(documents, manifest.config, counts, left)
             rewrite_manifest(documents, counts)
-        return Withdrawal(tuple(sorted(ids)), tuple(hashes))
+        matched = frozenset(refusal for _, refusal in found)
+        return Withdrawal(tuple(sorted(ids)), tuple(hashes), matched)
 
 
 def recount(documents: Path, manifest: Manifest) -> dict[str, Any]:
@@ -156,14 +110,14 @@ def affected(roots: Iterable[Path], withdrawal: Withdrawal) -> Iterator[Affected
 
     Of token shards, those are named that hold one; where none does, nothing learnt from it.
     """
-    waiting = {path.parent: read_manifest(path.parent) for root in roots for path in root.rglob(MANIFEST)}
+    waiting = _boxes_below(roots)
     wanted = pa.array(withdrawal.ids, pa.string())
     tainted = set(withdrawal.made_before)
     found = True
     while found:
         found = False
         for path, manifest in list(waiting.items()):
-            if tainted.isdisjoint(item["sha256"] for item in manifest.inputs.values()):
+            if tainted.isdisjoint(_parents(manifest)):
                 continue
             del waiting[path]
             files = tuple(_shards_with(path, wanted)) if manifest.kind == "tokens" else ()
@@ -174,23 +128,37 @@ def affected(roots: Iterable[Path], withdrawal: Withdrawal) -> Iterator[Affected
             yield Affected(path, manifest.kind, files)
 
 
-def refusals_of(ids: Iterable[str], urls: Iterable[str], hosts: Iterable[str]) -> list[tuple[str, str]]:
-    """(kind, value) of what a command line names; RecipeError where that is nothing, or no URL or host."""
-    for url in urls:
-        if not _host(url):
-            raise RecipeError(f"{url!r} is no URL", hint="for example --url https://example.jp/page.html")
-    for host in hosts:
-        if "/" in host or not host.strip(". "):
-            raise RecipeError(f"{host!r} is no host", hint="for example --host example.jp")
-    found = [("id", one) for one in ids] + [("url", one) for one in urls] + [("host", one) for one in hosts]
-    if not found:
-        raise RecipeError("nothing was named to withdraw", hint="give --id, --url or --host")
+def _places(documents: Path, files: Iterable[str], samples: Iterable[Mapping[str, str]]) -> Iterator[Place]:
+    """Where everything is from that a box shows."""
+    for name in files:
+        for row in pq.read_table(documents / name, columns=["id", "url"]).to_pylist():
+            yield Place(**row)
+    for sample in samples:
+        yield Place(sample["id"], sample.get("url", ""))
+
+
+def _samples(documents: Path) -> list[dict[str, str]]:
+    """The samples of a box; none of one that was made when boxes had none."""
+    path = documents / SAMPLES
+    samples: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return samples
+
+
+def _boxes_below(roots: Iterable[Path]) -> dict[Path, Manifest]:
+    """The finished boxes below some folders; what is called like a manifest and is none of ours is named."""
+    found = {}
+    for path in (path for root in roots for path in root.rglob(MANIFEST)):
+        try:
+            manifest = read_manifest(path.parent)
+            _parents(manifest)
+            found[path.parent] = manifest
+        except (TsuzuriError, OSError, RecursionError, AttributeError, LookupError, TypeError):
+            say(f"{path} is no manifest of ours: passed over")
     return found
 
 
-def _refused_in(path: Path, refusals: Refusals) -> list[str]:
-    places = pq.read_table(path, columns=["id", "url"]).to_pylist()
-    return [place["id"] for place in places if Place(**place) in refusals]
+def _parents(manifest: Manifest) -> set[str]:
+    return {item["sha256"] for item in manifest.inputs.values()}
 
 
 def _without(path: Path, refused: pa.Array) -> None:
@@ -211,24 +179,3 @@ def _shards_with(box: Path, ids: pa.Array) -> Iterator[str]:
         column = pq.read_table(path, columns=["id"])["id"]
         if pc.any(pc.is_in(column, value_set=ids)).as_py():
             yield path.with_suffix(".bin").name
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a refusal is compared with, read without its document."""
-
-    id: str
-    url: str
-
-
-def _normal(kind: str, value: str) -> str:
-    if kind == "host":
-        return value.strip(". ").lower()
-    return value.partition("#")[0].rstrip("/") if kind == "url" else value
-
-
-def _host(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:  # brackets that are no address
-        return ""

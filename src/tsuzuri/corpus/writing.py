@@ -18,7 +18,7 @@ from tsuzuri.corpus.duplicates.spans import Cut, cut, read_spans
 from tsuzuri.corpus.parts import REJECTED_SCHEMA
 from tsuzuri.corpus.samples import Samples
 from tsuzuri.corpus.selection import Selection
-from tsuzuri.corpus.stats import CUT, LITTLE_LEFT, CorpusStats
+from tsuzuri.corpus.stats import CUT, LITTLE_LEFT, WITHDRAWN, CorpusStats
 from tsuzuri.corpus.treatment import PERSONAL_DATA, Treatment
 
 TRAIN, HELDOUT, REJECTED = "train", "heldout", "rejected"
@@ -60,7 +60,7 @@ def write_files(
                 writers[split].add(document)
                 continue
             stats.reject(reason, row["characters"], row["documents"])
-            if config.keep_rejected:
+            if config.keep_rejected and reason != WITHDRAWN:
                 writers[REJECTED].add(
                     {**document, "text": row["text"], "reason": reason, "detail": row["detail"]}
                 )

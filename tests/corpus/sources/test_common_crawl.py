@@ -15,7 +15,7 @@ from tsuzuri.core.errors import MissingExtraError
 from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources import base
 from tsuzuri.corpus.sources.base import Unreadable
-from tsuzuri.corpus.sources.common_crawl import CommonCrawl, host_of
+from tsuzuri.corpus.sources.common_crawl import CommonCrawl
 from tsuzuri.corpus.sources.config import CommonCrawlSource
 
 pytest.importorskip("fastwarc")
@@ -153,17 +153,10 @@ def test_wet_files_give_their_text(tmp_path: Path) -> None:
     assert english.reason == "not_japanese"
 
 
-@pytest.mark.parametrize(
-    ("url", "host"),
-    [
-        ("https://WWW.Example.JP:8080/a?b", "example.jp"),
-        ("<http://blog.example.jp/>", "blog.example.jp"),
-        ("http://[broken", ""),
-        ("", ""),
-    ],
-)
-def test_hosts(url: str, host: str) -> None:
-    assert host_of(url) == host
+def test_an_address_in_angle_brackets_is_an_address(tmp_path: Path) -> None:
+    page = record(1, PAGE.encode(), url="<https://example.jp/>")
+    found = document(read(tmp_path, page))
+    assert (found.url, found.group) == ("https://example.jp/", "example.jp")
 
 
 @pytest.mark.parametrize("package", ["fastwarc.warc", "trafilatura"])

@@ -26,9 +26,9 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from urllib.parse import urlsplit
 
 from tsuzuri.core.errors import RecipeError, closest
+from tsuzuri.corpus.urls import host_of
 
 _COMPARISONS = {"<": operator.lt, ">": operator.gt, ">=": operator.ge}
 _GOPHER = "Rae et al. 2021, table A1"
@@ -82,10 +82,7 @@ class Profile:
 
     def refuses_host(self, url: str) -> str:
         """The host of a URL that this profile does not take, or an empty string."""
-        try:
-            host = (urlsplit(url).hostname or "").rstrip(".")
-        except ValueError:
-            return ""
+        host = host_of(url)
         if not host:
             return ""
         refused = any(host == end or host.endswith("." + end) for end in self.refused_hosts)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from lxml import html
 
@@ -29,6 +28,7 @@ from tsuzuri.corpus.sources.config import CommonCrawlSource
 from tsuzuri.corpus.sources.members import Member, fingerprint, list_members
 from tsuzuri.corpus.sources.ranges import FileRange, split_members
 from tsuzuri.corpus.sources.warc import WARC_SUFFIXES, WarcRecord, archive_iterator, read_range
+from tsuzuri.corpus.urls import host_of
 
 RANGE_BYTES = 64 * 2**20
 HTML_TYPES = ("text/html", "application/xhtml+xml")
@@ -139,7 +139,7 @@ class CommonCrawl:
         license_url: str = "",
         facts: dict[str, str] | None = None,
     ) -> Document:
-        url = record.headers.get("WARC-Target-URI") or ""
+        url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")  # brackets: WARC 1.0, Wget
         meta = {"charset_source": decoded.charset_source, **(facts or {})}
         if cut := record.headers.get("WARC-Truncated"):
             meta["truncated"] = cut  # the crawler stopped there: at its limit of bytes or time
@@ -153,18 +153,9 @@ class CommonCrawl:
             title=page.title,
             date=record.headers.get("WARC-Date") or "",
             charset=decoded.charset,
-            group=host_of(url) or place,
+            group=host_of(url).removeprefix("www.") or place,
             meta=json.dumps(meta, ensure_ascii=False),
         )
-
-
-def host_of(url: str) -> str:
-    """The host of a URL in small letters, without its port and `www.`, or an empty string."""
-    try:
-        host = urlsplit(url.strip("<>")).hostname or ""
-    except ValueError:
-        return ""
-    return host.lower().rstrip(".").removeprefix("www.")
 
 
 def _decode(payload: bytes, from_http: str) -> charset.Decoded | None:
