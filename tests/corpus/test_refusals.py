@@ -53,9 +53,9 @@ def test_the_list_beside_the_documents_is_found_from_anywhere(
     monkeypatch.chdir(tmp_path)
     lists = lists_of(Path("out/documents"), Path("withdrawn.jsonl"))
     assert lists == [tmp_path / "withdrawn.jsonl", beside]
-    assert in_words(Refusals(), lists) == f"no refusals: there is no {lists[0]} and no {beside}"
+    assert in_words(Refusals(), lists) == f"refusals: none, for there is no {lists[0]} and no {beside}"
     remember(beside, [("id", "a")])
-    assert in_words(Refusals.read(*lists), lists) == f"1 refusals: {beside}"
+    assert in_words(Refusals.read(*lists), lists) == f"refusals: 1 in {beside}"
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_who_refused_is_left_out_of_later_builds(
     assert set(found) == {*pages} - {"1/2"}
     assert counts["rejected"] == {"withdrawn": 1}
     assert "withdrawn" in [stage for stage, *_ in counts["waterfall"]]
-    assert f"1 refusals: {tmp_path / name}\n" in capfd.readouterr().err
+    assert f"refusals: 1 in {tmp_path / name}\n" in capfd.readouterr().err
 
 
 def test_nothing_is_kept_or_shown_of_who_refused(tmp_path: Path, pages: dict[str, str]) -> None:

@@ -91,8 +91,8 @@ def in_words(refusals: Refusals, lists: Sequence[Path]) -> str:
     """Which lists there are, and how much they refuse."""
     found = [str(path) for path in lists if path.exists()]
     if not found:
-        return f"no refusals: there is no {' and no '.join(map(str, lists))}"
-    return f"{len(refusals):,} refusals: {' and '.join(found)}"
+        return f"refusals: none, for there is no {' and no '.join(map(str, lists))}"
+    return f"refusals: {len(refusals):,} in {' and '.join(found)}"
 
 
 def remember(path: Path, refused: Iterable[Refusal]) -> None:
