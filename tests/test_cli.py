@@ -7,12 +7,13 @@ import re
 import signal
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tsuzuri.__main__ import run
-from tsuzuri.cli import COMMANDS, Command, main, parser
-from tsuzuri.core.config import apply_overrides, parse_config
+from tsuzuri.cli import COMMANDS, Command, fields_of, main, parser
+from tsuzuri.core.config import Config, apply_overrides, parse_config
 from tsuzuri.core.errors import Stopped
 from tsuzuri.corpus.config import LicenseRules
 
@@ -55,6 +56,35 @@ def test_only_the_options_given_are_passed_on_and_texts_as_they_are() -> None:
     assert values["stop"] == ["[", "。"]
     assert values["temperature"] == "0.7"
     assert "top_p" not in values
+
+
+def test_a_field_is_explained_by_its_docstring() -> None:
+    class Rules(Config):
+        share: float = 0.5
+        """What is kept, in % of all. The rest goes."""
+        manner: Literal["fast", "exact"] = "exact"
+        """How."""
+
+    helps = [item.options["help"] % {} for item in fields_of(Rules)]
+    assert helps == [
+        "What is kept, in % of all. The rest goes; default: 0.5",
+        "How; fast or exact; default: exact",
+    ]
+
+
+def test_a_group_of_commands_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "corpus build or withdraw; see tsuzuri corpus --help" in said
+    assert "release build or verify; see tsuzuri release --help" in said
+
+
+def test_an_empty_path_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["build", "recipe.yaml", "--out", ""])
+    assert stop.value.code == 2
+    assert "--out: it is empty" in capsys.readouterr().err
 
 
 def test_license_options_are_short_for_settings() -> None:

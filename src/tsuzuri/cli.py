@@ -17,6 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic.fields import FieldInfo
+
 from tsuzuri.core.config import Config
 from tsuzuri.core.errors import Stopped, TsuzuriError
 from tsuzuri.core.manifest import code_version
@@ -44,6 +46,13 @@ class Command:
     arguments: tuple[Argument, ...]
 
 
+def some_path(text: str) -> Path:
+    """The path that an argument is; an empty one, which a shell makes of an unset variable, is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return Path(text)
+
+
 def argument(*flags: str, **options: Any) -> Argument:
     """An argument of a command."""
     return Argument(flags, options)
@@ -51,10 +60,10 @@ def argument(*flags: str, **options: Any) -> Argument:
 
 def folder(name: str, help: str, **options: Any) -> Argument:
     """A required option that names a box or another path."""
-    return argument(f"--{name}", type=Path, required=True, metavar="DIR", help=help, **options)
+    return argument(f"--{name}", type=some_path, required=True, metavar="DIR", help=help, **options)
 
 
-RECIPE = argument("recipe", type=Path, metavar="RECIPE.yaml", help="the recipe")
+RECIPE = argument("recipe", type=some_path, metavar="RECIPE.yaml", help="the recipe")
 OUT = folder("out", "the folder to make, or to go on with")
 SET = argument(
     "--set",
@@ -112,7 +121,9 @@ AMEND = argument(
 DOCUMENTS = folder("documents", "the folder of documents")
 TOKENIZER = folder("tokenizer", "the folder of the tokenizer")
 TOKENS = folder("tokens", "the folder of token shards")
-MODEL = argument("path", type=Path, metavar="MODEL", help="a release, a run or a Hugging Face folder")
+MODEL = argument(
+    "path", type=some_path, metavar="MODEL", help="a release, a run, a build or a Hugging Face folder"
+)
 TEXT = argument("source", metavar="FILE", help="a text file, one text a line; - is standard input")
 DEVICE = argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
 
@@ -125,10 +136,17 @@ def fields_of(config: type[Config]) -> tuple[Argument, ...]:
             action="append" if isinstance(field.default, tuple) else "store",
             default=argparse.SUPPRESS,
             metavar="NUMBER" if _is_number(field.annotation) else "TEXT",
-            help="; ".join([*_choices(field.annotation), f"default: {_shown(field.default)}"]),
+            help="; ".join(
+                [_meaning(field), *_choices(field.annotation), f"default: {_shown(field.default)}"]
+            ),
         )
         for name, field in config.model_fields.items()
     )
+
+
+def _meaning(field: FieldInfo) -> str:
+    """Its docstring as argparse takes it."""
+    return " ".join((field.description or "").split()).rstrip(".").replace("%", "%%")
 
 
 def _is_number(annotation: Any) -> bool:
@@ -153,7 +171,7 @@ COMMANDS = (
             *(RECIPE, OUT, SET, *LICENSES, AMEND),
             argument(
                 "--boxes-from",
-                type=Path,
+                type=some_path,
                 metavar="DIR",
                 help="use the documents, tokenizer and tokens of another build of the same corpus",
             ),
@@ -178,7 +196,7 @@ COMMANDS = (
             argument(
                 "--list",
                 dest="refused",
-                type=Path,
+                type=some_path,
                 default=Path("withdrawn.jsonl"),
                 metavar="FILE",
                 help="where refusals are remembered, beside the folder of documents too "
@@ -187,7 +205,7 @@ COMMANDS = (
             argument(
                 "--search",
                 nargs="+",
-                type=Path,
+                type=some_path,
                 default=[Path()],
                 metavar="DIR",
                 help="where to look for what learnt from them",
@@ -206,10 +224,10 @@ COMMANDS = (
         "tsuzuri.tokenizer.compare:compare",
         (
             argument(
-                "tokenizers", nargs="+", type=Path, metavar="TOKENIZER", help="a folder, .json or .model"
+                "tokenizers", nargs="+", type=some_path, metavar="TOKENIZER", help="a folder, .json or .model"
             ),
             argument(
-                "--text", nargs="+", type=Path, required=True, metavar="FILE", help="text files in UTF-8"
+                "--text", nargs="+", type=some_path, required=True, metavar="FILE", help="text files in UTF-8"
             ),
         ),
     ),
@@ -228,7 +246,7 @@ COMMANDS = (
             MODEL,
             TOKENS,
             OUT,
-            argument("--recipe", type=Path, metavar="RECIPE.yaml", help="whose `evaluate` to use"),
+            argument("--recipe", type=some_path, metavar="RECIPE.yaml", help="whose `evaluate` to use"),
             SET,
         ),
     ),
@@ -263,7 +281,7 @@ COMMANDS = (
         (
             MODEL,
             TEXT,
-            argument("--out", type=Path, required=True, metavar="FILE.npy", help="the file to write"),
+            argument("--out", type=some_path, required=True, metavar="FILE.npy", help="the file to write"),
             argument("--layer", type=int, default=-1, help="0 is the embedding, -1 the last layer"),
             argument("--pool", default="last", choices=("last", "mean"), help="the last token or their mean"),
             DEVICE,
@@ -279,21 +297,25 @@ COMMANDS = (
         "release verify",
         "check sums; load in Transformers; compare logits, ids and text",
         "tsuzuri.release.verify:verify",
-        (argument("release", type=Path, metavar="RELEASE", help="the folder of a release"),),
+        (argument("release", type=some_path, metavar="RELEASE", help="the folder of a release"),),
     ),
     Command(
         "report",
         "one HTML page about a build, finished or not",
         "tsuzuri.build:report",
-        (argument("build", type=Path, metavar="DIR", help="the folder that `tsuzuri build` writes into"),),
+        (
+            argument(
+                "build", type=some_path, metavar="DIR", help="the folder that `tsuzuri build` writes into"
+            ),
+        ),
     ),
     Command(
         "plan",
         "before a run: what fits, how long it takes and what it costs",
         "tsuzuri.build:plan_run",
         (
-            argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml", help="plan for this recipe"),
-            argument("--project", type=Path, metavar="FILE.yaml", help="plan stages end to end"),
+            argument("recipe", nargs="?", type=some_path, metavar="RECIPE.yaml", help="plan for this recipe"),
+            argument("--project", type=some_path, metavar="FILE.yaml", help="plan stages end to end"),
             argument("--measure", action="store_true", help="run three real steps and correct the plan"),
             *fields_of(PlanConfig),
         ),
@@ -302,7 +324,7 @@ COMMANDS = (
         "lineage",
         "from a folder back to its sources",
         "tsuzuri.core.lineage:describe",
-        (argument("box", type=Path, metavar="DIR", help="any folder that tsuzuri made"),),
+        (argument("box", type=some_path, metavar="DIR", help="any folder that tsuzuri made"),),
     ),
 )
 
@@ -317,7 +339,8 @@ def parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         group, _, name = command.name.rpartition(" ")
         if group not in groups:
-            of_group = groups[""].add_parser(group, help=f"{group}: train, compare and the like")
+            inner = [item.name.split()[1] for item in COMMANDS if item.name.startswith(f"{group} ")]
+            of_group = groups[""].add_parser(group, help=f"{' or '.join(inner)}; see tsuzuri {group} --help")
             groups[group] = of_group.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
         own = groups[group].add_parser(name, help=command.help, description=command.help)
         own.set_defaults(function=command.function)

@@ -93,6 +93,11 @@ def test_score_prints_tokens_below_their_text(release: Path, lines: Path) -> Non
     assert printed[-1] == ""
 
 
+def test_embed_writes_no_file_over_a_folder(lines: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"{tmp_path} is a folder"):
+        embed_lines(tmp_path / "no model", str(lines), tmp_path)
+
+
 def test_embed_writes_one_vector_a_line(release: Path, lines: Path, tmp_path: Path) -> None:
     said = embed_lines(release, str(lines), tmp_path / "vectors.npy", layer=1, pool="mean", device="cpu")
     vectors = np.load(tmp_path / "vectors.npy")

@@ -31,7 +31,12 @@ class Config(BaseModel):
     """Base of every component's configuration: frozen, typed, no unknown keys, documented field by field."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
     )
 
     def as_mapping(self) -> dict[str, Any]:

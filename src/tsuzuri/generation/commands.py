@@ -86,6 +86,8 @@ def embed_lines(
     path: Path, source: str, out: Path, *, layer: int = -1, pool: Pool = "last", device: str = "auto"
 ) -> str:
     """Write a NumPy file (lines, D) of float32, a vector for each line but blank ones; says what it wrote."""
+    if out.is_dir():
+        raise InputError(f"{out} is a folder", hint="give the file to write, for example vectors.npy")
     lines = _lines(source)
     vectors = LanguageModel.load(path, device=device).embed(lines, layer=layer, pool=pool)
     with atomic_file(out) as file:
