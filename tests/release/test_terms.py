@@ -18,3 +18,11 @@ def test_a_restricted_source_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="copies: photos"):
         check_terms(sources, ("livedoor",))
     check_terms(sources, ("livedoor", "photos"))
+
+
+@pytest.mark.parametrize(
+    "license_", ["cc-by-nc-4.0", "CC BY-ND 4.0", "https://creativecommons.org/licenses/by-nc/4.0/"]
+)
+def test_a_restricted_source_is_refused_however_its_license_is_written(license_: str) -> None:
+    with pytest.raises(InputError, match="photos"):
+        check_terms({"photos": {"licenses": {license_: 2}}}, ())
