@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tsuzuri.evaluate.repetition import repetition
+
 pytestmark = [pytest.mark.pulse, pytest.mark.slow]
 
 WHO = ("私", "彼女", "老人", "旅人", "先生", "子ども", "猫", "船長", "医者", "村の人々")
@@ -190,3 +192,11 @@ def test_the_run_keeps_what_was_chosen_for_it(built: Path) -> None:
     lines = [json.loads(line) for line in (built / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in lines if "heldout" in line] == [3, 6]
+
+
+def test_samples_in_training_are_logged_with_how_much_they_repeat_themselves(built: Path) -> None:
+    lines = [json.loads(line) for line in (built / "run" / "samples.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [3, 3, 6, 6]
+    for written, measured in zip(lines[::2], lines[1::2], strict=True):
+        texts = [sample["text"] for sample in written["samples"]]
+        assert measured["repetition"] == repetition(texts)

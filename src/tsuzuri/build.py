@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tsuzuri.core.boxes import RUN_FILE, SAMPLES, SCORES
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError
 from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
@@ -27,7 +28,7 @@ from tsuzuri.model.ladder import model_config, rung
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.release.terms import check_terms
 from tsuzuri.release.thanks import supporter_names
-from tsuzuri.report.boxes import RUN_FILE, boxes_of
+from tsuzuri.report.boxes import boxes_of
 from tsuzuri.training.config import TrainConfig, require_context
 
 if TYPE_CHECKING:
@@ -320,20 +321,21 @@ def _seen_in_training(config: EvaluateConfig) -> dict[str, Any]:
 def _hooks(
     train: TrainConfig, evaluate: Mapping[str, Any], tokens: Path, tokenizer: Path
 ) -> tuple[Hook, ...]:
-    """Held-out bits and samples while a model trains."""
+    """Held-out bits, and samples with how much they repeat themselves, while a model trains."""
     import torch
 
     from tsuzuri.data.box import TokenBox
     from tsuzuri.evaluate.bits import heldout_bits
+    from tsuzuri.evaluate.repetition import repetition
     from tsuzuri.generation.language_model import LanguageModel
     from tsuzuri.model.gpt import GPT
     from tsuzuri.tokenizer.codec import Tokenizer
     from tsuzuri.training.loop import Hook
-    from tsuzuri.training.run import SAMPLES
 
     config = parse_config(EvaluateConfig, evaluate, where="evaluate")
     data, codec = TokenBox.open(tokens, verify=False), Tokenizer.load(tokenizer)
     one = config.sampling.model_copy(update={"samples": 1})
+    written: list[str] = []  # by `samples`, which comes before `repeated` at every step that either is due
 
     def heldout(model: GPT, dtype: torch.dtype) -> dict[str, Any]:
         bits = heldout_bits(
@@ -348,11 +350,18 @@ def _hooks(
 
     def samples(model: GPT, dtype: torch.dtype) -> list[dict[str, str]]:
         writer = LanguageModel(model, codec, dtype=dtype)
-        return [{"prompt": prompt, "text": writer.samples(prompt, one)[0]} for prompt in config.prompts]
+        written[:] = [writer.samples(prompt, one)[0] for prompt in config.prompts]
+        return [
+            {"prompt": prompt, "text": text} for prompt, text in zip(config.prompts, written, strict=True)
+        ]
+
+    def repeated(model: GPT, dtype: torch.dtype) -> dict[str, Any]:
+        return dict(repetition(written))
 
     return (
         Hook("heldout", train.evaluate_every, heldout),
         Hook("samples", train.sample_every, samples, log=SAMPLES),
+        Hook("repetition", train.sample_every, repeated, log=SAMPLES),
     )
 
 
@@ -372,7 +381,7 @@ def _release(recipe: Recipe, boxes: dict[str, Path]) -> Manifest:
 
 
 def _closing_words(boxes: dict[str, Path], page: Path) -> Iterator[str]:
-    scores = json.loads((boxes["evaluation"] / "eval.json").read_text(encoding="utf-8"))
+    scores = json.loads((boxes["evaluation"] / SCORES).read_text(encoding="utf-8"))
     shown: dict[str, str] = {}
     for sample in scores["samples"]:
         shown.setdefault(sample["prompt"], sample["text"])
