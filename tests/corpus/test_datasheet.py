@@ -77,3 +77,9 @@ def test_what_must_not_be_shown_is_not(reason: str) -> None:
     samples.add(row(1), reason, "")
     samples.add(row(2, text=""), "undecodable", "")
     assert samples.rows() == []
+
+
+def test_a_sample_keeps_its_address_by_which_it_may_be_withdrawn_later() -> None:
+    samples = Samples()
+    samples.add(row(1, url="https://example.jp/"), "short", "")
+    assert [one["url"] for one in samples.rows()] == ["https://example.jp/"]
