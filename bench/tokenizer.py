@@ -30,6 +30,7 @@ from rich.console import Console
 from _peer_tokenizers import DIGITS_JOINED, SHARED, Makers, peers
 from _report import Comparison as Line
 from _report import emit, is_installed, machine
+from tsuzuri.core.boxes import TOKENIZER_FILE
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.manifest import make_box
 from tsuzuri.corpus.build import build_documents
@@ -38,7 +39,7 @@ from tsuzuri.corpus.document import DOCUMENT_SCHEMA, SplitWriter, as_row, read_d
 from tsuzuri.data.config import PackConfig
 from tsuzuri.data.pack import pack
 from tsuzuri.data.permutation import key_of
-from tsuzuri.tokenizer.codec import TOKENIZER_FILE, Tokenizer
+from tsuzuri.tokenizer.codec import Tokenizer
 from tsuzuri.tokenizer.compare import Codec, Comparison, comparison_table, measure, timed
 from tsuzuri.tokenizer.config import Boundary, Form, TokenizerConfig
 from tsuzuri.tokenizer.train import read_texts, sample_texts, train_tokenizer

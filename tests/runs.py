@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from token_boxes import write_token_box
+from tsuzuri.core.boxes import SAMPLES
 from tsuzuri.core.config import apply_overrides, parse_config
 from tsuzuri.core.files import sha256_file, write_text
 from tsuzuri.core.manifest import UNHASHED, Manifest, make_box
@@ -20,7 +21,6 @@ from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.loop import Hook, train
-from tsuzuri.training.run import SAMPLES
 
 VOCABULARY = 64
 MODEL = ModelConfig(

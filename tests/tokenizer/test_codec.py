@@ -11,9 +11,10 @@ import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tsuzuri.core.boxes import SETTINGS_FILE, TOKENIZER_FILE
 from tsuzuri.core.errors import InputError, IntegrityError
 from tsuzuri.core.manifest import make_box
-from tsuzuri.tokenizer.codec import SETTINGS_FILE, TOKENIZER_FILE, Tokenizer
+from tsuzuri.tokenizer.codec import Tokenizer
 from tsuzuri.tokenizer.config import SPECIAL_PIECES
 
 AWKWARD = [

@@ -11,8 +11,8 @@ import sentencepiece
 import tokenizers
 from rich.console import Console
 
+from tsuzuri.core.boxes import TOKENIZER_FILE
 from tsuzuri.core.errors import InputError
-from tsuzuri.tokenizer.codec import TOKENIZER_FILE
 from tsuzuri.tokenizer.compare import compare_tokenizers, comparison_table
 from tsuzuri.tokenizer.config import TokenizerConfig
 from tsuzuri.tokenizer.train import learn_tokenizer

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tsuzuri.core.boxes import TOKENIZER_FILE
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, IntegrityError, RecipeError, ResumeError
 from tsuzuri.core.manifest import make_box
-from tsuzuri.tokenizer.codec import TOKENIZER_FILE, Tokenizer
+from tsuzuri.tokenizer.codec import Tokenizer
 from tsuzuri.tokenizer.config import TokenizerConfig
 from tsuzuri.tokenizer.train import learn_tokenizer, sample_texts, train_tokenizer
 

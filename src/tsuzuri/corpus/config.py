@@ -63,7 +63,8 @@ class CorpusConfig(Config):
     source: tuple[AnySource, ...] = (DebianDocsSource(),)
     """Where the text comes from: a word, a path, a mapping with a `kind`, or a list of these."""
     root: Path = Path(".")
-    """The folder that relative source paths start from; it is not part of what the documents depend on."""
+    """The folder that relative source paths start from. Relative itself, it starts from the folder in which
+    the command is run, wherever the recipe lies. It is not part of what the documents depend on."""
     heldout_fraction: float = Field(0.02, gt=0, lt=1)
     """Share of each source's groups that is held out for evaluation."""
     workers: int | None = Field(None, ge=1)

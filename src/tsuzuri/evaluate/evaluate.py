@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tsuzuri.core.boxes import SCORES
 from tsuzuri.core.files import write_json
 from tsuzuri.core.manifest import MANIFEST, Manifest, make_box
 from tsuzuri.core.progress import track
@@ -15,8 +16,6 @@ from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.evaluate.repetition import repetition
 from tsuzuri.generation.language_model import LanguageModel, model_folder
 from tsuzuri.model.hf import INDEX, WEIGHTS
-
-EVALUATION = "eval.json"
 
 
 def evaluate(
@@ -35,7 +34,7 @@ def evaluate(
 
     def work() -> Mapping[str, Any]:
         result = measure(load(model_path), TokenBox.open(tokens), config)
-        write_json(box / EVALUATION, result)
+        write_json(box / SCORES, result)
         return {"bits": result["bits"], "repetition": result["repetition"]}
 
     inputs = {"model": _stands_for(model_path), "tokens": tokens}

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tsuzuri.core.boxes import SCORES, SETTINGS_FILE, TOKENIZER_FILE
 from tsuzuri.core.errors import IntegrityError
 from tsuzuri.core.files import atomic_file, sha256_file, write_json, write_text
 from tsuzuri.core.manifest import Manifest, box_sha256, make_box, read_manifest, record_timing, verify_files
@@ -23,9 +24,7 @@ from tsuzuri.release.license import license_text
 from tsuzuri.release.sums import write_sums
 from tsuzuri.release.terms import check_terms
 from tsuzuri.release.thanks import special_thanks, supporter_names
-from tsuzuri.report.boxes import SCORES, Build, read_build
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+from tsuzuri.report.boxes import Build, read_build
 
 
 def build_release(
@@ -72,7 +71,7 @@ def _write(inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box:
     model = load_model(inputs["run"] / "model")
     eos_id = json.loads((inputs["run"] / "model" / "config.json").read_text(encoding="utf-8"))["eos_token_id"]
     save_model(model, box, eos_id=eos_id, dtype=getattr(torch, config.dtype))
-    for name in TOKENIZER_FILES:
+    for name in (TOKENIZER_FILE, SETTINGS_FILE):
         _copy(inputs["tokenizer"] / name, box / name)
     _copy(inputs["evaluation"] / SCORES, box / SCORES)
     ids = {"bos_token_id": eos_id, "eos_token_id": eos_id, "pad_token_id": eos_id}
@@ -96,7 +95,7 @@ def _write(inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box:
 
 def _check_tokenizer(build: Build, tokenizer: Path) -> None:
     packed_with = build.counts("tokens").get("tokenizer_sha256")
-    if packed_with != sha256_file(tokenizer / "tokenizer.json"):
+    if packed_with != sha256_file(tokenizer / TOKENIZER_FILE):
         raise IntegrityError(
             f"{tokenizer} is not the tokenizer that the tokens were packed with: its SHA-256 differs",
             hint="give the tokenizer of the same build",

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tsuzuri.core.boxes import METRICS, RUN_FILE, SAMPLES, SCORES
 from tsuzuri.core.config import load_yaml
 from tsuzuri.core.errors import IntegrityError
 from tsuzuri.core.files import read_json_lines
 from tsuzuri.core.manifest import MANIFEST, PENDING, TIMINGS, Manifest, read_manifest
 
 STAGES = ("documents", "tokenizer", "tokens", "run", "evaluation", "release")
-METRICS, SAMPLES, RUN_FILE, SCORES = "metrics.jsonl", "samples.jsonl", "run.yaml", "eval.json"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from tsuzuri.core.boxes import RUN_FILE
 from tsuzuri.core.lineage import Ancestor, walk
 from tsuzuri.report.boxes import STAGES, Build
 from tsuzuri.report.labels import STAGES as STAGE_NAMES
@@ -20,7 +21,7 @@ def configuration(build: Build) -> Markup:
     """The section on configuration: one fold for each stage that was begun."""
     folds = [_fold(stage, build.config(stage)) for stage in STAGES if build.config(stage)]
     if build.run:
-        folds.append(_yaml("run.yaml", build.run))
+        folds.append(_yaml(RUN_FILE, build.run))
     return section("設定", "Configuration", folds)
 
 

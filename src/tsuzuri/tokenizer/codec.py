@@ -9,14 +9,12 @@ from typing import Any
 
 import tokenizers
 
+from tsuzuri.core.boxes import SETTINGS_FILE, TOKENIZER_FILE
 from tsuzuri.core.errors import InputError, IntegrityError
 from tsuzuri.core.files import sha256_bytes
 from tsuzuri.core.manifest import MANIFEST, read_manifest, verify_files
 from tsuzuri.tokenizer.config import END_OF_TEXT
 from tsuzuri.tokenizer.pieces import piece_bytes, special_pieces
-
-TOKENIZER_FILE = "tokenizer.json"
-SETTINGS_FILE = "tokenizer_config.json"
 
 
 class Tokenizer:

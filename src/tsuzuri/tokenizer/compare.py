@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer as Library
 
+from tsuzuri.core.boxes import TOKENIZER_FILE
 from tsuzuri.core.errors import InputError
-from tsuzuri.tokenizer.codec import TOKENIZER_FILE, Tokenizer
+from tsuzuri.tokenizer.codec import Tokenizer
 
 
 class Codec(Protocol):

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from tsuzuri.core.boxes import SETTINGS_FILE, TOKENIZER_FILE
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import write_text
 from tsuzuri.core.manifest import Manifest, make_box, read_manifest, verify_files
 from tsuzuri.core.progress import say
 from tsuzuri.tokenizer.chunks import chunks_of
-from tsuzuri.tokenizer.codec import SETTINGS_FILE, TOKENIZER_FILE, Tokenizer
+from tsuzuri.tokenizer.codec import Tokenizer
 from tsuzuri.tokenizer.config import (
     BYTES,
     SMALLEST_VOCABULARY,

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsuzuri.core.boxes import METRICS, SETTINGS_FILE, TOKENIZER_FILE
 from tsuzuri.core.errors import RecipeError, Stopped, TrainingError
 from tsuzuri.core.files import sha256_file, write_text
 from tsuzuri.core.manifest import Manifest, make_box, record_timing
@@ -31,7 +32,7 @@ from tsuzuri.training import checkpoint
 from tsuzuri.training.config import TrainConfig, require_context
 from tsuzuri.training.devices import choose, choose_device, memory_errors
 from tsuzuri.training.optimizers import state_tensors
-from tsuzuri.training.run import CHECKPOINTS, METRICS, RunLog, RunRecord, open_run, stop_requests
+from tsuzuri.training.run import CHECKPOINTS, RunLog, RunRecord, open_run, stop_requests
 from tsuzuri.training.step import Trainer
 
 TIMING_EVERY_S = 10.0
@@ -100,7 +101,7 @@ def _train(
     shape, config, evaluate = record.configs()
     hooks = make_hooks(config, evaluate)
     data = TokenBox.open(tokens)
-    require_tokenizer(data, sha256_file(tokenizer / "tokenizer.json"))
+    require_tokenizer(data, sha256_file(tokenizer / TOKENIZER_FILE))
     _require_fit(shape, config, data)
     begun_with = RunRecord(recipe=record.recipe).configs()[1]  # more steps must not draw other rows
     sampler = Sampler(
@@ -145,7 +146,7 @@ def _train(
                     by=stop[0],
                 )
     hf.save_model(model, box / "model", eos_id=data.eos_id)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
+    for name in (TOKENIZER_FILE, SETTINGS_FILE):
         write_text(box / "model" / name, (tokenizer / name).read_text(encoding="utf-8"))
     return {
         "steps": config.steps,

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
+from tsuzuri.core.boxes import METRICS, RUN_FILE, SAMPLES
 from tsuzuri.core.config import Config, apply_overrides, differences, load_yaml, parse_config
 from tsuzuri.core.errors import ResumeError
 from tsuzuri.core.files import disk_errors, fsync_file, locked, read_json_lines, write_text
@@ -30,9 +31,6 @@ from tsuzuri.training.checkpoint import newest_step
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import Choices
 
-RUN_FILE = "run.yaml"
-METRICS = "metrics.jsonl"
-SAMPLES = "samples.jsonl"
 CHECKPOINTS = "checkpoints"
 FIXED = (
     "model.",
