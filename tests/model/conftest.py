@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.config import ModelConfig, RopeScaling
 from tsuzuri.model.gpt import GPT
 
 SHAPE: dict[str, Any] = {
@@ -30,6 +30,12 @@ CONFIGS = {
         rope_theta=500_000,
         tie_word_embeddings=False,
         rms_norm_eps=1e-5,
+    ),
+    "llama-scaled": ModelConfig(
+        model_type="llama",
+        **SHAPE,
+        rope_theta=1_000,
+        rope_scaling=RopeScaling(factor=4, high_freq_factor=2, original_max_position_embeddings=40),
     ),
     "qwen3": ModelConfig(model_type="qwen3", **SHAPE),
     "qwen3-wide-heads": ModelConfig(

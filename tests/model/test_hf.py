@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from tsuzuri.core.errors import InputError, IntegrityError, ResourceError
-from tsuzuri.model.config import ModelConfig
-from tsuzuri.model.gpt import GPT
+from tsuzuri.model.config import ModelConfig, RopeScaling
+from tsuzuri.model.gpt import GPT, rotary_tables
 from tsuzuri.model.hf import INDEX, WEIGHTS, hf_state, load_model, read_config, save_model, state_from_hf
 from tsuzuri.model.hf_config import config_from_hf, hf_config
 
@@ -35,6 +35,13 @@ MODERN = {
 }
 CLASSIC = {"vocab_size": 97, "n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 40}
 
+SCALED = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 30,
+}
 THEIRS = {
     "llama": transformers.LlamaConfig(**MODERN),
     "llama-grouped-tied": transformers.LlamaConfig(
@@ -45,6 +52,12 @@ THEIRS = {
         rope_theta=500_000.0,
     ),
     "llama-narrow-heads": transformers.LlamaConfig(**MODERN, head_dim=6),
+    "llama-scaled": transformers.LlamaConfig(
+        **MODERN, rope_parameters={"rope_theta": 1_000.0, **SCALED}, tie_word_embeddings=True
+    ),
+    "qwen3-scaled": transformers.Qwen3Config(
+        **MODERN, num_key_value_heads=4, head_dim=12, rope_parameters={"rope_theta": 10_000.0, **SCALED}
+    ),
     "qwen3": transformers.Qwen3Config(**MODERN, num_key_value_heads=4, head_dim=12, tie_word_embeddings=True),
     "qwen3-wide-heads": transformers.Qwen3Config(
         **MODERN,
@@ -206,6 +219,18 @@ def test_both_notations_of_rotary_positions_are_read() -> None:
     assert config_from_hf(neither).rope_theta == 10_000
 
 
+def test_far_positions_turn_exactly_as_transformers_have_them() -> None:
+    shape = {**MODERN, "max_position_embeddings": 131_072, "head_dim": 128}
+    scaling = {**SCALED, "original_max_position_embeddings": 8192}
+    theirs = transformers.LlamaConfig(**shape, rope_parameters={"rope_theta": 500_000.0, **scaling})
+    rotary = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding(theirs)
+    expected = rotary(torch.ones(1), torch.arange(131_072)[None])
+    config = config_from_hf(theirs.to_dict())
+    assert config.rope_scaling == RopeScaling()
+    for ours, wanted in zip(rotary_tables(config, torch.device("cpu")), expected, strict=True):
+        assert_close(ours, wanted[0], rtol=0, atol=1e-6)
+
+
 def test_fields_that_old_folders_leave_out_have_the_defaults_of_their_class() -> None:
     llama = config_from_hf({"model_type": "llama", **MODERN})
     assert (llama.num_key_value_heads, llama.head_dim, llama.tie_word_embeddings) == (4, 12, False)
@@ -223,7 +248,13 @@ def test_fields_that_old_folders_leave_out_have_the_defaults_of_their_class() ->
         ("llama", {"hidden_act": "gelu"}, "gelu"),
         ("llama", {"attention_bias": True}, "attention_bias"),
         ("llama", {"mlp_bias": True}, "mlp_bias"),
-        ("llama", {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "llama3"),
+        (
+            "llama",
+            {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
+            "lacks high_freq_factor, low_freq_factor, original_max_position_embeddings",
+        ),
+        ("llama", {"rope_scaling": {**SCALED, "factor": "eight"}}, "factor"),
+        ("llama", {"rope_scaling": {**SCALED, "high_freq_factor": 1.0}}, "must exceed low_freq_factor"),
         ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0}}, "linear"),
         ("qwen3", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6}}, "yarn"),
         ("qwen3", {"partial_rotary_factor": 0.5}, "not computed"),

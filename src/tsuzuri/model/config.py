@@ -13,6 +13,26 @@ CHUNK_LOGITS = {"cpu": 16_777_216, "cuda": 268_435_456}
 512 rows are slow on a CPU), 1 GiB on an accelerator."""
 
 
+class RopeScaling(Config):
+    """Rotary frequencies for a longer context than the first one, as Llama 3.1 has them (`llama3`).
+
+    Waves that turn fewer than `low_freq_factor` times within the first context are `factor` times longer,
+    those that turn more than `high_freq_factor` times are as they were, and others lie between.
+    """
+
+    factor: float = Field(default=8.0, gt=0)
+    low_freq_factor: float = Field(default=1.0, gt=0)
+    high_freq_factor: float = Field(default=4.0, gt=0)
+    original_max_position_embeddings: int = Field(default=8192, ge=1)
+    """The first context in tokens."""
+
+    @model_validator(mode="after")
+    def _check(self) -> RopeScaling:
+        if self.high_freq_factor <= self.low_freq_factor:
+            raise ValueError("high_freq_factor must exceed low_freq_factor")
+        return self
+
+
 class ModelConfig(Config):
     """A decoder. The names are those of LlamaConfig; GPT-2's own names are given on export."""
 
@@ -36,6 +56,8 @@ class ModelConfig(Config):
     """Epsilon of every norm (GPT-2 publishes it as layer_norm_epsilon)."""
     rope_theta: float = Field(default=10_000.0, gt=0)
     """Base wavelength of the rotary embedding; unused by gpt2."""
+    rope_scaling: RopeScaling | None = None
+    """How its waves were made longer; unset: not at all."""
     tie_word_embeddings: bool = True
     """Whether the output head is the embedding itself."""
     initializer_range: float = Field(default=0.02, gt=0)

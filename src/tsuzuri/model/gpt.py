@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from tsuzuri.model.attention import Mask, attend
 from tsuzuri.model.cache import KeyValueCache, LayerCache
-from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.config import ModelConfig, RopeScaling
 
 
 class Linear(nn.Linear):
@@ -58,10 +58,21 @@ class LayerNorm(nn.LayerNorm):
 def rotary_tables(config: ModelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines (max_position_embeddings, Dh) in float32; frequency j and j + Dh/2 are the same."""
     exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device=device) / config.head_dim
+    frequencies = 1.0 / config.rope_theta**exponents  # radians a position
+    if config.rope_scaling is not None:
+        frequencies = lowered(frequencies, config.rope_scaling)
     angles = torch.arange(config.max_position_embeddings, dtype=torch.float32, device=device)[:, None]
-    angles = angles * (1.0 / config.rope_theta**exponents)
+    angles = angles * frequencies
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos(), angles.sin()
+
+
+def lowered(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
+    """Llama 3.1's frequencies (Dh/2,), in Transformers' order of operations: far positions show rounding."""
+    turns = scaling.original_max_position_embeddings / (2 * math.pi / frequencies)
+    span = scaling.high_freq_factor - scaling.low_freq_factor
+    kept = ((turns - scaling.low_freq_factor) / span).clamp(0, 1)
+    return (1 - kept) * frequencies / scaling.factor + kept * frequencies
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """config.json of Llama, Qwen3 and GPT-2, both ways, in the names of Transformers 4.56 to 5.x; no torch.
 
-What a config.json asks for and `model.gpt` does not compute (another activation, scaled rotary positions,
-biases in attention, sliding windows, quantised weights) is refused by name, never ignored.
+What a config.json asks for and `model.gpt` does not compute (another activation, rotary positions scaled
+otherwise than Llama 3.1's, biases in attention, sliding windows, quantised weights) is refused by name, never
+ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, RecipeError
-from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.config import ModelConfig, RopeScaling
 
 _CLASSES: Final = {
     "llama": ("LlamaForCausalLM", "LlamaModel"),
@@ -95,6 +96,8 @@ def config_from_hf(values: Mapping[str, Any]) -> ModelConfig:
 
 def _modern_values(config: ModelConfig) -> dict[str, Any]:
     """Fields of LlamaConfig and Qwen3Config; rotary positions in the notation of 4.x and in that of 5.x."""
+    scaling = config.rope_scaling
+    scaled = {"rope_type": "llama3", **scaling.as_mapping()} if scaling else {}
     values = {
         **{name: getattr(config, name) for name in _MODERN_NAMES},
         "num_key_value_heads": config.num_key_value_heads,
@@ -102,8 +105,8 @@ def _modern_values(config: ModelConfig) -> dict[str, Any]:
         "hidden_act": "silu",
         "rms_norm_eps": config.rms_norm_eps,
         "rope_theta": config.rope_theta,
-        "rope_scaling": None,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "rope_scaling": scaled or None,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta, **scaled},
         "attention_bias": False,
         "attention_dropout": 0.0,
     }
@@ -135,8 +138,8 @@ def _classic_values(config: ModelConfig) -> dict[str, Any]:
 
 def _modern_fields(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The fields that a config.json may leave out, at the defaults of LlamaConfig and Qwen3Config."""
-    heads = values["num_attention_heads"]
-    nested_theta, theta = _rope_parameters(values).get("rope_theta"), values.get("rope_theta")
+    heads, rope = values["num_attention_heads"], _rope_parameters(values)
+    nested_theta, theta = rope.get("rope_theta"), values.get("rope_theta")
     if nested_theta and theta and nested_theta != theta:
         raise InputError(f"config.json: rope_parameters with {nested_theta} and rope_theta {theta} disagree")
     return {
@@ -144,6 +147,7 @@ def _modern_fields(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "head_dim": values.get("head_dim") or (128 if kind == "qwen3" else values["hidden_size"] // heads),
         "rms_norm_eps": values.get("rms_norm_eps", 1e-6),
         "rope_theta": nested_theta or theta or 10_000.0,
+        "rope_scaling": _scaling(rope),
         "tie_word_embeddings": values.get("tie_word_embeddings", False),
     }
 
@@ -175,7 +179,7 @@ def _refuse_what_is_not_computed(values: Mapping[str, Any], kind: str) -> None:
         raise InputError(f"config.json: layers of {', '.join(sorted(other_layers))} are not computed here")
     rope = _rope_parameters(values) if kind != "gpt2" else {}
     partial = values.get("partial_rotary_factor") or rope.get("partial_rotary_factor") or 1.0
-    if rope.get("rope_type", rope.get("type", "default")) != "default" or partial != 1.0:
+    if _rope_type(rope) not in ("default", "llama3") or partial != 1.0:
         raise InputError(f"config.json: rope_scaling or rope_parameters {dict(rope)} is not computed here")
 
 
@@ -185,3 +189,16 @@ def _rope_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(rope, Mapping):
         raise InputError(f"config.json: rope_scaling or rope_parameters {rope!r} is no mapping")
     return rope
+
+
+def _rope_type(rope: Mapping[str, Any]) -> str:
+    return str(rope.get("rope_type", rope.get("type", "default")))
+
+
+def _scaling(rope: Mapping[str, Any]) -> dict[str, Any] | None:
+    if _rope_type(rope) == "default":
+        return None
+    missing = RopeScaling.model_fields.keys() - rope.keys()
+    if missing:
+        raise InputError(f"config.json: the llama3 scaling lacks {', '.join(sorted(missing))}")
+    return {name: rope[name] for name in RopeScaling.model_fields}
