@@ -34,7 +34,7 @@ def test_a_source_in_its_short_and_long_forms(written: Any, meant: list[Any]) ->
     ("written", "message"),
     [
         ({"kind": "files", "pth": "x"}, "did you mean 'path'?"),
-        ({"kind": "filez", "path": "x"}, "'files', 'aozora', 'debian-docs'"),
+        ({"kind": "filez", "path": "x"}, "no kind 'filez' (did you mean 'files'?)"),
         (
             [{"kind": "aozora", "path": "x", "quality": {"min_charcters": 3}}],
             "did you mean 'min_characters'",

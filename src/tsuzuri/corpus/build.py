@@ -172,6 +172,7 @@ def as_recorded(config: CorpusConfig, sources: Sequence[Source[Any]]) -> dict[st
             item["anonymize"]["public_names"] = Path(names).name
         for words in item["quality"]["ng_words"]:
             words["file"] = Path(words["file"]).name
+        item["quality"]["hosts"] = [Path(name).name for name in item["quality"]["hosts"]]
     return values
 
 

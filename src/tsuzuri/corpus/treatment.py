@@ -57,7 +57,7 @@ class Treatment:
         key = read_key(key_file) if key_file and config.anonymize.mode == "surrogate" else b""
         self._fold_width = config.fold_width
         self._judge = Judge(config.quality, root)
-        self._lists = [root / words.file for words in config.quality.ng_words]
+        self._lists = [root / path for path in config.quality.files]
         public_names: frozenset[str] = frozenset()
         if config.anonymize.public_names:
             self._lists.append(root / config.anonymize.public_names)

@@ -46,8 +46,16 @@ class QualityConfig(Config):
     """Bounds over the profile's own, by the name of their rule; a recipe may write them beside `profile`."""
     ng_words: tuple[NgWordsConfig, ...] = ()
     """Lists of words, each with its own limit."""
+    hosts: tuple[Path, ...] = ()
+    """UTF-8 text files of hosts, one a line (UT1's `domains`), whose pages are rejected with those of their
+    subdomains. Under the corpus's `root` when they are relative."""
     language: LanguageConfig | None = None
     """Which languages stay; unset: every one but `mojibake`."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The lists that are read beside it."""
+        return (*(words.file for words in self.ng_words), *self.hosts)
 
     @model_validator(mode="before")
     @classmethod
@@ -58,8 +66,9 @@ class QualityConfig(Config):
             return value
         own = {key: item for key, item in value.items() if key in cls.model_fields}
         beside = {key: item for key, item in value.items() if key not in cls.model_fields}
-        if isinstance(own.get("ng_words"), dict):
-            own["ng_words"] = (own["ng_words"],)
+        for name, one in (("ng_words", dict), ("hosts", str)):
+            if isinstance(own.get(name), one):
+                own[name] = (own[name],)
         return {**own, "thresholds": {**own.get("thresholds", {}), **beside}} if beside else own
 
     @model_validator(mode="after")

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsuzuri.corpus.quality.config import QualityConfig
+from tsuzuri.corpus.quality.hosts import HostList
 from tsuzuri.corpus.quality.language import identify
 from tsuzuri.corpus.quality.metrics import Measures
 from tsuzuri.corpus.quality.ng_words import NgWords, limit_broken
 from tsuzuri.corpus.quality.profiles import find_profile
+from tsuzuri.corpus.urls import host_of
 
 MOJIBAKE = "mojibake"
 
@@ -50,13 +52,14 @@ class Judge:
         if self.profile.words == "sudachi":
             Measures("", self.profile.words).words()
         self._languages = None if config.language is None else frozenset(config.language.keep)
+        self._hosts = HostList(root / path for path in config.hosts) if config.hosts else None
         self._lists = [(part, NgWords.read(root / part.file)) for part in config.ng_words]
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Every reason that this judge may give, in the order in which it asks."""
         return (
-            *(("host",) if self.profile.top_level_domains or self.profile.refused_hosts else ()),
+            "host",
             MOJIBAKE,
             *(("language",) if self._languages is not None else ()),
             *(rule.name for rule in self.profile.rules),
@@ -67,6 +70,8 @@ class Judge:
         """The first thing wrong with a normalised text, or None when it stays."""
         if url and (host := self.profile.refuses_host(url)):
             return Rejection("host", host)
+        if url and self._hosts is not None and host_of(url) in self._hosts:
+            return Rejection("host", host_of(url))
         measures = Measures(text, self.profile.words)
         found = identify(measures.points)
         if found.language == MOJIBAKE:
