@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +173,27 @@ def test_what_is_no_model_is_an_error(release: Path, tmp_path: Path) -> None:
     (tmp_path / "release" / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"no tokenizer\.json"):
         tsuzuri.load(tmp_path)
+
+
+def test_a_folder_with_an_older_tokenizer_is_told_how_to_make_the_newer(tmp_path: Path) -> None:
+    folder = foreign_folder(tmp_path / "it's here", "gpt2")
+    vocabulary, merges = (
+        json.loads((folder / "tokenizer.json").read_text())["model"][part] for part in ("vocab", "merges")
+    )
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("".join(f"{left} {right}\n" for left, right in merges))
+    before = tsuzuri.load(folder, device="cpu").tokenizer
+    (folder / "tokenizer.json").unlink()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "tokenizer_class": "GPT2Tokenizer", "unk_token": "<s>"})
+    )
+    with pytest.raises(InputError, match=r"no tokenizer\.json") as error:
+        tsuzuri.load(folder, device="cpu")
+    command = error.value.hint.removeprefix("make one of the files that are there: python ")
+    subprocess.run([sys.executable, *shlex.split(command)], check=True, capture_output=True)
+    after = tsuzuri.load(folder, device="cpu").tokenizer
+    assert after.encode_batch([PROMPT]) == before.encode_batch([PROMPT])
 
 
 def test_a_tokenizer_with_more_pieces_than_rows_is_an_error(tokenizer: ByteTokenizer) -> None:

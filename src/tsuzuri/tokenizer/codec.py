@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from tsuzuri.core.files import sha256_bytes
 from tsuzuri.core.manifest import MANIFEST, read_manifest, verify_files
 from tsuzuri.tokenizer.config import END_OF_TEXT
 from tsuzuri.tokenizer.pieces import piece_bytes, special_pieces
+
+OLDER_FILES = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+"""What folders hold where they have no `tokenizer.json`."""
 
 
 class Tokenizer:
@@ -52,9 +56,7 @@ class Tokenizer:
         path = Path(path)
         file = path / TOKENIZER_FILE if path.is_dir() else path
         if not file.is_file():
-            raise InputError(
-                f"there is no {TOKENIZER_FILE} at {path}", hint="make one: tsuzuri tokenizer train"
-            )
+            raise InputError(f"there is no {TOKENIZER_FILE} at {path}", hint=_way_to_one(file.parent))
         if (file.parent / MANIFEST).exists() and file.name in read_manifest(file.parent).files:
             verify_files(file.parent, [file.name])
         settings = file.with_name(SETTINGS_FILE)
@@ -101,6 +103,17 @@ class Tokenizer:
                 hint=f"name it as eos_token in the {SETTINGS_FILE} beside it",
             )
         return index
+
+
+def _way_to_one(folder: Path) -> str:
+    """What to type for a `tokenizer.json`: Transformers makes one of the files of its older tokenizers."""
+    if not any((folder / name).exists() for name in OLDER_FILES):
+        return "make one: tsuzuri tokenizer train"
+    load = (
+        f"import transformers; path = {str(folder)!r}; t = transformers.AutoTokenizer.from_pretrained(path)"
+    )
+    program = f"{load}; t.save_pretrained(path)"
+    return f"make one of the files that are there: python -c {shlex.quote(program)}"
 
 
 def _lone_surrogate(texts: Iterable[str]) -> str:
