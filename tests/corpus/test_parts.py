@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from ctypes import c_longlong
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.document import Document
-from tsuzuri.corpus.executor import CRASHED
-from tsuzuri.corpus.parts import make_parts
+from tsuzuri.corpus.executor import CRASHED, Watch
+from tsuzuri.corpus.parts import Reading, Task, make_parts
 from tsuzuri.corpus.sources.base import FAILED, Item, Unreadable, described
 from tsuzuri.corpus.sources.config import FilesSource
 from tsuzuri.corpus.treatment import Treatment
@@ -130,6 +131,25 @@ def test_the_number_of_workers_changes_no_byte(tmp_path: Path, workers: int) -> 
     read(tmp_path / "other", *stories, workers=workers)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes()
+
+
+def test_a_batch_of_much_text_becomes_several_files(tmp_path: Path) -> None:
+    source = Stories("tales", (("a", "b", "poisons-1", "c"), ("d",)))
+    batches = source.batches()
+    tasks = tuple(
+        Task(0, batch, tmp_path / f"tales-{number}.parquet") for number, batch in enumerate(batches)
+    )
+    job = Reading((source,), (Treatment(CONFIG),), tasks, part_characters=2 * 1_100)
+    for number in range(20):
+        tasks[0].earlier(number).write_bytes(b"of a run that was killed")
+    steps_of_a_story = 7  # three items are found and read, and none is found behind them
+    for piece in (0, 1):
+        job.run(piece, Watch(c_longlong(), {2 * steps_of_a_story + 3: CRASHED}))
+    names = [path.name for task in tasks for path in task.parts()]
+    assert names[:3] == ["tales-0.000.parquet", "tales-0.001.parquet", "tales-0.002.parquet"]
+    assert names[-2:] == ["tales-1.000.parquet", "tales-1.parquet"]
+    found = [row for task in tasks for path in task.parts() for row in pq.read_table(path)["id"].to_pylist()]
+    assert found == [f"{name}/{row}" for name in ("a", "b", "poisons-1", "c", "d") for row in range(3)]
 
 
 def test_a_source_of_poison_alone_is_an_error_that_counts_it(tmp_path: Path) -> None:

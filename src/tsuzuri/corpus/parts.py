@@ -1,9 +1,10 @@
-"""The first step of a corpus: every batch of every source becomes one Parquet file, alone and in any order.
+"""The first step of a corpus: every batch of every source becomes a Parquet file, alone and in any order; a
+batch of much text becomes several.
 
-A row is a document after its treatment; one that fell out keeps its row, with the reason. A part that is
-there is whole and is not made again. What a document does to the code that reads and treats it (an exception,
-a crash, no end) costs that document and nothing else. Only where a source cannot find its next item, the rest
-of a file or range is lost with it.
+A row is a document after its treatment; one that fell out keeps its row, with the reason. A batch whose last
+file is there is whole and is not read again. What a document does to the code that reads and treats it (an
+exception, a crash, no end) costs that document and nothing else. Only where a source cannot find its next
+item, the rest of a file or range is lost with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import sweep_temporary
 from tsuzuri.core.progress import track
 from tsuzuri.corpus.anonymize.log import FINDING
-from tsuzuri.corpus.document import DOCUMENT_SCHEMA, Document, RowWriter, as_row
+from tsuzuri.corpus.document import (
+    CHARACTERS_PER_EMPTY_ROW,
+    CHARACTERS_PER_FILE,
+    DOCUMENT_SCHEMA,
+    Document,
+    RowWriter,
+    as_row,
+)
 from tsuzuri.corpus.duplicates import exact
 from tsuzuri.corpus.executor import LocalPool, Watch
 from tsuzuri.corpus.sources.base import (
@@ -68,22 +76,31 @@ def make_parts(
         for place, source in enumerate(sources)
         for number, batch in enumerate(source.batches())
     ]
-    missing = [number for number, task in enumerate(tasks) if not task.part.exists()]
+    missing = [number for number, task in enumerate(tasks) if not task.last.exists()]
     done = LocalPool(workers).run(Reading(tuple(sources), tuple(treatments), tuple(tasks)), missing)
     for _ in track(done, "reading", total=len(missing)):
         pass
     for place, source in enumerate(sources):
-        _require_documents(source, [task.part for task in tasks if task.source == place])
-    return [task.part for task in tasks]
+        _require_documents(source, [part for task in tasks if task.source == place for part in task.parts()])
+    return [part for task in tasks for part in task.parts()]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A batch and the file that it becomes."""
+    """A batch and the files that it becomes."""
 
     source: int
     batch: Any
-    part: Path
+    last: Path
+    """The last of them, which appears when all are there."""
+
+    def parts(self) -> list[Path]:
+        """The files in order."""
+        return [*takewhile(Path.exists, map(self.earlier, count())), self.last]
+
+    def earlier(self, number: int) -> Path:
+        """The file before the last that has this number."""
+        return self.last.with_suffix(f".{number:03}.parquet")
 
 
 @dataclass(frozen=True)
@@ -93,14 +110,28 @@ class Reading:
     sources: tuple[Source[Any], ...]
     treatments: tuple[Treatment, ...]
     tasks: tuple[Task, ...]
+    part_characters: int = CHARACTERS_PER_FILE
+    """Of the rows of a file, after which the next is begun."""
 
     def run(self, piece: int, watch: Watch) -> None:
-        """Make the part of one task."""
+        """Make the parts of one task."""
         task = self.tasks[piece]
         source, treatment = self.sources[task.source], self.treatments[task.source]
-        with RowWriter(task.part, PART_SCHEMA) as writer:
-            for treated in treated_in(source, treatment, task.batch, watch):
-                writer.add(_row(treated))
+        for unfinished in reversed(task.parts()):  # so that a kill leaves no gap behind which some stay
+            unfinished.unlink(missing_ok=True)
+        rows = map(_row, treated_in(source, treatment, task.batch, watch))
+        row = next(rows, None)
+        for number in count():
+            part = task.earlier(number)
+            size = 0
+            with RowWriter(part, PART_SCHEMA) as writer:
+                while row is not None and size < self.part_characters:
+                    writer.add(row)
+                    size += len(row["text"]) + CHARACTERS_PER_EMPTY_ROW
+                    row = next(rows, None)
+            if row is None:
+                break
+        part.replace(task.last)
 
 
 def treated_in(source: Source[Any], treatment: Treatment, batch: Any, watch: Watch) -> Iterator[Treated]:
@@ -151,7 +182,7 @@ def _lost(source: Source[Any], found: Unreadable) -> Treated:
 
 def _name(unit: Any) -> str:
     first = unit[0] if isinstance(unit, tuple) else unit
-    return str(getattr(first, "name", first))
+    return str(getattr(first, "place", None) or getattr(first, "name", first))
 
 
 def _row(treated: Treated) -> dict[str, Any]:

@@ -68,15 +68,18 @@ def test_an_arrow_file_that_was_cut_gives_what_is_whole(tmp_path: Path) -> None:
     assert len(whole) >= 200
 
 
-def test_a_damaged_parquet_file_loses_what_is_behind_the_damage(tmp_path: Path) -> None:
+def test_a_damaged_parquet_file_loses_what_is_behind_the_damage_in_its_row_group(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_pylist(ROWS), path, row_group_size=100, compression="gzip")
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
     path.write_bytes(bytes(data))
-    *whole, last = texts(read(tmp_path))
-    assert last == "damaged"
-    assert whole == [row["text"] for row in ROWS][: len(whole)]
+    found = texts(read(tmp_path))
+    damage = [number for number, text in enumerate(found) if text == "damaged"]
+    assert len(damage) in (1, 2)
+    good = {row["text"] for row in ROWS} & set(found)
+    assert len(good) == len(found) - len(damage) >= 400
+    assert (found[0], found[-1]) == (ROWS[0]["text"], ROWS[-1]["text"])
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

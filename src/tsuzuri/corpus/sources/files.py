@@ -19,7 +19,6 @@ from tsuzuri.corpus.sources.members import (
     Member,
     TooLargeError,
     fingerprint,
-    group_by_size,
     list_members,
     open_member,
     read_member,
@@ -32,6 +31,7 @@ from tsuzuri.corpus.sources.records import (
     read_records,
     text_at,
 )
+from tsuzuri.corpus.sources.spans import in_batches
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".text", ".md")
 HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz")
@@ -58,8 +58,8 @@ class FilesOnDisk:
         return fingerprint(self.members())
 
     def batches(self) -> list[tuple[Member, ...]]:
-        """Files in batches of some megabytes; a larger file is a batch of its own."""
-        return group_by_size(self.members())
+        """Files in batches of some megabytes; a larger one is cut where it can be, or a batch of its own."""
+        return in_batches(self.members())
 
     def items(self, batch: tuple[Member, ...]) -> Iterator[Item | Unreadable]:
         """The texts, pages and records of a batch."""
@@ -106,10 +106,10 @@ class FilesOnDisk:
     def _records(self, member: Member, place: str) -> Iterator[Item | Unreadable]:
         encoding = self.config.encoding or _sniff(member)
         if encoding is None:
-            yield Unreadable(place, "undecodable")
+            yield Unreadable(f"{self.name}/{member.place}", "undecodable")
             return
         records = read_records(member, encoding, self.config.fields, self.config.max_file_bytes)
-        for number, record in enumerate(records):
+        for number, record in records:
             where = f"{place}#{number}"
             if isinstance(record, NotARecordError):
                 yield Unreadable(where, str(record))

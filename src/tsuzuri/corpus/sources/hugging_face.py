@@ -24,8 +24,9 @@ from tsuzuri.core.spdx import UNKNOWN, spdx_of
 from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import FilesSource, HuggingFaceSource
 from tsuzuri.corpus.sources.files import FilesOnDisk
-from tsuzuri.corpus.sources.members import Member, fingerprint, group_by_size, list_members
+from tsuzuri.corpus.sources.members import Member, fingerprint, list_members
 from tsuzuri.corpus.sources.records import RECORD_SUFFIXES
+from tsuzuri.corpus.sources.spans import in_batches
 
 SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval", "evaluation", "testing", "training")
 """Words that `datasets` reads as splits in names of files and folders."""
@@ -63,7 +64,7 @@ class HuggingFaceDataset:
         members = self.members()
         for member in members:
             self._check_columns(member)
-        return group_by_size(members)
+        return in_batches(members)
 
     def items(self, batch: tuple[Member, ...]) -> Iterator[Item | Unreadable]:
         """The records of a batch."""

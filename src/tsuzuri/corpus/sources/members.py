@@ -28,8 +28,18 @@ class TooLargeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Neighbouring rows of a file."""
+
+    first_row: int
+    stop_row: int
+    offset: int = 0
+    """Where the first begins, in bytes, in a file of lines."""
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
-    """One file: on its own, or inside a zip."""
+    """One file: on its own, or inside a zip; or some rows of it."""
 
     name: str
     """Its place in the source, with `/`: the same wherever the source lies."""
@@ -38,6 +48,13 @@ class Member:
     """Its name inside the zip at `path`, where it is in one."""
     size: int = 0
     """Bytes on disk, or unpacked bytes as the zip declares them."""
+    span: Span | None = None
+    """The rows that are read; None: all."""
+
+    @property
+    def place(self) -> str:
+        """Its name, and that of its first row where it is a part of the file."""
+        return f"{self.name}#{self.span.first_row}" if self.span else self.name
 
     def ends_in(self, *suffixes: str) -> bool:
         """Whether the name ends in one of `suffixes` (in small letters), however it is written."""

@@ -30,6 +30,11 @@ class FileRange:
     size: int
     """Bytes of the whole file."""
 
+    @property
+    def place(self) -> str:
+        """The name of the range."""
+        return f"{self.name}#{self.start}"
+
 
 def split_members(members: Iterable[Member], range_bytes: int) -> list[FileRange]:
     """The members' files in ranges of at most `range_bytes`, in order."""

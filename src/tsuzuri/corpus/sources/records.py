@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, count
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,10 +27,14 @@ class NotARecordError(Exception):
     that it is counted under."""
 
 
+Numbered = tuple[int, Record | NotARecordError]
+"""A row's number in its file, and what it holds."""
+
+
 def read_records(
     member: Member, charset: str, fields: RecordFields, max_line_bytes: int
-) -> Iterator[Record | NotARecordError]:
-    """The records of a file in order; a line that is none comes as an error, so that one torn line loses
+) -> Iterator[Numbered]:
+    """The numbers and records of a file's rows in order; one that is none comes as an error, so that it loses
     only itself."""
     if member.ends_in(".parquet"):
         return _until_damage(_parquet(member, fields))
@@ -74,13 +79,22 @@ def _values(value: Any, path: Sequence[str]) -> Iterator[Any]:
             yield from _values(item, rest)
 
 
-def _json_lines(member: Member, charset: str, max_line_bytes: int) -> Iterator[Record | NotARecordError]:
+def _json_lines(member: Member, charset: str, max_line_bytes: int) -> Iterator[Numbered]:
     with open_member(member) as stream:
-        for line in read_lines(stream, max_line_bytes):
+        for number, line in _lines(member, stream, max_line_bytes):
             if line is None:
-                yield NotARecordError("too_large")
+                yield number, NotARecordError("too_large")
             elif line.strip():
-                yield _json_record(line, charset)
+                yield number, _json_record(line, charset)
+
+
+def _lines(member: Member, stream: IO[bytes], max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+    """The numbers and lines of a file, or of its span."""
+    if member.span is None:
+        return enumerate(read_lines(stream, max_bytes))
+    stream.seek(member.span.offset)
+    numbers = range(member.span.first_row, member.span.stop_row)
+    return zip(numbers, read_lines(stream, max_bytes), strict=False)
 
 
 def _json_record(line: bytes, charset: str) -> Record | NotARecordError:
@@ -91,39 +105,40 @@ def _json_record(line: bytes, charset: str) -> Record | NotARecordError:
     return record if isinstance(record, dict) else NotARecordError("damaged_line")
 
 
-def _table(member: Member, charset: str, max_line_bytes: int) -> Iterator[Record | NotARecordError]:
+def _table(member: Member, charset: str, max_line_bytes: int) -> Iterator[Numbered]:
+    """The rows below the first line, which names the columns."""
     is_tsv = member.ends_in(".tsv", ".tsv.gz")
     csv.field_size_limit(max_line_bytes)
     too_long: list[int] = []  # lines since the last row, which stands for them
 
-    def lines() -> Iterator[str]:
-        for number, line in enumerate(read_lines(stream, max_line_bytes)):
+    def lines() -> Iterator[bytes]:
+        if member.span and member.span.first_row > 0:
+            yield next(read_lines(stream, max_line_bytes), None) or b""
+        for number, line in _lines(member, stream, max_line_bytes):
             if line is None:
                 too_long.append(number)
-            yield "\n" if line is None else line.decode(charset, errors="surrogateescape") + "\n"
+            yield line or b""
 
     with open_member(member) as stream:
         rows = csv.reader(
-            lines(),
+            (line.decode(charset, errors="surrogateescape") + "\n" for line in lines()),
             delimiter="\t" if is_tsv else ",",
             quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
         )
-        names: list[str] | None = None
-        while True:
+        names = next(rows, [])
+        for number in count(max(member.span.first_row - 1, 0) if member.span else 0):
             try:
                 row = next(rows, None)
             except csv.Error:
-                yield NotARecordError("damaged_line")
+                yield number, NotARecordError("damaged_line")
                 continue
             if row is None:
                 break
             if too_long:
                 too_long.clear()
-                yield NotARecordError("too_large")
-            elif names is None:
-                names = row
+                yield number, NotARecordError("too_large")
             elif row:
-                yield _row(names, row)
+                yield number, _row(names, row)
 
 
 def _row(names: Sequence[str], row: Sequence[str]) -> Record | NotARecordError:
@@ -134,27 +149,43 @@ def _row(names: Sequence[str], row: Sequence[str]) -> Record | NotARecordError:
     return dict(zip(names, row, strict=True))
 
 
-def _parquet(member: Member, fields: RecordFields) -> Iterator[Record | NotARecordError]:
+def _parquet(member: Member, fields: RecordFields) -> Iterator[Numbered]:
+    """The rows of each row group up to its first damage."""
     with open_member(member) as stream:
         file = pq.ParquetFile(pa.PythonFile(stream, mode="r"))
         columns = _wanted_columns(file.schema_arrow, fields)
         if columns is None:
-            yield NotARecordError("no_text_column")
+            yield member.span.first_row if member.span else 0, NotARecordError("no_text_column")
             return
-        for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=columns):
-            yield from _rows(batch)
+        for group, first_row in enumerate(first_rows(file.metadata)):
+            if member.span is None or member.span.first_row <= first_row < member.span.stop_row:
+                batches = file.iter_batches(ROWS_PER_READ, [group], columns)
+                yield from _until_damage(_numbered(batches, first_row), first_row)
 
 
-def _arrow(member: Member, fields: RecordFields) -> Iterator[Record | NotARecordError]:
+def first_rows(metadata: pq.FileMetaData) -> list[int]:
+    """The number of the first row of each row group."""
+    sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    return list(accumulate(sizes, initial=0))[:-1]
+
+
+def _arrow(member: Member, fields: RecordFields) -> Iterator[Numbered]:
     """The rows of an Arrow stream, as `datasets` saves them; what is whole before a cut is read."""
     with open_member(member) as stream, pa.ipc.open_stream(pa.PythonFile(stream, mode="r")) as file:
         columns = _wanted_columns(file.schema, fields)
         if columns is None:
-            yield NotARecordError("no_text_column")
+            yield 0, NotARecordError("no_text_column")
             return
-        for batch in file:
-            for start in range(0, batch.num_rows, ROWS_PER_READ):
-                yield from _rows(batch.slice(start, ROWS_PER_READ).select(columns))
+        few = (
+            batch.slice(start, ROWS_PER_READ).select(columns)
+            for batch in file
+            for start in range(0, batch.num_rows, ROWS_PER_READ)
+        )
+        yield from _numbered(few, 0)
+
+
+def _numbered(batches: Iterable[pa.RecordBatch], first_row: int) -> Iterator[Numbered]:
+    return enumerate((row for batch in batches for row in _rows(batch)), first_row)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[Record | NotARecordError]:
@@ -172,14 +203,17 @@ def _rows(batch: pa.RecordBatch) -> Iterator[Record | NotARecordError]:
     yield from rows
 
 
-def _until_damage(records: Iterator[Record | NotARecordError]) -> Iterator[Record | NotARecordError]:
+def _until_damage(records: Iterator[Numbered], first_row: int = 0) -> Iterator[Numbered]:
     """The records up to the place where Arrow finds a footer, page or stream to be none."""
+    following = first_row
     try:
-        yield from records
+        for number, record in records:
+            following = number + 1
+            yield number, record
     except (pa.ArrowException, OSError) as error:
         if must_be_raised(error):
             raise
-        yield NotARecordError("damaged")
+        yield following, NotARecordError("damaged")
 
 
 def _wanted_columns(schema: pa.Schema, fields: RecordFields) -> list[str] | None:
