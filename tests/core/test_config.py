@@ -72,6 +72,11 @@ def test_what_is_not_allowed_is_named(values: dict[str, object], message: str) -
         ({"animals": [{"wool": 2}]}, "h: animals.0: its kind is missing (allowed: sheep, goat)"),
         ({"animals": [{"kind": "gaot"}]}, "h: animals.0: no kind 'gaot' (did you mean 'goat'?)"),
         ({"animals": [{"kind": "x"}]}, "h: animals.0: no kind 'x' (allowed: sheep, goat)"),
+        (
+            {"animals": [{}, {"kind": "sheep", "wol": 2}]},
+            "h: animals.0: its kind is missing (allowed: sheep, goat); "
+            "unknown key 'animals.1.wol' (did you mean 'wool'?)",
+        ),
         ({"animals": ["x"]}, "h: animals.0: Input should be a section of keys (got 'x')"),
         ({"names": 3}, "h: names: Input should be a list (got 3); names: Input should be a path (got 3)"),
     ],

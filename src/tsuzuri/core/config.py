@@ -170,24 +170,25 @@ def _numbered(value: Any) -> Any:
 
 def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
     place = [part for part in map(str, item["loc"]) if "[" not in part]  # not the types of a union
-    name = ".".join(place) or kind.__name__
+    keys = [part for at, part in enumerate(place) if not _chosen(_sections(kind, place[:at]), part)]
+    name = ".".join(keys) or kind.__name__
     if item["type"] == "value_error":  # a section's own check, whose words name keys and values
         return f"{name}: {item['ctx']['error']}"
     if item["type"].startswith("union_tag"):
         kinds = [str(_default_kind(config)) for config in _sections(kind, place)]
-        allowed = f" (allowed: {', '.join(kinds)})"
+        others = f" (allowed: {', '.join(kinds)})"
         if item["type"] == "union_tag_not_found":
-            return f"{name}: its kind is missing{allowed}"
+            return f"{name}: its kind is missing{others}"
         tag = str(item["ctx"]["tag"])
-        return f"{name}: no kind {tag!r}{closest(tag, kinds) or allowed}"
+        return f"{name}: no kind {tag!r}{closest(tag, kinds) or others}"
     if item["type"] != "extra_forbidden":
         return f"{name}: {_WANTED.get(item['type'], item['msg'])} (got {item.get('input')!r})"
     sections = _sections(kind, place[:-1])
-    keys = sorted(sections[0].model_fields) if sections else []
-    hint = closest(place[-1], keys)
+    allowed = sorted(sections[0].model_fields) if sections else []
+    hint = closest(place[-1], allowed)
     if not hint:
         elsewhere = {path for path in _paths(kind) if path.rsplit(".", 1)[-1] == place[-1]}
-        hint = f" (did you mean {min(elsewhere)!r}?)" if elsewhere else f" (allowed: {', '.join(keys)})"
+        hint = f" (did you mean {min(elsewhere)!r}?)" if elsewhere else f" (allowed: {', '.join(allowed)})"
     return f"unknown key {name!r}{hint}"
 
 
@@ -197,12 +198,14 @@ def _sections(kind: type[BaseModel], place: Sequence[str]) -> list[type[BaseMode
     for part in place:
         if part.isdecimal():
             continue
-        chosen = [
-            config for config in found if "kind" in config.model_fields and _default_kind(config) == part
-        ]
         fields = [config.model_fields[part] for config in found if part in config.model_fields]
-        found = chosen or [config for field in fields for config in _configs(field.annotation)]
+        found = _chosen(found, part) or [config for field in fields for config in _configs(field.annotation)]
     return found
+
+
+def _chosen(sections: Iterable[type[BaseModel]], part: str) -> list[type[BaseModel]]:
+    """Those of a union that a part of a place, which is no key, chooses by their `kind`."""
+    return [config for config in sections if "kind" in config.model_fields and _default_kind(config) == part]
 
 
 def _default_kind(config: type[BaseModel]) -> Any:
