@@ -163,17 +163,15 @@ def test_a_damaged_footer_is_counted_and_stops_nothing(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("values", [["猫".encode()], [5], [1.5], [True], [["猫", 5]]])
-@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
-def test_what_is_no_text_is_not_made_one(tmp_path: Path, suffix: str, values: list[Any]) -> None:
-    if suffix == ".parquet":
-        if isinstance(values[0], list):
-            pytest.skip("a column has one type")
-        pq.write_table(pa.table({"text": values}), tmp_path / "a.parquet")
-    else:
-        if isinstance(values[0], bytes):
-            pytest.skip("JSON has no bytes")
-        (tmp_path / "a.jsonl").write_text(json.dumps({"text": values[0]}))
+@pytest.mark.parametrize("value", ["猫".encode(), 5, 1.5, True])
+def test_a_column_that_is_no_text_is_not_made_one(tmp_path: Path, value: Any) -> None:
+    pq.write_table(pa.table({"text": [value]}), tmp_path / "a.parquet")
+    assert reasons(read(tmp_path)) == ["not_text"]
+
+
+@pytest.mark.parametrize("value", [5, 1.5, True, ["猫", 5]])
+def test_a_json_value_that_is_no_text_is_not_made_one(tmp_path: Path, value: Any) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": value}))
     assert reasons(read(tmp_path)) == ["not_text"]
 
 
@@ -196,6 +194,19 @@ def test_cells_have_a_limit_and_few_are_in_memory_at_once(tmp_path: Path) -> Non
         found.append(item.reason if isinstance(item, Unreadable) else "")
         assert pa.total_allocated_bytes() - before < 40 * 2**20
     assert found == [""] * 99 + ["too_large"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932", "euc-jp"])
+def test_a_line_of_wrong_bytes_does_not_hide_the_encoding_of_the_others(
+    tmp_path: Path, encoding: str
+) -> None:
+    line = json.dumps({"text": TEXT}, ensure_ascii=False).encode(encoding)
+    (tmp_path / "r.jsonl").write_bytes(b"\n".join([line, b'{"text": "\xff\xff\x81"}', line, line]))
+    found = read(tmp_path)
+    assert reasons(found) == ["", "damaged_line", "", ""]
+    assert {item.charset for item in found if isinstance(item, Document)} == {encoding}
+    (tmp_path / "r.jsonl").write_bytes(bytes(range(256)) * 9)
+    assert reasons(read(tmp_path)) == ["undecodable"]
 
 
 def test_half_a_surrogate_pair_in_json_is_mended(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ Parquet."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -145,6 +146,13 @@ class FilesOnDisk:
         return _WORD_SPACE.sub("", text) if self.config.drop_word_spaces else text
 
 
+def _charset_of_most(lines: Sequence[bytes]) -> str | None:
+    """The encoding that most lines hold in, where a few are damaged."""
+    found = Counter(decoded.charset for line in lines if (decoded := charset.decode(line)))
+    name, count = found.most_common(1)[0] if found else ("", 0)
+    return name if count > len(lines) / 2 else None
+
+
 def _sniff(member: Member) -> str | None:
     """The encoding of a line-based file, judged by whole lines from its start; Parquet and Arrow are
     always UTF-8."""
@@ -155,5 +163,5 @@ def _sniff(member: Member) -> str | None:
     whole_lines = head[: head.rfind(b"\n") + 1] or head
     decoded = charset.decode(whole_lines)
     if decoded is None:
-        return None
+        return _charset_of_most(whole_lines.splitlines())
     return "utf-8-sig" if decoded.charset_source == "bom" and decoded.charset == "utf-8" else decoded.charset
