@@ -17,7 +17,7 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.build import open_source
 from tsuzuri.corpus.document import COLUMNS, Document, as_row
 from tsuzuri.corpus.sources import base
-from tsuzuri.corpus.sources.base import Source, Unreadable
+from tsuzuri.corpus.sources.base import FAILED, Item, Source, Unreadable, described, read_item
 from tsuzuri.corpus.sources.config import (
     AnySource,
     AozoraSource,
@@ -173,3 +173,27 @@ def test_a_source_without_anything_to_read_is_an_error(
     with pytest.raises(InputError) as caught:
         list(open_source(config, Path(".")).batches())
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "is_raised"),
+    [
+        (InputError("wrong", hint="mend it"), True),
+        (FileNotFoundError(2, "No such file"), True),
+        (gzip.BadGzipFile("Not a gzipped file"), False),
+        (pa.ArrowInvalid("no footer"), False),
+        (MemoryError(), False),
+    ],
+)
+def test_only_errors_for_the_user_leave_the_reading_of_an_item(error: Exception, is_raised: bool) -> None:
+    def fail() -> None:
+        raise error
+
+    item = Item("x/1", fail)
+    if is_raised:
+        with pytest.raises(type(error)):
+            read_item(item)
+    else:
+        found = read_item(item)
+        assert isinstance(found, Unreadable)
+        assert (found.id, found.reason, found.detail) == ("x/1", FAILED, described(error))
