@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from tsuzuri.tokenizer.codec import Tokenizer
 from tsuzuri.tokenizer.config import Boundary, TokenizerConfig
 from tsuzuri.tokenizer.merges import Rules, learn
 from tsuzuri.tokenizer.scripts import RUNS, Script, script_of
+from tsuzuri.tokenizer.train import learn_tokenizer
 
 FREE = Rules(scripts=False, longest_piece=16)
 SCRIPTS = Rules(scripts=True, longest_piece=16)
@@ -135,6 +137,20 @@ def test_boundaries_in_a_sentence(tokenizer: Tokenizer, kind: TokenizerConfig) -
         assert not any("を食" in piece for piece in pieces)
     if kind.boundary is Boundary.SCRIPT_AND_PIECES:
         assert "肉定" not in pieces
+
+
+def test_edges_of_pieces_bind_what_is_learnt_and_scripts_whatever_is_read(texts: list[str]) -> None:
+    sentence = "今日は日曜焼肉定食を食べる"
+    apart = [
+        *(re.sub("焼肉定食|焼肉|定食", "手紙", text) for text in texts),
+        "焼肉を焼く。定食を作る。\n" * 40,
+    ]
+    for others, crosses in (([], False), (["肉定という人がいた。肉定は町に住んでいた。\n" * 200], True)):
+        config = TokenizerConfig(vocab_size=640, boundary=Boundary.SCRIPT_AND_PIECES)
+        tokenizer = Tokenizer(*learn_tokenizer([*apart, *others], config))
+        pieces = [tokenizer.pieces[index].decode() for index in tokenizer.encode(sentence)]
+        assert ("肉定" in pieces) is crosses
+        assert not any("を食" in piece for piece in pieces)
 
 
 def _decodes(piece: bytes) -> bool:

@@ -2,7 +2,8 @@
 
 Merges never pass the end of a line, so lines are the coarsest chunks. What a finer cut forbids for good
 (scripts) is also in `merges.Rules`: here it only makes many equal chunks of few different ones. The edges of
-Unigram's pieces and of Qwen2's split stand here alone.
+Unigram's pieces and of Qwen2's split stand here alone: they keep pieces from being learnt, and do not bind a
+piece that was learnt elsewhere (`config.Boundary`).
 """
 
 from __future__ import annotations

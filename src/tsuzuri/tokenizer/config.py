@@ -25,13 +25,20 @@ class Form(StrEnum):
 
 
 class Boundary(StrEnum):
-    """What a piece may not cross, numbers and ends of lines aside (which are always pieces of their own)."""
+    """What a piece does not cross, numbers and ends of lines aside (which are always pieces of their own)."""
 
     NONE = "none"
     SCRIPT = "script"
-    """A change between hiragana, katakana, kanji and the rest."""
+    """A change between hiragana, katakana, kanji and the rest: in no text whatever, for this is a rule of the
+    pieces themselves."""
     SCRIPT_AND_PIECES = "script+pieces"
-    """Also the edge of a piece that a Unigram model of the same text would choose."""
+    """Also the edge of a piece that a Unigram model of the same text would choose: none is learnt across one.
+
+    That binds what is learnt, not what is read: a piece that is common by itself (肉定, where somebody is
+    called so) may stand across an edge elsewhere (焼肉定食). Merges that never cross an edge of the text that
+    they are learnt from are too few: on Aozora Bunko, at 8,192 pieces, 1.06 characters a token, where these
+    have 1.48 (1.28 if a twentieth of a merge's places may lie across edges, 1.46 if half of them may).
+    """
 
 
 class TokenizerConfig(Config):
