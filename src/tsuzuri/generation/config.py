@@ -34,7 +34,7 @@ class SamplingConfig(Config):
     """One request for text; its rules are applied in the order in which `generation.sampling` states them."""
 
     max_new_tokens: int = Field(default=256, ge=1)
-    """Tokens written at most for each sample, at most MOST_NEW_TOKENS."""
+    """Tokens written at most for each sample, at most 1,000,000."""
     min_new_tokens: int = Field(default=0, ge=0)
     """Tokens before which a sample may not end by itself."""
     temperature: float = Field(default=1.0, ge=0)
