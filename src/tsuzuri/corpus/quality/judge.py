@@ -68,10 +68,9 @@ class Judge:
 
     def reject(self, text: str, url: str = "") -> Rejection | None:
         """The first thing wrong with a normalised text, or None when it stays."""
-        if url and (host := self.profile.refuses_host(url)):
+        host = host_of(url) if url and (self.profile.asks_hosts or self._hosts is not None) else ""
+        if host and (self.profile.refuses_host(host) or (self._hosts is not None and host in self._hosts)):
             return Rejection("host", host)
-        if url and self._hosts is not None and host_of(url) in self._hosts:
-            return Rejection("host", host_of(url))
         measures = Measures(text, self.profile.words)
         found = identify(measures.points)
         if found.language == MOJIBAKE:

@@ -28,7 +28,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from tsuzuri.core.errors import RecipeError, closest
-from tsuzuri.corpus.urls import host_of
 
 _COMPARISONS = {"<": operator.lt, ">": operator.gt, ">=": operator.ge}
 _GOPHER = "Rae et al. 2021, table A1"
@@ -80,14 +79,16 @@ class Profile:
         rules = (replace(rule, bound=thresholds.get(rule.name, rule.bound)) for rule in self.rules)
         return replace(self, rules=tuple(rules))
 
-    def refuses_host(self, url: str) -> str:
-        """The host of a URL that this profile does not take, or an empty string."""
-        host = host_of(url)
-        if not host:
-            return ""
+    @property
+    def asks_hosts(self) -> bool:
+        """Whether it takes pages of some hosts only."""
+        return bool(self.refused_hosts or self.top_level_domains)
+
+    def refuses_host(self, host: str) -> bool:
+        """Whether this profile does not take pages of a host."""
         refused = any(host == end or host.endswith("." + end) for end in self.refused_hosts)
         outside = self.top_level_domains and host.rpartition(".")[2] not in self.top_level_domains
-        return host if refused or outside else ""
+        return bool(refused or outside)
 
 
 def _table(source: str, *rows: tuple[str, str, float]) -> tuple[Rule, ...]:
