@@ -141,43 +141,6 @@ def corpus(recipe: Path, out: Path, overrides: Sequence[str] = ()) -> str:
     return _summary(out, _make_documents(load_recipe(recipe, overrides), out))
 
 
-def withdraw(
-    documents: Path,
-    ids: Sequence[str],
-    urls: Sequence[str],
-    hosts: Sequence[str],
-    refused: Path,
-    search: Sequence[Path],
-) -> Iterator[str]:
-    """Take documents out of a box, remember the refusal, and name what was made of them before.
-
-    It is remembered in two lists (see `corpus.refusals`), and nothing is changed where an argument is wrong.
-    """
-    from tsuzuri.corpus.refusals import Refusals, lists_of, refusals_of, remember
-    from tsuzuri.corpus.withdraw import affected
-    from tsuzuri.corpus.withdraw import withdraw as take_out
-
-    named = refusals_of(ids, urls, hosts)
-    for folder in search:
-        if not folder.is_dir():
-            raise InputError(f"{folder}, to be searched, is no folder", hint="correct --search")
-    read_manifest(documents, "documents")
-    lists = lists_of(documents, refused)
-    Refusals.read(*lists)
-    for path in lists:
-        remember(path, named)
-    taken = take_out(documents, Refusals.read(*lists))
-    yield f"{documents} is without {len(taken.ids):,} documents that were refused"
-    for kind, value in named:
-        if (kind, value) not in taken.matched:
-            yield f"nothing in it has the {kind} {value} (any more)"
-    yield f"remembered in {' and '.join(map(str, lists))}"
-    yield f"a build of another folder reads it with --set corpus.withdrawn={lists[0]}"
-    for item in affected(search, taken):
-        shards = f": {', '.join(item.files)}" if item.files else ""
-        yield f"made of them before  {item.kind}  {item.path}{shards}"
-
-
 def train_tokenizer(recipe: Path, documents: Path, out: Path, overrides: Sequence[str] = ()) -> str:
     """Documents → tokenizer."""
     return _summary(out, _make_tokenizer(load_recipe(recipe, overrides), documents, out))

@@ -182,7 +182,7 @@ COMMANDS = (
     Command(
         "corpus withdraw",
         "take documents out, remember that, and name what learnt from them",
-        "tsuzuri.build:withdraw",
+        "tsuzuri.corpus.commands:withdraw",
         (
             DOCUMENTS,
             *(

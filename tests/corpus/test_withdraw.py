@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tsuzuri import build
 from tsuzuri.core.errors import InputError, TsuzuriError
 from tsuzuri.core.files import write_json
 from tsuzuri.core.manifest import make_box, read_manifest, rewrite_manifest, verify_files
+from tsuzuri.corpus import commands
 from tsuzuri.corpus.anonymize.log import LOG_SCHEMA
 from tsuzuri.corpus.datasheet import HTML, MARKDOWN, SAMPLES, write_datasheet
 from tsuzuri.corpus.document import DOCUMENT_SCHEMA, Document, SplitWriter, as_row, read_documents
@@ -216,7 +216,7 @@ def test_manifests_of_others_are_passed_over(
 
 
 def command(documents: Path, *, search: Path, named: Path, url: str) -> list[str]:
-    return list(build.withdraw(documents, [], [url], [], refused=named, search=[search]))
+    return list(commands.withdraw(documents, [], [url], [], refused=named, search=[search]))
 
 
 def test_the_command_says_where_it_remembers_and_what_matched_nothing(box: Path, tmp_path: Path) -> None:
