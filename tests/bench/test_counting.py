@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 import torch
+from tests.bench.drawn import write_documents
 
 from _counting import against_counting, model_bits
 from _ngram import bits_per_character
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import write_text
 from tsuzuri.core.manifest import make_box
-from tsuzuri.corpus.document import DOCUMENT_SCHEMA, Document, SplitWriter, as_row, read_documents
+from tsuzuri.corpus.document import read_documents
 from tsuzuri.data.box import TokenBox
 from tsuzuri.data.config import PackConfig
 from tsuzuri.data.pack import pack
@@ -25,31 +25,24 @@ from tsuzuri.model.hf import save_model
 from tsuzuri.tokenizer.config import TokenizerConfig
 from tsuzuri.tokenizer.train import train_tokenizer
 
-LETTERS = "あいうえおかきくけこさしすせそアイウエオカキクケコ山川日月火水木金土人"
 
-
-def write_documents(box: Path, seed: int) -> Path:
+def documents_at(box: Path, seed: int) -> Path:
     """A documents box of two sources."""
-    chance = random.Random(seed)
-
-    def work() -> dict[str, object]:
-        for split, count in (("train", 60), ("heldout", 6)):
-            with SplitWriter(box, split, DOCUMENT_SCHEMA) as writer:
-                for number in range(count):
-                    text = "".join(chance.choices(LETTERS, k=80)) + "鰯"
-                    source = ("wikipedia", "other")[number % 2]
-                    writer.add(as_row(Document(f"{split}-{number}", text, source)))
-        return {"sources": {"wikipedia": {}, "other": {}}}
-
-    make_box(box, kind="documents", config={"seed": seed}, inputs={}, work=work)
-    return box
+    return write_documents(
+        box,
+        seed,
+        {"train": 60, "heldout": 6},
+        characters=80,
+        sources=("wikipedia", "other"),
+        closings="鰯",
+    )
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Documents, tokenizer, tokens and the release of a random model."""
     build = tmp_path_factory.mktemp("build")
-    documents = write_documents(build / "documents", seed=1)
+    documents = documents_at(build / "documents", seed=1)
     train_tokenizer(TokenizerConfig(vocab_size=512), documents, build / "tokenizer")
     pack(PackConfig(), documents, build / "tokenizer", build / "tokens")
 
@@ -85,7 +78,7 @@ def test_bits_of_a_release_are_those_of_an_evaluation(build: Path) -> None:
 
 def test_a_release_of_other_documents_is_refused(build: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="may have read what is held out"):
-        against_counting(build / "release", write_documents(tmp_path / "documents", 2), ["wikipedia"], "cpu")
+        against_counting(build / "release", documents_at(tmp_path / "documents", 2), ["wikipedia"], "cpu")
 
 
 def test_a_source_that_is_not_there_is_refused_with_those_that_are(build: Path) -> None:

@@ -3,47 +3,35 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from tests.bench.drawn import write_documents
 
 from _decide import CHARACTERS, FLOPS, Score, characters_per_token, comparisons, decide, open_boxes, plan
 from tokenizer import TOKENS, box_name, pack_all, prepare
-from tsuzuri.core.manifest import make_box
-from tsuzuri.corpus.document import DOCUMENT_SCHEMA, Document, SplitWriter, as_row
 from tsuzuri.data.box import TokenBox
 from tsuzuri.data.config import PackConfig
 from tsuzuri.data.pack import pack
 from tsuzuri.tokenizer.config import TokenizerConfig
 
-LETTERS = "あいうえおかきくけこさしすせそアイウエオカキクケコ山川日月火水木金土人"
 DEFAULT = box_name(TokenizerConfig())
 
 
-def write_documents(box: Path, seed: int) -> Path:
-    """A documents box of letters drawn by chance, each text closed by a kanji of its own."""
-    chance = random.Random(seed)
-
-    def work() -> dict[str, int]:
-        for split, count in (("train", 300), ("heldout", 5)):
-            with SplitWriter(box, split, DOCUMENT_SCHEMA) as writer:
-                for number in range(count):
-                    text = "".join(chance.choices(LETTERS, k=200)) + chr(ord("一") + number)
-                    writer.add(as_row(Document(f"{split}-{number}", text, "made")))
-        return {}
-
-    make_box(box, kind="documents", config={"seed": seed}, inputs={}, work=work)
-    return box
+def documents_at(box: Path, seed: int) -> Path:
+    """A documents box whose texts are closed by a kanji of their own each."""
+    closings = [chr(ord("一") + number) for number in range(300)]
+    splits = {"train": 300, "heldout": 5}
+    return write_documents(box, seed, splits, characters=200, sources=("made",), closings=closings)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tokenizers of every form and boundary, and the text in their tokens."""
     folder = tmp_path_factory.mktemp("deciding")
-    documents = write_documents(folder / "documents", seed=1)
+    documents = documents_at(folder / "documents", seed=1)
     prepare(TokenizerConfig(vocab_size=600), documents, folder)
     pack_all(documents, folder)
     return folder
@@ -114,7 +102,7 @@ def test_too_few_tokens_are_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_boxes_of_other_text_are_refused(folder: Path, tmp_path: Path) -> None:
-    documents = write_documents(tmp_path / "documents", seed=2)
+    documents = documents_at(tmp_path / "documents", seed=2)
     for option, text in (("byte-none", folder / "sample"), ("character-none", documents)):
         pack(PackConfig(), text, folder / option, tmp_path / TOKENS / option)
     assert TokenBox.open(tmp_path / TOKENS / "byte-none").vocab_size == 600

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.lab.steps import ON_P4D
 
 from tsuzuri.core.errors import RecipeError, ResourceError
 from tsuzuri.lab.config import PlanConfig
-from tsuzuri.lab.devices import DEVICES, GIB
+from tsuzuri.lab.devices import GIB
 from tsuzuri.lab.money import HOURS_A_MONTH, Line, rent, total
 from tsuzuri.lab.plan import Plan, describe, make_plan
 from tsuzuri.lab.search import Question, largest_that_fits
-from tsuzuri.lab.step import Step
 from tsuzuri.model.ladder import model_config
 from tsuzuri.training.memory import RECIPES
 
@@ -50,15 +50,7 @@ def test_today_his_large_model_fits_with_full_quality_and_takes_weeks() -> None:
 
 def question_of_p4d(spread: str) -> Question:
     """What fits a p4d.24xlarge with AdamW in float32."""
-    step = Step(
-        model=model_config("gpt3-1.3b", vocab_size=32_000),
-        recipe=RECIPES["adamw"],
-        device=DEVICES["p4d.24xlarge"],
-        precision="bfloat16",
-        batch_tokens=1_048_576,
-        length=2048,
-    )
-    return Question(step, ("adamw",), spread)  # type: ignore[arg-type]
+    return Question(ON_P4D, ("adamw",), spread)  # type: ignore[arg-type]
 
 
 def test_about_two_billion_is_the_largest_replicated_model_on_p4d() -> None:

@@ -5,24 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.lab.steps import ON_P4D
 
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.devices import DEVICES
 from tsuzuri.lab.plan import make_plan
 from tsuzuri.lab.speed import flops_per_token, predict_speed
-from tsuzuri.lab.step import Step
-from tsuzuri.model.ladder import model_config
 from tsuzuri.training.memory import RECIPES
 
-NODE = Step(
-    model=model_config("gpt3-1.3b", vocab_size=32_000),
-    recipe=RECIPES["adamw"],
-    device=DEVICES["p4d.24xlarge"],
-    precision="bfloat16",
-    batch_tokens=1_048_576,
-    length=2048,
-    rows=4,
-)
+NODE = replace(ON_P4D, rows=4)
 
 
 @pytest.mark.parametrize(
