@@ -31,7 +31,6 @@ from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
 from tsuzuri.training.config import TrainConfig, require_context
 from tsuzuri.training.devices import choose, choose_device, memory_errors
-from tsuzuri.training.optimizers import state_tensors
 from tsuzuri.training.run import CHECKPOINTS, RunLog, RunRecord, open_run, stop_requests
 from tsuzuri.training.step import Trainer
 
@@ -121,7 +120,7 @@ def _train(
     model = GPT(shape, torch.Generator().manual_seed(config.seed)).to(device.kind)
     dtype = getattr(torch, choices.precision)
     trainer = Trainer(model, config, device, dtype=dtype, compiled=choices.compile)
-    state = state_tensors(model, trainer.optimizers)
+    state = trainer.update.state()
     start = checkpoint.load_newest(box / CHECKPOINTS, state)
     record_timing(box, "machine", device=device.name(), torch=torch.__version__)
     say(

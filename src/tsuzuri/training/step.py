@@ -14,8 +14,8 @@ from tsuzuri.model.loss import IGNORE, cross_entropy_sum, softmax_gradient
 from tsuzuri.model.packing import document_block_mask, document_mask, document_positions
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import Device
-from tsuzuri.training.optimizers import build_optimizers
 from tsuzuri.training.schedule import learning_rate_fraction
+from tsuzuri.training.update import Update
 
 
 class Trainer:
@@ -30,7 +30,7 @@ class Trainer:
     ) -> None:
         self.model, self.config, self.device = model, config, device
         self.dtype, self.compiled = dtype, compiled
-        self.optimizers = build_optimizers(model, config.optimizer, dtype)
+        self.update = Update(model, config, dtype)
         self.gradient, self.create_block_mask = softmax_gradient, create_block_mask
         if compiled:
             for block in model.layers:
@@ -54,12 +54,7 @@ class Trainer:
             micro_loss = self.loss(inputs, micro[:, 1:], eos_id) / valid
             micro_loss.backward()  # type: ignore[no-untyped-call]
             loss += micro_loss.detach()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(step) * group.get("rate_factor", 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        norm = self.update.apply(self.learning_rate(step))
         return {"loss": loss, "grad_norm": norm}
 
     def loss(self, inputs: Tensor, targets: Tensor, eos_id: int) -> Tensor:
