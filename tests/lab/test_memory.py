@@ -19,8 +19,8 @@ from tsuzuri.training.memory import RECIPES, memory_recipe
 ROWS, LENGTH = 2, 48
 
 
-def tiny(model_type: str) -> ModelConfig:
-    """A model of that family whose grouped heads, where it may have some, are fewer."""
+def tiny(model_type: str, **changes: object) -> ModelConfig:
+    """A model of that family, some fields changed; where it may group its heads, it does."""
     values = {
         "model_type": model_type,
         "vocab_size": 64,
@@ -31,6 +31,7 @@ def tiny(model_type: str) -> ModelConfig:
         "num_key_value_heads": 4 if model_type == "gpt2" else 2,
         "head_dim": 32,
         "max_position_embeddings": LENGTH,
+        **changes,
     }
     return ModelConfig.model_validate(values)
 
@@ -66,15 +67,23 @@ def predicted_bytes(config: ModelConfig, dtype: torch.dtype, graph: Graph) -> fl
     return ROWS * LENGTH * kept_bytes(config, graph, dtype.itemsize, LENGTH) + casts
 
 
-@pytest.mark.parametrize("model_type", ["llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("model_type", ["llama", "qwen3", "arcee", "gpt2"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_what_a_block_keeps_is_what_autograd_keeps(model_type: str, dtype: torch.dtype) -> None:
     config = tiny(model_type)
     assert saved_bytes(config, dtype) == pytest.approx(predicted_bytes(config, dtype, "eager"), rel=0.005)
 
 
+@pytest.mark.parametrize("model_type", ["llama", "arcee"])
+@pytest.mark.parametrize("activation", ["silu", "gelu", "relu2"])
+def test_every_activation_keeps_as_much(model_type: str, activation: str) -> None:
+    config = tiny(model_type, hidden_act=activation)
+    kept, dtype = saved_bytes(config, torch.bfloat16), torch.bfloat16
+    assert kept == pytest.approx(predicted_bytes(config, dtype, "eager"), rel=0.005)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of its own parts, while it compiles
-@pytest.mark.parametrize("model_type", ["qwen3", "gpt2"])
+@pytest.mark.parametrize("model_type", ["qwen3", "arcee", "gpt2"])
 def test_what_a_compiled_block_keeps_is_what_autograd_keeps(model_type: str) -> None:
     config, dtype = tiny(model_type), torch.bfloat16
     kept = saved_bytes(config, dtype, compiled=True)

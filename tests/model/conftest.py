@@ -44,6 +44,15 @@ CONFIGS = {
         rope_theta=1_000_000,
         tie_word_embeddings=False,
     ),
+    "qwen3-gelu": ModelConfig(model_type="qwen3", **SHAPE, hidden_act="gelu"),
+    "llama-relu2": ModelConfig(model_type="llama", **SHAPE, hidden_act="relu2"),
+    "arcee": ModelConfig(model_type="arcee", **SHAPE),
+    "arcee-gelu": ModelConfig(
+        model_type="arcee",
+        **{**SHAPE, "num_key_value_heads": 2},
+        hidden_act="gelu",
+        tie_word_embeddings=False,
+    ),
     "gpt2": ModelConfig(model_type="gpt2", **SHAPE, rms_norm_eps=1e-5),
     "gpt2-untied": ModelConfig(
         model_type="gpt2", **{**SHAPE, "intermediate_size": 192}, rms_norm_eps=1e-3, tie_word_embeddings=False

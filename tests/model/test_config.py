@@ -23,7 +23,10 @@ def test_every_default_constructs() -> None:
         ({"head_dim": 33}, "even"),
         ({"model_type": "gpt2", "num_key_value_heads": 2}, "grouped-query"),
         ({"model_type": "gpt2", "head_dim": 32}, "hidden_size"),
+        ({"model_type": "gpt2", "hidden_act": "relu2"}, "tanh-GELU alone"),
         ({"model_type": "llama", "hidden_size": 250}, "multiple of num_attention_heads"),
+        ({"model_type": "arcee", "hidden_size": 250}, "multiple of num_attention_heads"),
+        ({"hidden_act": "relu"}, "hidden_act"),
         ({"model_type": "mamba"}, "model_type"),
         ({"vocab_size": 0}, "vocab_size"),
         ({"rms_norm_eps": 0.0}, "rms_norm_eps"),
@@ -33,6 +36,12 @@ def test_every_default_constructs() -> None:
 def test_an_impossible_model_is_refused_by_name(values: dict[str, Any], named: str) -> None:
     with pytest.raises(RecipeError, match=named):
         parse_config(ModelConfig, values, where="model")
+
+
+def test_arcee_is_squared_where_nothing_is_said() -> None:
+    assert ModelConfig(model_type="arcee").hidden_act == "relu2"
+    assert ModelConfig(model_type="arcee", hidden_act="gelu").hidden_act == "gelu"
+    assert ModelConfig(model_type="llama").hidden_act == "silu"
 
 
 def test_configurations_and_the_ladder_import_no_torch() -> None:

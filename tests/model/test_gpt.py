@@ -84,7 +84,7 @@ def test_the_same_seed_draws_the_same_weights(config: ModelConfig) -> None:
 
 
 def test_new_weights_have_the_spread_of_the_configuration() -> None:
-    for family in ("qwen3", "gpt2"):
+    for family in ("qwen3", "arcee", "gpt2"):
         model = GPT(ModelConfig(model_type=family, num_hidden_layers=2), torch.Generator().manual_seed(0))
         for name, parameter in model.named_parameters():
             if parameter.dim() < 2:

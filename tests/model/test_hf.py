@@ -65,6 +65,12 @@ THEIRS = {
         head_dim=20,
         rope_theta=1_000_000.0,
     ),
+    "llama-gelu": transformers.LlamaConfig(**MODERN, hidden_act="gelu"),
+    "qwen3-relu2": transformers.Qwen3Config(**MODERN, num_key_value_heads=2, head_dim=12, hidden_act="relu2"),
+    "arcee": transformers.ArceeConfig(**MODERN),
+    "arcee-grouped-tied": transformers.ArceeConfig(
+        **MODERN, num_key_value_heads=2, tie_word_embeddings=True, hidden_act="silu"
+    ),
     "gpt2": transformers.GPT2Config(**CLASSIC),
     "gpt2-narrow-untied": transformers.GPT2Config(
         **CLASSIC, n_inner=80, layer_norm_epsilon=1e-3, tie_word_embeddings=False
@@ -236,6 +242,9 @@ def test_fields_that_old_folders_leave_out_have_the_defaults_of_their_class() ->
     assert (llama.num_key_value_heads, llama.head_dim, llama.tie_word_embeddings) == (4, 12, False)
     qwen3 = config_from_hf({"model_type": "qwen3", **MODERN})
     assert (qwen3.head_dim, qwen3.rms_norm_eps) == (128, 1e-6)
+    assert (llama.hidden_act, qwen3.hidden_act) == ("silu", "silu")
+    arcee = config_from_hf({"model_type": "arcee", **MODERN})
+    assert (arcee.hidden_act, arcee.rms_norm_eps, arcee.rope_theta) == ("relu2", 1e-5, 10_000)
     gpt2 = config_from_hf({"model_type": "gpt2", **CLASSIC})
     assert (gpt2.intermediate_size, gpt2.rms_norm_eps, gpt2.tie_word_embeddings) == (192, 1e-5, True)
 
@@ -245,9 +254,11 @@ def test_fields_that_old_folders_leave_out_have_the_defaults_of_their_class() ->
     [
         ("llama", {"model_type": "mamba"}, "mamba"),
         ("llama", {"architectures": ["LlamaForSequenceClassification"]}, "LlamaForSequenceClassification"),
-        ("llama", {"hidden_act": "gelu"}, "gelu"),
+        ("llama", {"hidden_act": "tanh"}, "'tanh' is not computed here, only 'silu' or 'gelu' or 'relu2'"),
         ("llama", {"attention_bias": True}, "attention_bias"),
         ("llama", {"mlp_bias": True}, "mlp_bias"),
+        ("arcee", {"mlp_bias": True}, "mlp_bias"),
+        ("arcee", {"hidden_act": "gelu_new"}, "gelu_new"),
         (
             "llama",
             {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},

@@ -82,6 +82,15 @@ def test_gpt3_rows_are_those_of_the_paper(size: str) -> None:
         assert "paper" in row.note
 
 
+def test_an_mlp_without_a_gate_is_as_much_wider_as_it_has_fewer_matrices() -> None:
+    gated, plain = (
+        model_config("gpt3-125m", vocab_size=32_000, overrides={"model_type": kind})
+        for kind in ("llama", "arcee")
+    )
+    assert (gated.intermediate_size, plain.intermediate_size) == (2048, 3072)
+    assert plain.num_parameters == gated.num_parameters
+
+
 def test_an_unknown_size_names_the_closest() -> None:
     with pytest.raises(RecipeError, match="'gpt2-small'") as error:
         rung("gpt2-smal")

@@ -94,11 +94,11 @@ def kept_bytes(model: ModelConfig, graph: Graph, size: int, length: int) -> floa
     attention = size * (2 * q + 2 * kv)  # queries, keys, values and the output, which the next product reads
     if graph == "compiled":
         raw = q + kv if model.model_type == "qwen3" else 0  # before their norms
-        mlp = size * f * (2 if model.is_classic else 3)
+        mlp = size * f * (3 if model.is_gated else 2)
         return size * (4 * d + raw) + attention + mlp + FLOAT32 * heads
     norms = 2 * (FLOAT32 + size) * d if model.is_classic else 2 * (2 * FLOAT32 + size) * d
     head_norms = 2 * FLOAT32 * (q + kv) if model.model_type == "qwen3" else 0
-    mlp = size * f * (2 if model.is_classic else 4)
+    mlp = size * f * (4 if model.is_gated else 2)
     eager = norms + head_norms + attention + mlp + FLOAT32 * heads
     if graph == "eager":
         return eager
@@ -183,7 +183,7 @@ def _shapes(model: ModelConfig) -> list[tuple[int, int, int]]:
     d, f, layers = model.hidden_size, model.intermediate_size, model.num_hidden_layers
     q, kv = model.num_attention_heads * model.head_dim, model.num_key_value_heads * model.head_dim
     by_shape: dict[tuple[int, int], int] = {}
-    into_mlp = [(f, d)] if model.is_classic else [(f, d), (f, d)]
+    into_mlp = [(f, d), (f, d)] if model.is_gated else [(f, d)]
     for shape in [(q, d), (kv, d), (kv, d), (d, q), *into_mlp, (d, f)]:
         by_shape[shape] = by_shape.get(shape, 0) + layers
     embedding = (model.vocab_size * d, 2 - model.tie_word_embeddings, model.vocab_size + d)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +12,9 @@ from tsuzuri.core.config import Config
 CHUNK_LOGITS = {"cpu": 16_777_216, "cuda": 268_435_456}
 """Logits that the loss holds at once, and once more their gradient: 64 MiB in float32 (products of fewer than
 512 rows are slow on a CPU), 1 GiB on an accelerator."""
+
+UNGATED = ("arcee", "gpt2")
+"""The model_types whose MLP has two matrices instead of three."""
 
 
 class RopeScaling(Config):
@@ -36,15 +40,19 @@ class RopeScaling(Config):
 class ModelConfig(Config):
     """A decoder. The names are those of LlamaConfig; GPT-2's own names are given on export."""
 
-    model_type: Literal["llama", "qwen3", "gpt2"] = "qwen3"
-    """llama: RMSNorm, RoPE, SwiGLU, no biases. qwen3: the same with QK-norm.
-    gpt2: LayerNorm, learned positions, GELU, biases."""
+    model_type: Literal["llama", "qwen3", "arcee", "gpt2"] = "qwen3"
+    """llama: RMSNorm, RoPE, gated MLP, no biases. qwen3: the same with QK-norm. arcee: llama without the gate.
+    gpt2: LayerNorm, learned positions, no gate, biases."""
     vocab_size: int = Field(default=8192, ge=1)
     """Rows of the embedding: token ids are 0 … vocab_size − 1."""
     hidden_size: int = Field(default=256, ge=1)
     """Width of the residual stream."""
     intermediate_size: int = Field(default=704, ge=1)
     """Width inside the MLP."""
+    hidden_act: Literal["silu", "gelu", "relu2"] = "silu"
+    """What the MLP's inner values go through: x · sigmoid(x), exact GELU, or max(x, 0)², which is arcee's
+    where unset; gpt2 has tanh-GELU alone. Transformers computes all of these; vLLM and llama.cpp compute only
+    silu in llama and qwen3, and only relu2 in arcee."""
     num_hidden_layers: int = Field(default=4, ge=1)
     num_attention_heads: int = Field(default=4, ge=1)
     num_key_value_heads: int = Field(default=4, ge=1)
@@ -63,17 +71,26 @@ class ModelConfig(Config):
     initializer_range: float = Field(default=0.02, gt=0)
     """Standard deviation of the initial weights; over √(2·layers) where a sub-layer writes its output."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_activation(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("model_type") == "arcee":
+            return {"hidden_act": "relu2", **values}
+        return values
+
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError("num_attention_heads must be a multiple of num_key_value_heads")
         if self.head_dim % 2:
             raise ValueError("head_dim must be even: rotary embeddings turn pairs")
-        if self.model_type == "llama" and self.hidden_size % self.num_attention_heads:
+        if self.model_type in ("llama", "arcee") and self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                "llama needs hidden_size to be a multiple of num_attention_heads; qwen3 does not"
+                f"{self.model_type} needs hidden_size to be a multiple of num_attention_heads; qwen3 does not"
             )
         if self.model_type == "gpt2":
+            if self.hidden_act != "silu":
+                raise ValueError("gpt2 has tanh-GELU alone: leave hidden_act away, or take arcee")
             if self.num_key_value_heads != self.num_attention_heads:
                 raise ValueError(
                     "gpt2 has no grouped-query attention: num_key_value_heads must equal num_attention_heads"
@@ -88,6 +105,11 @@ class ModelConfig(Config):
         return self.model_type == "gpt2"
 
     @property
+    def is_gated(self) -> bool:
+        """Whether the MLP has a third matrix, whose outputs scale those of another."""
+        return self.model_type not in UNGATED
+
+    @property
     def num_parameters(self) -> int:
         """Parameters, tied ones once."""
         d, f, bias = self.hidden_size, self.intermediate_size, int(self.is_classic)
@@ -95,7 +117,7 @@ class ModelConfig(Config):
         norm = 2 * d if self.is_classic else d
         attention = d * (q + 2 * kv) + q * d + bias * (q + 2 * kv + d)
         attention += 2 * self.head_dim if self.model_type == "qwen3" else 0
-        mlp = 2 * d * f + f + d if self.is_classic else 3 * d * f
+        mlp = (3 if self.is_gated else 2) * d * f + bias * (f + d)
         embeddings = self.vocab_size * d * (2 - self.tie_word_embeddings)
         positions = self.max_position_embeddings * d if self.is_classic else 0
         return embeddings + positions + self.num_hidden_layers * (attention + mlp + 2 * norm) + norm

@@ -1,9 +1,10 @@
 """The whole decoder, on one device, in one file. Parallelism, compilation and precision come from outside.
 
 Two families share the block `x + attention(norm(x))`, `x + mlp(norm(x))`:
-- modern (llama, qwen3): RMSNorm (Zhang & Sennrich 2019), rotary positions (Su et al. 2021, the half-rotation
-  of the Hugging Face weights), SwiGLU (Shazeer 2020), grouped-query attention (Ainslie et al. 2023), no
-  biases; qwen3 adds an RMSNorm on each head's queries and keys before rotation (QK-norm, Henry et al. 2020).
+- modern (llama, qwen3, arcee): RMSNorm (Zhang & Sennrich 2019), rotary positions (Su et al. 2021, the
+  half-rotation of the Hugging Face weights), SwiGLU (Shazeer 2020), grouped-query attention (Ainslie et al.
+  2023), no biases; qwen3 adds an RMSNorm on each head's queries and keys before rotation (QK-norm, Henry et
+  al. 2020); arcee has squared ReLU without a gate in SwiGLU's place (So et al. 2021).
 - classic (gpt2): LayerNorm before each sub-layer, learned positions, tanh-GELU, biases (Radford et al. 2019).
 Deviations: none in the function computed. Weights are kept in float32 and cast to the activations' dtype
 where they are used (`Linear`), so one model serves every precision; norms and rotations are in float32.
@@ -15,6 +16,7 @@ H query heads, K key-value heads, Dh head_dim, F intermediate_size, V vocab_size
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -113,29 +115,48 @@ class Attention(nn.Module):
         return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
 
 
+def squared_relu(x: Tensor) -> Tensor:
+    """max(x, 0)²."""
+    return F.relu(x).square()
+
+
+def tanh_gelu(x: Tensor) -> Tensor:
+    """GELU as GPT-2 has it."""
+    return F.gelu(x, approximate="tanh")
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "relu2": squared_relu,
+}
+
+
 class GatedMLP(nn.Module):
-    """SwiGLU, (B, T, D) → (B, T, D)."""
+    """SwiGLU, or another activation in its place, (B, T, D) → (B, T, D)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[config.hidden_act]
         self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
+        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
 
 
-class ClassicMLP(nn.Module):
-    """Linear, tanh-GELU, linear, (B, T, D) → (B, T, D)."""
+class PlainMLP(nn.Module):
+    """Linear, activation, linear, (B, T, D) → (B, T, D)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
-        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
+        self.activation = tanh_gelu if config.is_classic else ACTIVATIONS[config.hidden_act]
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.is_classic)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.is_classic)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))  # type: ignore[no-any-return]
+        return self.down_proj(self.activation(self.up_proj(x)))  # type: ignore[no-any-return]
 
 
 def _norm(config: ModelConfig) -> nn.Module:
@@ -151,7 +172,7 @@ class Block(nn.Module):
         self.input_layernorm = _norm(config)
         self.self_attn = Attention(config)
         self.post_attention_layernorm = _norm(config)
-        self.mlp = ClassicMLP(config) if config.is_classic else GatedMLP(config)
+        self.mlp = GatedMLP(config) if config.is_gated else PlainMLP(config)
 
     def forward(
         self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: LayerCache | None = None

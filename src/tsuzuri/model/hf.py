@@ -1,4 +1,4 @@
-"""Models in Hugging Face folders of Llama, Qwen3 and GPT-2, both ways: a renaming of tensors in safetensors.
+"""Models in Hugging Face folders of Llama, Qwen3, Arcee and GPT-2, both ways: a renaming in safetensors.
 
 Transformers itself is imported in neither direction. What a folder holds or asks for beyond what `model.gpt`
 computes is an error: the logits are Transformers' or there are none.
@@ -29,7 +29,7 @@ INDEX: Final = "model.safetensors.index.json"
 SHARD_BYTES: Final = 5_000_000_000
 """Largest file of weights: the Hugging Face hub's old default, which every reader copes with."""
 
-_PREFIXES: Final = {"llama": "model.", "qwen3": "model.", "gpt2": "transformer."}
+_PREFIXES: Final = {"llama": "model.", "qwen3": "model.", "arcee": "model.", "gpt2": "transformer."}
 _CLASSIC_PARTS: Final = {
     "embed_tokens": "wte",
     "embed_positions": "wpe",
@@ -45,7 +45,7 @@ _CLASSIC_PARTS: Final = {
     "down_proj": "c_proj",
     "norm": "ln_f",
 }
-"""Parts of our parameters' names → GPT-2's own. Llama's and Qwen3's are ours."""
+"""Parts of our parameters' names → GPT-2's own. Those of the others are ours."""
 _FUSED: Final = ("q_proj", "k_proj", "v_proj")
 _BUFFERS: Final = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 """Constants that older versions of Transformers kept among the weights."""

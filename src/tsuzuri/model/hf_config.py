@@ -1,4 +1,4 @@
-"""config.json of Llama, Qwen3 and GPT-2, both ways, in the names of Transformers 4.56 to 5.x; no torch.
+"""config.json of Llama, Qwen3, Arcee and GPT-2, both ways, as Transformers 4.56 to 5.x name things; no torch.
 
 What a config.json asks for and `model.gpt` does not compute (another activation, rotary positions scaled
 otherwise than Llama 3.1's, biases in attention, sliding windows, quantised weights) is refused by name, never
@@ -17,6 +17,7 @@ from tsuzuri.model.config import ModelConfig, RopeScaling
 _CLASSES: Final = {
     "llama": ("LlamaForCausalLM", "LlamaModel"),
     "qwen3": ("Qwen3ForCausalLM", "Qwen3Model"),
+    "arcee": ("ArceeForCausalLM", "ArceeModel"),
     "gpt2": ("GPT2LMHeadModel", "GPT2Model"),
 }
 """model_type → the class that is written, and its base, whose tensors are the same."""
@@ -32,13 +33,13 @@ _CLASSIC_NAMES: Final = {
 _MODERN_NAMES: Final = {name: name for name in (*_CLASSIC_NAMES, "intermediate_size")}
 
 _MODERN_ONLY: Final[dict[str, tuple[Any, ...]]] = {
-    "hidden_act": ("silu", "swish"),
+    "hidden_act": ("silu", "gelu", "relu2", "swish"),
     "attention_bias": (False,),
     "mlp_bias": (False,),
     "use_sliding_window": (False,),
     "quantization_config": (None,),
 }
-"""The values that `model.gpt` computes; an absent key means the first."""
+"""The values that `model.gpt` computes; an absent key means one of them."""
 _CLASSIC_ONLY: Final[dict[str, tuple[Any, ...]]] = {
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
     "scale_attn_weights": (True,),
@@ -95,14 +96,14 @@ def config_from_hf(values: Mapping[str, Any]) -> ModelConfig:
 
 
 def _modern_values(config: ModelConfig) -> dict[str, Any]:
-    """Fields of LlamaConfig and Qwen3Config; rotary positions in the notation of 4.x and in that of 5.x."""
+    """Fields of LlamaConfig, Qwen3Config and ArceeConfig; rotary positions as 4.x and as 5.x write them."""
     scaling = config.rope_scaling
     scaled = {"rope_type": "llama3", **scaling.as_mapping()} if scaling else {}
     values = {
         **{name: getattr(config, name) for name in _MODERN_NAMES},
         "num_key_value_heads": config.num_key_value_heads,
         "head_dim": config.head_dim,
-        "hidden_act": "silu",
+        "hidden_act": config.hidden_act,
         "rms_norm_eps": config.rms_norm_eps,
         "rope_theta": config.rope_theta,
         "rope_scaling": scaled or None,
@@ -110,7 +111,7 @@ def _modern_values(config: ModelConfig) -> dict[str, Any]:
         "attention_bias": False,
         "attention_dropout": 0.0,
     }
-    if config.model_type == "llama":
+    if config.model_type != "qwen3":
         return {**values, "mlp_bias": False}
     return {
         **values,
@@ -137,15 +138,17 @@ def _classic_values(config: ModelConfig) -> dict[str, Any]:
 
 
 def _modern_fields(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The fields that a config.json may leave out, at the defaults of LlamaConfig and Qwen3Config."""
+    """The fields that a config.json may leave out, at the defaults of the configuration of its class."""
     heads, rope = values["num_attention_heads"], _rope_parameters(values)
     nested_theta, theta = rope.get("rope_theta"), values.get("rope_theta")
     if nested_theta and theta and nested_theta != theta:
         raise InputError(f"config.json: rope_parameters with {nested_theta} and rope_theta {theta} disagree")
+    activation = values.get("hidden_act", "relu2" if kind == "arcee" else "silu")
     return {
+        "hidden_act": "silu" if activation == "swish" else activation,
         "num_key_value_heads": values.get("num_key_value_heads") or heads,
         "head_dim": values.get("head_dim") or (128 if kind == "qwen3" else values["hidden_size"] // heads),
-        "rms_norm_eps": values.get("rms_norm_eps", 1e-6),
+        "rms_norm_eps": values.get("rms_norm_eps", 1e-5 if kind == "arcee" else 1e-6),
         "rope_theta": nested_theta or theta or 10_000.0,
         "rope_scaling": _scaling(rope),
         "tie_word_embeddings": values.get("tie_word_embeddings", False),
@@ -171,9 +174,8 @@ def _refuse_what_is_not_computed(values: Mapping[str, Any], kind: str) -> None:
             )
     for key, computed in (_CLASSIC_ONLY if kind == "gpt2" else _MODERN_ONLY).items():
         if values.get(key, computed[0]) not in computed:
-            raise InputError(
-                f"config.json: {key} = {values[key]!r} is not computed here, only {computed[0]!r}"
-            )
+            known = " or ".join(map(repr, computed))
+            raise InputError(f"config.json: {key} = {values[key]!r} is not computed here, only {known}")
     other_layers = {str(layer) for layer in values.get("layer_types") or []} - {"full_attention"}
     if other_layers:
         raise InputError(f"config.json: layers of {', '.join(sorted(other_layers))} are not computed here")

@@ -2,8 +2,9 @@
 
 GPT-1 is Radford et al. 2018; GPT-2 Radford et al. 2019, Table 2; GPT-3 Brown et al. 2020 (arXiv 2005.14165),
 Table 2.1. Classic rows are GPT-2's architecture; GPT-3's rows are given in the modern one (its alternating
-sparse attention is nowhere published as code), with the SwiGLU width of about 8/3 · hidden_size, rounded up
-to a multiple of 64: about as many parameters as GPT-3's two matrices of width 4 · hidden_size. No torch here.
+sparse attention is nowhere published as code), whose gated MLP is about 8/3 · hidden_size wide, rounded up
+to a multiple of 64: about as many parameters as GPT-3's two matrices of width 4 · hidden_size, which an MLP
+without a gate has here too. No torch here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import RecipeError, closest
-from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.config import UNGATED, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,12 @@ def model_config(size: str, *, vocab_size: int, overrides: Mapping[str, Any] | N
     """The architecture of a row at a vocabulary, with some fields changed."""
     row = rung(size)
     classic = row.family == "classic"
+    kind = (overrides or {}).get("model_type", "gpt2" if classic else "qwen3")
     fields: dict[str, Any] = {
-        "model_type": "gpt2" if classic else "qwen3",
+        "model_type": kind,
         "vocab_size": vocab_size,
         "hidden_size": row.width,
-        "intermediate_size": 4 * row.width if classic else -(-8 * row.width // 3 // 64) * 64,
+        "intermediate_size": 4 * row.width if kind in UNGATED else -(-8 * row.width // 3 // 64) * 64,
         "num_hidden_layers": row.layers,
         "num_attention_heads": row.heads,
         "num_key_value_heads": row.heads,
