@@ -41,7 +41,7 @@ class ModelConfig(Config):
     """A decoder. The names are those of LlamaConfig; GPT-2's own names are given on export."""
 
     model_type: Literal["llama", "qwen3", "arcee", "gpt2"] = "qwen3"
-    """llama: RMSNorm, RoPE, gated MLP, no biases. qwen3: the same with QK-norm. arcee: llama without the gate.
+    """llama: RMSNorm, RoPE, gated MLP, no biases. qwen3: the same with QK-norm. arcee: llama without a gate.
     gpt2: LayerNorm, learned positions, no gate, biases."""
     vocab_size: int = Field(default=8192, ge=1)
     """Rows of the embedding: token ids are 0 … vocab_size − 1."""
