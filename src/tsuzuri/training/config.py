@@ -42,6 +42,30 @@ class ScheduleConfig(Config):
     """What the learning rate falls to, as a fraction of the peak: reached one step after the last."""
 
 
+class ParallelConfig(Config):
+    """How the processes that torchrun started share a run: replicate · shard · tensor of them."""
+
+    replicate: int | None = Field(default=None, ge=1)
+    """Copies of the weights, each with rows of its own. Unset: as many as there are processes for."""
+    shard: int = Field(default=1, ge=1)
+    """Parts that weights, gradients and states of a copy are divided into, each with its own rows (FSDP2)."""
+    tensor: int = Field(default=1, ge=1)
+    """Processes that share every product, and the same rows (tensor parallel); best within one machine."""
+    recompute: Literal["none", "blocks"] = "none"
+    """blocks: a block keeps its input alone, and is computed once more in the backward pass."""
+
+    def over(self, processes: int) -> tuple[int, int, int]:
+        """(replicate, shard, tensor) over so many processes; RecipeError where they do not divide them."""
+        own = self.shard * self.tensor
+        if processes % own or self.replicate not in (None, processes // own):
+            wanted = f"replicate {self.replicate or 'any'} × shard {self.shard} × tensor {self.tensor}"
+            raise RecipeError(
+                f"train.parallel: {wanted} does not make {processes} processes",
+                hint="start as many with torchrun --nproc-per-node, or set train.parallel.shard and .tensor",
+            )
+        return processes // own, self.shard, self.tensor
+
+
 class TrainConfig(Config):
     """One training run."""
 
@@ -68,6 +92,7 @@ class TrainConfig(Config):
     """Of activations and products. auto: what a half-second probe of the machine finds faster."""
     compile: Literal["auto", "always", "never"] = "auto"
     """torch.compile of the blocks. auto: where a compiler is and the run is long enough to repay it."""
+    parallel: ParallelConfig = ParallelConfig()
     evaluate_every: int = Field(default=0, ge=0)
     """Steps between evaluations on held-out documents; 0: at the end alone."""
     sample_every: int = Field(default=0, ge=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,12 @@ class Device:
     """Whether packed documents are masked by flex_attention's blocks instead of a dense mask."""
     compile_repays_tokens: int
     """Tokens of a run from which compilation saves more time than it takes."""
+    backend: str
+    """Of torch.distributed, for the tensors of the device and those of the host."""
+    count: Callable[[], int]
+    """How many there are on this machine: each process of a run has one of its own."""
+    select: Callable[[int], None]
+    """Make the device of that number the one that this process means."""
 
 
 def _cpu_name() -> str:
@@ -61,6 +68,9 @@ DEVICES = {
         lambda: torch.cuda.max_memory_allocated(),
         block_masks=True,
         compile_repays_tokens=50_000_000,
+        backend="cpu:gloo,cuda:nccl",
+        count=torch.cuda.device_count,
+        select=torch.cuda.set_device,
     ),
     "cpu": Device(
         "cpu",
@@ -70,6 +80,9 @@ DEVICES = {
         _cpu_peak_memory,
         block_masks=False,
         compile_repays_tokens=2_000_000,
+        backend="gloo",
+        count=lambda: sys.maxsize,  # processes share its cores
+        select=lambda number: None,
     ),
 }
 
