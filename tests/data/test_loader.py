@@ -84,3 +84,25 @@ def test_rows_that_cannot_be_shared_equally_are_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=f"{batch_rows} rows"):
         BatchLoader(sampler, batch_rows=batch_rows, ranks=ranks)
+
+
+@pytest.mark.parametrize("prefetch", [1, 4])
+def test_skipped_rows_are_never_read(sampler: Sampler, prefetch: int) -> None:
+    jumps = {8: 20, 28: 40}
+    batches = take(BatchLoader(sampler, batch_rows=4, prefetch=prefetch, jumps=jumps), 6)
+    assert [first for first, _ in batches] == [0, 4, 20, 24, 40, 44]
+    for first, rows in batches:
+        assert np.array_equal(rows, sampler.rows(np.arange(first, first + 4)))
+    resumed = take(BatchLoader(sampler, batch_rows=4, start=24, jumps=jumps), 2)
+    assert [first for first, _ in resumed] == [24, 40]
+
+
+def test_a_batch_is_read_again(sampler: Sampler) -> None:
+    with BatchLoader(sampler, batch_rows=6, rank=1, ranks=2) as loader:
+        assert np.array_equal(loader.read(12), sampler.rows(np.array([15, 16, 17])))
+
+
+def test_the_position_of_a_run_is_where_it_goes_on_after_a_jump(sampler: Sampler) -> None:
+    loader = BatchLoader(sampler, batch_rows=4, jumps={4: 12})
+    take(loader, 2)
+    assert loader.state_dict() == {"position": 16}

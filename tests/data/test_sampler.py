@@ -144,3 +144,9 @@ def test_a_cap_on_epochs_is_reckoned_of_the_budget(make_token_box: MakeTokenBox)
 def test_an_empty_split_is_refused(make_token_box: MakeTokenBox) -> None:
     with pytest.raises(RecipeError, match="hold no tokens"):
         Sampler(make_token_box({"a": [[1, 0]]}), length=4, seed=0, split="heldout")
+
+
+def test_shares_are_those_of_the_rows(make_token_box: MakeTokenBox) -> None:
+    box = make_token_box({"a": numbered(0, 300), "b": numbered(1_000, 100)}, vocab_size=2_000)
+    shares = Sampler(box, length=10, seed=1).shares()
+    assert shares == {"a": 0.75, "b": 0.25}

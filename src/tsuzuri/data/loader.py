@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
@@ -33,8 +33,12 @@ class BatchLoader:
         rank: int = 0,
         ranks: int = 1,
         prefetch: int = 2,
+        jumps: Mapping[int, int] | None = None,
     ) -> None:
-        """Global batches of `batch_rows`, this rank's equal part of each; `prefetch` (≥ 1) are read ahead."""
+        """Global batches of `batch_rows`, this rank's equal part of each; `prefetch` (≥ 1) are read ahead.
+
+        `jumps` skip rows: where a batch would begin with a row of theirs → the row that it begins with.
+        """
         if batch_rows < 1 or batch_rows % ranks:
             raise RecipeError(f"a batch of {batch_rows} rows cannot be shared equally by {ranks} ranks")
         assert 0 <= rank < ranks
@@ -44,21 +48,29 @@ class BatchLoader:
         self._own = slice(rank * batch_rows // ranks, (rank + 1) * batch_rows // ranks)
         self._speaks = rank == 0
         self._position = start
-        self._prefetch = prefetch
+        self._prefetch, self._jumps = prefetch, jumps or {}
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows")
-        self._ahead: deque[Future[Integers]] = deque()
+        self._ahead: deque[tuple[int, Future[Integers]]] = deque()
 
     def __iter__(self) -> Iterator[tuple[int, Integers]]:
         """(global batch's first row, this rank's rows (batch_rows // ranks, length + 1)), for ever."""
+        unread = self._position
         while True:
             while len(self._ahead) < self._prefetch:
-                first = self._position + len(self._ahead) * self._batch_rows
-                self._ahead.append(self._reader.submit(self._read, first))
-            rows = self._ahead.popleft().result()
-            first, self._position = self._position, self._position + self._batch_rows
+                first = self._jumps.get(unread, unread)
+                self._ahead.append((first, self._reader.submit(self.read, first)))
+                unread = first + self._batch_rows
+            first, reading = self._ahead.popleft()
+            rows = reading.result()
+            before, self._position = self._position, first + self._batch_rows
             if self._speaks:
-                self._tell_repetition(first, self._position)
+                self._tell_repetition(before, self._position)
             yield first, rows
+
+    def read(self, first: int) -> Integers:
+        """This rank's rows (batch_rows // ranks, length + 1) of the global batch that begins with a row."""
+        indices = np.arange(first, first + self._batch_rows, dtype=np.int64)
+        return self._sampler.rows(indices[self._own])
 
     def state_dict(self) -> dict[str, int]:
         """{"position": the first row of the next batch}; give it as `start` to go on from there."""
@@ -75,10 +87,6 @@ class BatchLoader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _read(self, first: int) -> Integers:
-        indices = np.arange(first, first + self._batch_rows, dtype=np.int64)
-        return self._sampler.rows(indices[self._own])
 
     def _tell_repetition(self, before: int, after: int) -> None:
         earlier = self._sampler.epochs(before)

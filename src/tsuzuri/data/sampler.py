@@ -62,8 +62,7 @@ class Sampler:
 
     def rows(self, indices: Integers) -> Integers:
         """(n, length + 1) tokens of the rows `indices` (n,); column t + 1 is predicted from those up to t."""
-        components, ranks = self._mixture.place(indices)
-        starts = self._starts(components, ranks.astype(np.uint64))
+        components, starts = self.places(indices)
         rows = np.empty((len(indices), self.length + 1), np.int64)
         for row, component, start in zip(rows, components.tolist(), starts.tolist(), strict=True):
             stream = self._streams[component]
@@ -73,9 +72,22 @@ class Sampler:
             row[:] = whole
         return rows
 
+    def places(self, indices: Integers) -> tuple[Integers, npt.NDArray[np.uint64]]:
+        """(n,) place in `sources`, and (n,) the first token on that source's ring, of the rows `indices` (n,)."""
+        components, ranks = self._mixture.place(indices)
+        return components, self._starts(components, ranks.astype(np.uint64))
+
     def source_of(self, indices: Integers) -> Integers:
         """(n,) place in `sources` of the source of each row."""
         return self._mixture.place(indices)[0]
+
+    def shares(self) -> dict[str, float]:
+        """source → the share of all rows that is drawn from it."""
+        counts = self._mixture.counts.tolist()
+        return {
+            source: count / self._mixture.block_rows
+            for source, count in zip(self.sources, counts, strict=True)
+        }
 
     def epochs(self, samples: int) -> dict[str, float]:
         """source → how many times its tokens have been predicted after the first `samples` rows."""
