@@ -73,7 +73,7 @@ class Sampler:
         return rows
 
     def places(self, indices: Integers) -> tuple[Integers, npt.NDArray[np.uint64]]:
-        """(n,) place in `sources`, and (n,) the first token on that source's ring, of the rows `indices` (n,)."""
+        """Where rows are cut: (n,) place in `sources`, and (n,) the first token on that source's ring."""
         components, ranks = self._mixture.place(indices)
         return components, self._starts(components, ranks.astype(np.uint64))
 
