@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 import runs
 from tsuzuri.core.errors import ResourceError
+from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import DEVICES, Choices, choose, choose_device, probe_precision
 
 CPU = DEVICES["cpu"]
@@ -23,6 +25,16 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         choose_device("cuda")
     assert choose_device("auto") is CPU
     assert choose_device("cpu") is CPU
+
+
+def test_a_tpu_that_is_not_there_says_what_it_takes() -> None:
+    with pytest.raises(ResourceError, match=r"no tpu device.*torch_tpu"):
+        choose_device(runs.train_config("device=tpu").device)
+
+
+def test_the_recipe_can_name_every_device_of_the_table() -> None:
+    named = get_args(TrainConfig.model_fields["device"].annotation)
+    assert set(named) == {"auto", *DEVICES}
 
 
 def test_the_table_knows_this_machine() -> None:

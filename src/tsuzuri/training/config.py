@@ -87,7 +87,8 @@ class TrainConfig(Config):
     """In which proportions the sources are read; by default each by its tokens."""
     document_mask: bool = True
     """Whether attention stays within documents of a packed row."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "tpu"] = "auto"
+    """What to train on; `cuda` is AMD's cards too. auto: the first of cuda, tpu and cpu that is there."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of activations and products. auto: what a half-second probe of the machine finds faster."""
     compile: Literal["auto", "always", "never"] = "auto"

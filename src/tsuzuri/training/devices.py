@@ -1,4 +1,12 @@
-"""One table of the devices that the loop runs on, and what is chosen on them: precision and the like."""
+"""One table of the devices that the loop runs on, and what is chosen on them: precision and the like.
+
+A device is a row here and nothing elsewhere: the step is the same code for all of them, of static shapes,
+waits for no number, and leaves it to torch.compile which compiler is meant. `cuda` is NVIDIA's, and AMD's in
+torch's builds for ROCm. `tpu` is torch_tpu's (0.2, TPU v4 and later), of which nothing but torch's interface
+to any accelerator and a name is asked.
+
+What has run on silicon: cpu, and cuda on one NVIDIA H100. What has not: tpu, AMD's cards, several cards.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +39,7 @@ class Device:
     synchronize: Callable[[], None]
     name: Callable[[], str]
     peak_memory_bytes: Callable[[], int]
+    """The most that was held since the process began; 0 where the device does not count it."""
     block_masks: bool
     """Whether packed documents are masked by flex_attention's blocks instead of a dense mask."""
     compile_repays_tokens: int
@@ -41,6 +50,8 @@ class Device:
     """How many there are on this machine: each process of a run has one of its own."""
     select: Callable[[int], None]
     """Make the device of that number the one that this process means."""
+    needs: str
+    """What a machine that has none lacks."""
 
 
 def _cpu_name() -> str:
@@ -59,6 +70,11 @@ def _cpu_peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def _has_tpu() -> bool:
+    accelerator = torch.accelerator.current_accelerator()
+    return accelerator is not None and accelerator.type == "tpu" and torch.accelerator.is_available()
+
+
 DEVICES = {
     "cuda": Device(
         "cuda",
@@ -71,6 +87,20 @@ DEVICES = {
         backend="cpu:gloo,cuda:nccl",
         count=torch.cuda.device_count,
         select=torch.cuda.set_device,
+        needs="an NVIDIA or AMD card, its driver, and a build of torch for CUDA or ROCm",
+    ),
+    "tpu": Device(
+        "tpu",
+        _has_tpu,
+        torch.accelerator.synchronize,
+        lambda: str(torch.get_device_module("tpu").get_device_name()),
+        lambda: 0,
+        block_masks=False,
+        compile_repays_tokens=50_000_000,
+        backend="cpu:gloo,tpu:tpu_dist",
+        count=torch.accelerator.device_count,
+        select=torch.accelerator.set_device_index,
+        needs="a TPU of version 4 or later, and the package torch_tpu beside torch",
     ),
     "cpu": Device(
         "cpu",
@@ -83,6 +113,7 @@ DEVICES = {
         backend="gloo",
         count=lambda: sys.maxsize,  # processes share its cores
         select=lambda number: None,
+        needs="nothing",
     ),
 }
 
@@ -91,7 +122,8 @@ def choose_device(wanted: str) -> Device:
     """The device named, or the first of the table that is there."""
     if wanted != "auto" and not DEVICES[wanted].is_available():
         raise ResourceError(
-            f"this machine's torch finds no {wanted} device", hint="use --set train.device=auto"
+            f"this machine's torch finds no {wanted} device, which takes {DEVICES[wanted].needs}",
+            hint="use --set train.device=auto",
         )
     names = list(DEVICES) if wanted == "auto" else [wanted]
     return next(DEVICES[name] for name in names if DEVICES[name].is_available())

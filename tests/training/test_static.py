@@ -1,0 +1,84 @@
+"""What lets a step run on every device: it waits for no number, shapes are static, no compiler is named."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+import runs
+import tsuzuri
+from tsuzuri.model.attention import BLOCK
+from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.gpt import GPT
+from tsuzuri.training.devices import DEVICES
+from tsuzuri.training.step import Trainer
+
+LONG = 3 * BLOCK
+SHAPE = runs.MODEL.model_copy(update={"max_position_embeddings": LONG})
+CLASSIC = ModelConfig.model_validate(
+    {**SHAPE.as_mapping(), "model_type": "gpt2", "num_key_value_heads": SHAPE.num_attention_heads}
+)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, CLASSIC], ids=["modern", "classic"])
+@pytest.mark.parametrize("length", [16, LONG])
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_step_asks_for_no_number(
+    shape: ModelConfig, length: int, kind: str, precision: torch.dtype
+) -> None:
+    """Tensors that have a shape and no content: nothing can be made of what they hold."""
+    config = runs.train_config(f"sequence_length={length}", f"optimizer.kind={kind}")
+    with FakeTensorMode():
+        trainer = Trainer(GPT(shape), config, DEVICES["cpu"], dtype=precision, compiled=False)
+        rows = torch.ones(config.batch_rows, length + 1, dtype=torch.long)
+        for step in range(2):
+            metrics = trainer.step(step, rows, eos_id=0)
+        with pytest.raises(DataDependentOutputException):
+            metrics["loss"].item()
+
+
+@pytest.fixture
+def no_waiting() -> Iterator[None]:
+    """Within a test, whatever would wait for the card is an error."""
+    torch.cuda.set_sync_debug_mode("error")
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+@pytest.mark.filterwarnings("default")  # torch warns of its own doings when it compiles
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_a_step_does_not_wait_for_the_card(compiled: bool, kind: str, request: pytest.FixtureRequest) -> None:
+    config = runs.train_config(f"optimizer.kind={kind}", "sequence_length=128")
+    model = GPT(SHAPE, torch.Generator().manual_seed(1)).to("cuda")
+    trainer = Trainer(model, config, DEVICES["cuda"], dtype=torch.bfloat16, compiled=compiled)
+    rows = torch.ones(config.batch_rows, 129, dtype=torch.long)
+    for step in range(2):  # what is made once may wait
+        trainer.step(step, rows, eos_id=0)
+    request.getfixturevalue("no_waiting")
+    trainer.step(2, rows, eos_id=0)
+
+
+def test_no_compiler_is_named() -> None:
+    """torch_tpu and others put themselves in the place of the default."""
+    calls = [
+        (path.name, call)
+        for path in Path(tsuzuri.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "compile"
+        and not (isinstance(call.func.value, ast.Name) and call.func.value.id in ("re", "regex"))
+    ]
+    assert {name for name, _ in calls} >= {"devices.py"}
+    for name, call in calls:
+        assert {keyword.arg for keyword in call.keywords} <= {"dynamic", "fullgraph"}, name
+        assert "dynamic" in {keyword.arg for keyword in call.keywords}, name
