@@ -3,7 +3,10 @@
 - CPU, float32, more positions than two blocks and none cached before them: `block_attention`, products of
   blocks of queries with the keys between the first and the last one that any of them may see. It is somewhat
   faster than torch's own kernel, which reaches a third of the matrix-product rate, and skips other documents.
-- CUDA with a `BlockMask`: flex_attention. All else: torch's scaled_dot_product_attention.
+- CUDA with a `BlockMask`: flex_attention. torch.nn.attention.varlen, which asks for the borders of documents
+  instead, is not taken (torch 2.13): how many there are would be a number to wait for, or a bound to fill up,
+  and it knows neither float32 nor, for the gradient, a CPU, where the tests run.
+- All else, TPUs included: torch's scaled_dot_product_attention.
 
 Shapes: B rows, H query heads, K key-value heads, T positions of queries, S of keys, Dh head_dim.
 """
