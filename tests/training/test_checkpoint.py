@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,26 @@ def test_the_newest_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000010", "step-00000100"]
 
 
+def test_milestones_are_kept_beside_the_newest(tmp_path: Path) -> None:
+    for step in range(1, 8):
+        checkpoint.save(tmp_path, step, TENSORS, keep=2, milestone=step in (2, 3, 6))
+    assert [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)] == [2, 3, 6, 7]
+    assert checkpoint.milestones(tmp_path) == [2, 3, 6]
+    assert {path.name for path in tmp_path.iterdir()} == {f"step-0000000{step}" for step in (2, 3, 6, 7)}
+
+
+def test_the_same_tensors_give_the_same_bytes(tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        checkpoint.save(tmp_path / place, 1, TENSORS, keep=1)
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / place / "step-00000001").iterdir()}
+        for place in ("one", "two")
+    )
+    assert one == two
+    assert set(one) == {".metadata", "__0_0.distcp", checkpoint.SUMS}
+    assert str(tmp_path).encode() not in one[".metadata"]
+
+
 def test_a_checkpoint_that_is_there_is_not_written_again(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, TENSORS, keep=1)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
@@ -62,6 +83,14 @@ def test_a_flipped_byte_is_found(tmp_path: Path, name: str) -> None:
         checkpoint.load_newest(tmp_path, blank())
 
 
+def test_a_torn_file_is_found(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, TENSORS, keep=1)
+    file = tmp_path / "step-00000001" / "__0_0.distcp"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(IntegrityError, match=r"__0_0\.distcp is damaged"):
+        checkpoint.load_newest(tmp_path, blank())
+
+
 @pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata", checkpoint.SUMS])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     checkpoint.save(tmp_path, 1, TENSORS, keep=1)
@@ -73,9 +102,13 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({"a": torch.zeros(3, 2), "b": torch.tensor(0.0)}, r"a is \(2, 3\) there and \(3, 2\) here"),
-        ({"a": torch.zeros(2, 3)}, r"b is \(\) there and absent here"),
-        ({**TENSORS, "c": torch.zeros(1)}, r"c is absent there and \(1,\) here"),
+        ({**TENSORS, "a": torch.zeros(3, 2)}, r"a is float32 \(2, 3\) there and float32 \(3, 2\) here"),
+        (
+            {**TENSORS, "a": torch.zeros(2, 3).half()},
+            r"a is float32 \(2, 3\) there and float16 \(2, 3\) here",
+        ),
+        ({"a": torch.zeros(2, 3)}, r"b is float32 \(\) there and absent here"),
+        ({**TENSORS, "c": torch.zeros(1)}, r"c is absent there and float32 \(1,\) here"),
     ],
 )
 def test_a_checkpoint_of_another_model_is_refused(
@@ -123,6 +156,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(inputs: Path, tmp_path: Path) -> 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def nothing_large(*unused: object) -> int:
+        while checkpoint.newest_step(tmp_path / "run" / "checkpoints") < 2:
+            time.sleep(0.01)  # it is being written meanwhile
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
         return 0
 

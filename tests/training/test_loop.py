@@ -122,13 +122,16 @@ def test_a_run_learns(inputs: Path, tmp_path: Path) -> None:
     assert losses[-1] < 0.6 * losses[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 @pytest.mark.parametrize("step", [3, 4, 6])
 def test_a_run_asked_to_stop_saves_and_goes_on(inputs: Path, tmp_path: Path, number: int, step: int) -> None:
     runs.run(inputs, tmp_path / "whole", hooks=(*runs.HOOKS, at_step(0, idle)))
     stop = at_step(step, lambda model: os.kill(os.getpid(), number))
-    with pytest.raises(Stopped, match=f"{signal.Signals(number).name}, saved after step {step} of 6"):
+    with pytest.raises(
+        Stopped, match=f"{signal.Signals(number).name}, saved after step {step} of 6"
+    ) as stopped:
         runs.run(inputs, tmp_path / "run", hooks=(*runs.HOOKS, stop))
+    assert stopped.value.by == number
     assert checkpoint.newest_step(tmp_path / "run" / "checkpoints") == step
     runs.run(inputs, tmp_path / "run", hooks=(*runs.HOOKS, at_step(0, idle)))
     assert runs.contents(tmp_path / "run") == runs.contents(tmp_path / "whole")
@@ -165,6 +168,20 @@ def test_a_second_request_stops_at_once() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_schedulers_warning_may_come_twice() -> None:
+    with stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert stop == [signal.SIGUSR1, signal.SIGUSR1]
+
+
+def test_milestones_outlive_the_newest(inputs: Path, tmp_path: Path) -> None:
+    manifest = runs.run(inputs, tmp_path, "keep_checkpoints=1", "milestones=[1, 3]", "checkpoint_every=5")
+    found = [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path / "checkpoints")]
+    assert found == [1, 3, 4, 6]  # the fourth is the last before the learning rate falls
+    assert manifest.counts["milestones"] == [1, 3, 4]
 
 
 def test_a_loss_that_is_no_number_stops_before_the_next_checkpoint(inputs: Path, tmp_path: Path) -> None:

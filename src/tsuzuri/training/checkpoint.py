@@ -1,43 +1,65 @@
-"""Checkpoints: torch.distributed.checkpoint folders (also on one process), whole or absent.
+"""Checkpoints: torch.distributed.checkpoint folders, whole or absent, written by all ranks of a run.
 
-Beside torch's own files lies `sha256.json` with the SHA-256 of each; nothing is read before it is compared.
+Each rank writes one file of its shards (what ranks hold alike is shared out among them) and its SHA-256; the
+first rank gathers the sums into `sha256.json` and gives the folder its name. Nothing is read before it is
+compared. A run on another number of ranks reads the same folder: torch cuts the shards anew.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
-from torch.distributed.checkpoint import api, filesystem, state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint import (
+    api,
+    filesystem,
+    metadata,
+    planner,
+    state_dict_loader,
+    state_dict_saver,
+    storage,
+)
+from torch.futures import Future
 
-from tsuzuri.core.errors import IntegrityError
-from tsuzuri.core.files import TEMPORARY_PREFIX, atomic_folder, sha256_file, write_json
+from tsuzuri.core.errors import IntegrityError, ResourceError
+from tsuzuri.core.files import (
+    TEMPORARY_PREFIX,
+    atomic_folder,
+    disk_errors,
+    fsync_file,
+    sha256_file,
+    write_json,
+)
+from tsuzuri.training.peers import Peers
 
 SUMS = "sha256.json"
 
 
-def save(folder: Path, step: int, tensors: Mapping[str, Tensor], *, keep: int) -> None:
-    """Write the checkpoint of `step` into `folder`, then remove all but the newest `keep`.
+def save(
+    folder: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    *,
+    keep: int,
+    milestone: bool = False,
+    peers: Peers | None = None,
+) -> None:
+    """Write the checkpoint of `step` into `folder`, then remove all but the newest `keep` and milestones.
 
-    Raises ResourceError when the disk is full; what was there before is left as it was.
+    Raises ResourceError, on every rank, when the disk of one is full; what was there before stays as it was.
     """
+    peers = peers or Peers()
     path = folder / f"step-{step:08d}"
-    if not path.exists():
-        with atomic_folder(path) as temporary:
-            writer = filesystem.FileSystemWriter(temporary, thread_count=1, sync_files=False)
-            with _plainly():
-                state_dict_saver.save(dict(tensors), storage_writer=writer, no_dist=True)
-            sums = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
-            write_json(temporary / SUMS, {"step": step, "files": sums})
-    for old in checkpoints(folder)[:-keep]:
-        doomed = old.with_name(f"{TEMPORARY_PREFIX}{old.name}")  # never seen half removed
-        old.rename(doomed)
-        shutil.rmtree(doomed)
+    if not peers.first(path.exists):
+        with disk_errors(path):
+            _write(path, {"step": step, "milestone": milestone}, tensors, peers)
+    peers.first(lambda: _remove_old(folder, keep))
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -45,29 +67,40 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
+def milestones(folder: Path) -> list[int]:
+    """The steps of the checkpoints in a folder that are never removed, oldest first."""
+    return [step_of(path) for path in checkpoints(folder) if _is_milestone(path)]
+
+
+def step_of(path: Path) -> int:
+    """The step that the checkpoint at `path` was written after."""
+    return int(path.name.removeprefix("step-"))
+
+
 def newest_step(folder: Path) -> int:
     """The step that the newest checkpoint in `folder` was written after; 0 where there is none."""
-    found = checkpoints(folder)
-    return int(found[-1].name.removeprefix("step-")) if found else 0
+    return max(map(step_of, checkpoints(folder)), default=0)
 
 
-def load_newest(folder: Path, tensors: Mapping[str, Tensor]) -> int:
+def load_newest(folder: Path, tensors: Mapping[str, Tensor], *, peers: Peers | None = None) -> int:
     """Fill `tensors` in place from the newest checkpoint, if there is one; the step it was written after."""
-    found = checkpoints(folder)
-    if found:
-        load(found[-1], tensors)
-    return newest_step(folder)
+    peers = peers or Peers()
+    found = peers.first(lambda: checkpoints(folder))
+    if not found:
+        return 0
+    load(found[-1], tensors, peers=peers)
+    return step_of(found[-1])
 
 
-def load(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def load(path: Path, tensors: Mapping[str, Tensor], *, peers: Peers | None = None) -> None:
     """Fill `tensors` in place from the checkpoint at `path`.
 
-    Raises IntegrityError when it is damaged or another model's.
+    Raises IntegrityError, on every rank, when it is damaged or another model's.
     """
-    verify(path)
-    metadata = filesystem.FileSystemReader(path).read_metadata().state_dict_metadata
-    wanted = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    stored = {name: tuple(getattr(item, "size", ())) for name, item in metadata.items()}
+    peers = peers or Peers()
+    verify(path, peers=peers)
+    stored = peers.first(lambda: _stored(path))
+    wanted = {name: _kind(tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     if wanted != stored:
         name = min(name for name in {*wanted, *stored} if wanted.get(name) != stored.get(name))
         raise IntegrityError(
@@ -75,35 +108,132 @@ def load(path: Path, tensors: Mapping[str, Tensor]) -> None:
             f"{name} is {stored.get(name, 'absent')} there and {wanted.get(name, 'absent')} here",
             hint="give another --out for another model",
         )
-    with _plainly():
-        state_dict_loader.load(dict(tensors), checkpoint_id=path, no_dist=True)
+    with _errors_of_ranks():
+        state_dict_loader._load_state_dict(
+            dict(sorted(tensors.items())),  # in one order on every rank
+            filesystem.FileSystemReader(path),
+            process_group=peers.group,
+            no_dist=peers.group is None,
+        )
 
 
-def verify(path: Path) -> None:
-    """Compare every file of a checkpoint with its SHA-256; IntegrityError names the first at fault."""
+def verify(path: Path, *, peers: Peers | None = None) -> None:
+    """Compare every file of a checkpoint with its SHA-256; IntegrityError names the first at fault.
+
+    Every rank compares its share of them.
+    """
+    peers = peers or Peers()
     hint = f"remove {path} and run the same command again: it goes on from the checkpoint before"
+    sums = sorted(peers.first(lambda: _facts(path, hint)["files"]).items())
+
+    def compare() -> None:
+        for name, expected in sums[peers.rank :: peers.count]:
+            if not (path / name).exists():
+                raise IntegrityError(f"{path / name} is missing", hint=hint)
+            if sha256_file(path / name) != expected:
+                raise IntegrityError(f"{path / name} is damaged: its SHA-256 differs from {SUMS}", hint=hint)
+
+    peers.all(compare)
+
+
+class _Writer(filesystem.FileSystemWriter):
+    """torch's writer of one file a rank, without clock readings and paths in what it writes."""
+
+    def storage_meta(self) -> metadata.StorageMeta:
+        """Nothing: torch's default holds the temporary folder's path and a random number."""
+        return metadata.StorageMeta()
+
+    def write_data(
+        self, plan: planner.SavePlan, planner: planner.SavePlanner
+    ) -> Future[list[storage.WriteResult]]:
+        """As torch's; a disk's error leaves it as what it is, which torch loses on the way between ranks."""
+        try:
+            return super().write_data(plan, planner)
+        except Exception as error:
+            found: BaseException | None = error
+            while found is not None and not isinstance(found, OSError):
+                found = found.__context__
+            raise found or error from error
+
+
+def _write(path: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor], peers: Peers) -> None:
+    with ExitStack() as folder:  # of the first rank: its temporary folder becomes the checkpoint, or goes
+        temporary = peers.first(lambda: folder.enter_context(atomic_folder(path)))
+        with _errors_of_ranks():
+            # torch's public function warns where there is no process group, and no thread can silence a
+            # warning for itself alone
+            state_dict_saver._save_state_dict(
+                dict(tensors),
+                _Writer(temporary, thread_count=1, sync_files=False),
+                process_group=peers.group,
+                no_dist=peers.group is None,
+            )
+        sums = peers.all(lambda: _own_sums(temporary, peers.rank))
+
+        def complete() -> None:
+            files = {name: sum_ for part in sums for name, sum_ in part.items()}
+            unseen = [name for name in files if not (temporary / name).exists()]
+            if unseen:
+                raise ResourceError(
+                    f"{path} cannot be written: the first rank does not see {unseen[0]}, which another wrote",
+                    hint="give an --out on a file system that all nodes share",
+                )
+            write_json(temporary / SUMS, {**facts, "files": dict(sorted(files.items()))})
+            folder.close()
+
+        peers.first(complete)
+
+
+def _own_sums(folder: Path, rank: int) -> dict[str, str]:
+    """The SHA-256 of each file that a rank has written, once it is on the disk."""
+    sums = {}
+    for path in (*folder.glob(f"__{rank}_*"), *(folder.glob(".metadata") if rank == 0 else ())):
+        fsync_file(path)
+        sums[path.name] = sha256_file(path)
+    return sums
+
+
+def _remove_old(folder: Path, keep: int) -> None:
+    for old in checkpoints(folder)[:-keep]:
+        if not _is_milestone(old):
+            doomed = old.with_name(f"{TEMPORARY_PREFIX}{old.name}")  # never seen half removed
+            old.rename(doomed)
+            shutil.rmtree(doomed)
+
+
+def _is_milestone(path: Path) -> bool:
     try:
-        sums = json.loads((path / SUMS).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
+        return bool(_facts(path).get("milestone"))
+    except IntegrityError:  # of no use to anybody: it goes when its time has come
+        return False
+
+
+def _facts(path: Path, hint: str = "") -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((path / SUMS).read_text(encoding="utf-8"))
+        return {**facts, "files": dict(facts["files"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{path / SUMS} is missing or damaged", hint=hint) from error
-    for name, expected in sums.items():
-        if not (path / name).exists():
-            raise IntegrityError(f"{path / name} is missing", hint=hint)
-        if sha256_file(path / name) != expected:
-            raise IntegrityError(f"{path / name} is damaged: its SHA-256 differs from {SUMS}", hint=hint)
+
+
+def _stored(path: Path) -> dict[str, str]:
+    """What is stored in a checkpoint, by name."""
+    items = filesystem.FileSystemReader(path).read_metadata().state_dict_metadata
+    return {
+        name: _kind(item.size, item.properties.dtype)
+        for name, item in items.items()
+        if isinstance(item, metadata.TensorStorageMetadata)
+    }
+
+
+def _kind(shape: torch.Size, dtype: torch.dtype) -> str:
+    return f"{str(dtype).removeprefix('torch.')} {tuple(shape)}"
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
-    """Let torch say nothing of the absent process group, and let an OSError inside its wrappers out."""
+def _errors_of_ranks() -> Iterator[None]:
+    """Within it, what torch wraps into one error for all ranks comes out as the first rank's own."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            yield
+        yield
     except api.CheckpointException as wrapper:
-        found: BaseException | None = next(iter(wrapper.failures.values()))[0]
-        while found is not None:
-            if isinstance(found, OSError):
-                raise found from wrapper
-            found = found.__context__
-        raise
+        raise next(iter(wrapper.failures.values()))[0] from wrapper

@@ -41,6 +41,10 @@ class ScheduleConfig(Config):
     final_fraction: float = Field(default=0.0, ge=0, le=1)
     """What the learning rate falls to, as a fraction of the peak: reached one step after the last."""
 
+    def decay_steps(self, steps: int) -> int:
+        """The last of `steps`, in which wsd's learning rate falls."""
+        return round(self.decay_fraction * steps) if self.kind == "wsd" else 0
+
 
 class ParallelConfig(Config):
     """How the processes that torchrun started share a run: replicate · shard · tensor of them."""
@@ -101,7 +105,13 @@ class TrainConfig(Config):
     checkpoint_every: int = Field(default=100, ge=1)
     """Steps between checkpoints; a killed run loses at most so many."""
     keep_checkpoints: int = Field(default=2, ge=1)
-    """Checkpoints kept, the newest ones."""
+    """Checkpoints kept, the newest ones; milestones beside them."""
+    milestones: tuple[int, ...] = ()
+    """Steps after which a checkpoint is written that is never removed. The last step before wsd's fall always
+    is one: other falls can begin there (Hägele et al. 2024; llm-jp-4), and weights that have not fallen can
+    be the better start of a fine-tuning (arXiv 2603.16127)."""
+    milestone_every: int = Field(default=0, ge=0)
+    """Steps between milestones; 0: none but those."""
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
@@ -114,7 +124,19 @@ class TrainConfig(Config):
             raise ValueError(
                 f"schedule.warmup_steps ({self.schedule.warmup_steps}) must be below steps ({self.steps})"
             )
+        unreached = [step for step in self.milestones if not 0 < step <= self.steps]
+        if unreached:
+            raise ValueError(f"milestones holds {unreached[0]}, which is no step of 1 to {self.steps}")
         return self
+
+    def is_milestone(self, step: int) -> bool:
+        """Whether the checkpoint after `step` is never removed."""
+        decay_steps = self.schedule.decay_steps(self.steps)
+        return (
+            step in self.milestones
+            or (self.milestone_every > 0 and step % self.milestone_every == 0)
+            or (decay_steps > 0 and step == self.steps - decay_steps)
+        )
 
     @property
     def tokens_per_step(self) -> int:

@@ -8,6 +8,7 @@ of threads, ends with bitwise the same weights and logs as one never stopped.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
 from tsuzuri.training.config import TrainConfig, require_context
 from tsuzuri.training.devices import choose, choose_device, memory_errors
+from tsuzuri.training.peers import Votes
 from tsuzuri.training.run import CHECKPOINTS, RunLog, RunRecord, open_run, stop_requests
+from tsuzuri.training.saving import Checkpoints
 from tsuzuri.training.step import Trainer
 
 TIMING_EVERY_S = 10.0
@@ -81,7 +84,7 @@ def train(
     finished run goes on too, and what was made of it (evaluation, release) no longer belongs to it.
 
     Raises ResumeError when the box was begun with another recipe, IntegrityError when a shard or checkpoint
-    is damaged, Stopped after SIGTERM or Ctrl-C, TrainingError when the loss is no number any more.
+    is damaged, Stopped after SIGTERM, SIGUSR1 or Ctrl-C, TrainingError when the loss is no number any more.
     """
     record = open_run(box, model, config, amend, evaluate or {})
     with memory_errors(record.configs()[1]):
@@ -120,8 +123,8 @@ def _train(
     model = GPT(shape, torch.Generator().manual_seed(config.seed)).to(device.kind)
     dtype = getattr(torch, choices.precision)
     trainer = Trainer(model, config, device, dtype=dtype, compiled=choices.compile)
-    state = trainer.update.state()
-    start = checkpoint.load_newest(box / CHECKPOINTS, state)
+    checkpoints = Checkpoints(box / CHECKPOINTS, trainer.update.state(), keep=config.keep_checkpoints)
+    start = checkpoints.load_newest()
     record_timing(box, "machine", device=device.name(), torch=torch.__version__)
     say(
         f"training {shape.num_parameters:,} parameters in {choices.precision} on {device.name()}, "
@@ -131,19 +134,14 @@ def _train(
     with (
         RunLog(box, start) as log,
         stop_requests() as stop,
+        checkpoints,
         BatchLoader(sampler, batch_rows=config.batch_rows, start=first_row) as batches,
     ):
-        run = _Run(trainer, log, box, hooks, state)
+        run = _Run(trainer, log, box, hooks, checkpoints)
         steps = track(range(start + 1, config.steps + 1), run.describe, config.steps - start)
         for step, (_, rows) in zip(steps, batches, strict=False):  # the batches never end
             run.step(step, torch.from_numpy(rows), data.eos_id)
-            if stop:
-                run.save(step)
-                raise Stopped(
-                    f"stopped by {stop[0].name}, saved after step {step} of {config.steps}",
-                    hint="the same command goes on",
-                    by=stop[0],
-                )
+            run.heed(stop, step)
     hf.save_model(model, box / "model", eos_id=data.eos_id)
     for name in (TOKENIZER_FILE, SETTINGS_FILE):
         write_text(box / "model" / name, (tokenizer / name).read_text(encoding="utf-8"))
@@ -153,6 +151,7 @@ def _train(
         "parameters": shape.num_parameters,
         "epochs": sampler.epochs(config.steps * config.batch_rows),
         "amendments": [amendment.as_mapping() for amendment in record.amendments],
+        "milestones": checkpoint.milestones(box / CHECKPOINTS),
     }
 
 
@@ -160,10 +159,11 @@ class _Run:
     """One run as it goes: steps, logs, hooks, checkpoints. Steps are counted from 1."""
 
     def __init__(
-        self, trainer: Trainer, log: RunLog, box: Path, hooks: Sequence[Hook], state: Mapping[str, Tensor]
+        self, trainer: Trainer, log: RunLog, box: Path, hooks: Sequence[Hook], checkpoints: Checkpoints
     ) -> None:
-        self.trainer, self.log, self.box, self.hooks, self.state = trainer, log, box, hooks, state
+        self.trainer, self.log, self.box, self.hooks, self.checkpoints = trainer, log, box, hooks, checkpoints
         self.config = trainer.config
+        self.votes = Votes()
         self.unread: tuple[int, dict[str, Tensor]] | None = None
         self.last_loss = math.nan
         self.timed_step, self.timed_at = 0, 0.0
@@ -178,7 +178,11 @@ class _Run:
         self.read_metrics()  # of the step before, now that the device has this one to do
         self.unread = (step, metrics)
         due = [hook for hook in self.hooks if hook.is_due(step, self.config.steps)]
-        saves = step % self.config.checkpoint_every == 0 or step == self.config.steps
+        saves = (
+            step % self.config.checkpoint_every == 0
+            or step == self.config.steps
+            or self.config.is_milestone(step)
+        )
         if due or saves:
             self.read_metrics()
             paused_at = time.perf_counter()
@@ -230,10 +234,27 @@ class _Run:
         self.timed_step, self.timed_at = step, time.perf_counter()
 
     def save(self, step: int) -> None:
-        """Write a checkpoint after `step`, with every line of the logs before it on the disk."""
+        """Begin a checkpoint after `step`, with every line of the logs before it on the disk."""
         self.read_metrics()
         self.log.flush()
-        checkpoint.save(self.box / CHECKPOINTS, step, self.state, keep=self.config.keep_checkpoints)
+        self.checkpoints.save(step, milestone=self.config.is_milestone(step))
+
+    def heed(self, stop: Sequence[signal.Signals], step: int) -> None:
+        """Stopped, once saved, when any rank was asked to stop; the error of a checkpoint that any could not
+        write."""
+        failed = signal.NSIG  # counts for more than every signal
+        wish = self.votes.largest(failed if self.checkpoints.has_failed() else max(stop, default=0))
+        if wish == failed:
+            self.checkpoints.wait()
+        elif wish:
+            self.save(step)
+            self.checkpoints.wait()
+            by = signal.Signals(wish)
+            raise Stopped(
+                f"stopped by {by.name}, saved after step {step} of {self.config.steps}",
+                hint="the same command goes on",
+                by=by,
+            )
 
 
 def _require_fit(model: ModelConfig, config: TrainConfig, data: TokenBox) -> None:

@@ -172,17 +172,21 @@ class RunLog:
 
 @contextmanager
 def stop_requests() -> Iterator[list[signal.Signals]]:
-    """A list that stays empty until SIGTERM or Ctrl-C arrives; it then holds that signal.
+    """A list that stays empty until SIGTERM, SIGUSR1 or Ctrl-C arrives; it then holds that signal.
 
-    The first request is noted, for the loop to save and stop; a second one ends the process as usual.
+    The first request is noted, for the loop to save and stop; a second one ends the process as usual. SIGUSR1
+    is a scheduler's warning (Slurm: --signal=USR1@120), which may come to a process by two ways: it is noted
+    however often it comes.
     """
     received: list[signal.Signals] = []
-    old = {int(number): signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    old = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(signal.Signals(number))
-        say(f"{received[-1].name} received: saving after this step (once more: stop at once)")
-        signal.signal(number, old[number])
+        again = "" if number == signal.SIGUSR1 else " (once more: stop at once)"
+        say(f"{received[-1].name} received: saving after this step{again}")
+        if number != signal.SIGUSR1:
+            signal.signal(number, old[received[-1]])
 
     for number in old:
         signal.signal(number, note)

@@ -20,5 +20,5 @@ def learning_rate_fraction(config: ScheduleConfig, step: int, steps: int) -> flo
     if config.kind == "cosine":
         height = (1 - math.cos(math.pi * left / (steps - config.warmup_steps + 1))) / 2
     else:
-        height = min(1.0, left / (round(config.decay_fraction * steps) + 1))
+        height = min(1.0, left / (config.decay_steps(steps) + 1))
     return config.final_fraction + (1 - config.final_fraction) * height

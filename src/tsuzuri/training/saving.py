@@ -1,0 +1,120 @@
+"""Saving while training goes on: the state is copied between two steps, and a thread writes the copy.
+
+The copy takes as many bytes of the host's memory as the state has on this rank (weights and states of the
+optimizer), from the first checkpoint to the end of the run. torch's own `async_save` is not used: what it
+calls done has neither sums nor the name that makes it visible, and it copies into new memory every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from tsuzuri.core.errors import TsuzuriError
+from tsuzuri.core.progress import say
+from tsuzuri.training import checkpoint
+from tsuzuri.training.peers import Peers
+
+
+class Checkpoints:
+    """The checkpoints of a run, at most one of them under way; every rank makes the same calls."""
+
+    def __init__(self, folder: Path, tensors: Mapping[str, Tensor], *, keep: int) -> None:
+        """Of `tensors`, whose memory is read at every save and filled when one is loaded."""
+        self.folder, self.tensors, self.keep = folder, tensors, keep
+        self._peers = Peers()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._copy = HostCopy(tensors)
+        self._writing: Future[None] | None = None
+        self._step = 0
+
+    def save(self, step: int, *, milestone: bool = False) -> None:
+        """Copy the state as it is now, after `step`, and let it be written; what was under way ends first."""
+        if step == self._step:
+            return
+        self.wait()
+        copies = self._copy.take()
+        self._step = step
+        self._writing = self._thread.submit(
+            checkpoint.save,
+            self.folder,
+            step,
+            copies,
+            keep=self.keep,
+            milestone=milestone,
+            peers=self._peers,
+        )
+
+    def has_failed(self) -> bool:
+        """Whether `wait` would raise an error at once."""
+        return self._writing is not None and self._writing.done() and bool(self._writing.exception())
+
+    def wait(self) -> None:
+        """Return when nothing is under way; raises the error that kept the last checkpoint from being."""
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def load_newest(self) -> int:
+        """Fill the state from the newest checkpoint, if there is one; the step it was written after."""
+        self.wait()
+        self._step = checkpoint.load_newest(self.folder, self.tensors, peers=self._peers)
+        return self._step
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.wait()
+        except TsuzuriError as second:
+            if error is None:
+                raise
+            say(f"the last checkpoint was not written either: {second.message}")
+        finally:
+            self._thread.shutdown()
+
+
+class HostCopy:
+    """A copy of tensors in the host's memory (pinned where a device can use that), taken again and again."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        self._copies: dict[str, Tensor] = {}
+
+    def take(self) -> dict[str, Tensor]:
+        """The tensors as they are now; the next call overwrites what this one returned."""
+        has_device = any(tensor.device.type != "cpu" for tensor in self._tensors.values())
+        if has_device:
+            torch.accelerator.synchronize()  # what a step still moves to the host must have arrived
+        if not self._copies:
+            self._copies = {name: _on_host(tensor) for name, tensor in self._tensors.items()}
+        else:
+            for name, tensor in self._tensors.items():
+                _local(self._copies[name]).copy_(_local(tensor), non_blocking=True)
+        if has_device:
+            torch.accelerator.synchronize()
+        return self._copies
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    copy = tensor.detach().to("cpu", copy=True)  # of a DTensor the shards, still one
+    if tensor.device.type == "cuda" and _local(copy).numel():
+        if isinstance(copy, DTensor):
+            copy._local_tensor = copy._local_tensor.pin_memory()  # DTensor has no public way to it
+        else:
+            copy = copy.pin_memory()
+    return copy
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """What this rank holds of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -1,0 +1,125 @@
+"""Saving in the background: what is written is the state as it was, and no error is lost."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from tsuzuri.core.errors import IntegrityError, ResourceError, TrainingError
+from tsuzuri.training import checkpoint
+from tsuzuri.training.saving import Checkpoints
+
+
+def state() -> dict[str, torch.Tensor]:
+    """A state of a few megabytes, which takes longer to be written than to be changed."""
+    return {"a": torch.arange(1_000_000.0), "b": torch.tensor(3.0)}
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Within it the disk takes no larger file (bytes)."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def loaded(path: Path) -> dict[str, torch.Tensor]:
+    """What a checkpoint holds."""
+    tensors = {name: torch.zeros_like(tensor) for name, tensor in state().items()}
+    checkpoint.load(path, tensors)
+    return tensors
+
+
+def test_what_changes_after_a_save_is_not_in_it(tmp_path: Path) -> None:
+    tensors = state()
+    with Checkpoints(tmp_path, tensors, keep=9) as saving:
+        for step in range(1, 4):
+            saving.save(step)
+            for tensor in tensors.values():
+                tensor.add_(1)
+    for step in range(1, 4):
+        found = loaded(tmp_path / f"step-0000000{step}")
+        assert all(torch.equal(found[name], tensor + step - 1) for name, tensor in state().items())
+
+
+def test_it_goes_on_from_the_newest(tmp_path: Path) -> None:
+    tensors = state()
+    with Checkpoints(tmp_path, tensors, keep=1) as saving:
+        assert saving.load_newest() == 0
+        saving.save(5, milestone=True)
+        saving.save(6)
+        tensors["a"].zero_()
+        assert saving.load_newest() == 6
+    assert torch.equal(tensors["a"], state()["a"])
+    assert checkpoint.milestones(tmp_path) == [5]
+
+
+def test_a_step_is_saved_once(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, state(), keep=1) as saving:
+        saving.save(1)
+        saving.wait()
+        before = (tmp_path / "step-00000001").stat().st_ctime_ns
+        saving.save(1)
+        saving.wait()
+        assert (tmp_path / "step-00000001").stat().st_ctime_ns == before
+
+
+def test_an_error_of_the_disk_comes_out_at_the_next_save(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, state(), keep=9) as saving:
+        saving.save(1)
+        saving.wait()
+        assert not saving.has_failed()
+        with files_of_at_most(100_000):
+            saving.save(2)
+            with pytest.raises(ResourceError, match="step-00000002 cannot be written"):
+                saving.save(3)
+        saving.save(4)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000001", "step-00000004"]
+    assert torch.equal(loaded(tmp_path / "step-00000001")["a"], state()["a"])
+
+
+def save_in_vain(folder: Path) -> None:
+    """A checkpoint that the disk does not take, and the end of its run."""
+    with files_of_at_most(100_000), Checkpoints(folder, state(), keep=1) as saving:
+        saving.save(1)
+        while not saving.has_failed():
+            time.sleep(0.01)
+
+
+def test_an_error_of_the_last_save_comes_out_at_the_end(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="step-00000001"):
+        save_in_vain(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def go_wrong_while_saving(folder: Path) -> None:
+    """A run that ends by an error of its own while its checkpoint meets one too."""
+    with files_of_at_most(100_000), Checkpoints(folder, state(), keep=1) as saving:
+        saving.save(1)
+        raise TrainingError("first")
+
+
+def test_an_error_of_a_save_does_not_hide_that_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TrainingError, match="first"):
+        go_wrong_while_saving(tmp_path)
+    assert "the last checkpoint was not written either: " in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, state(), keep=1) as saving:
+        saving.save(1)
+    other = Checkpoints(tmp_path, {"a": torch.zeros(3)}, keep=1)
+    with other, pytest.raises(IntegrityError, match="not a checkpoint of this model"):
+        other.load_newest()
+    assert checkpoint.newest_step(tmp_path) == 1
