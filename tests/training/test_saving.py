@@ -63,6 +63,18 @@ def test_it_goes_on_from_the_newest(tmp_path: Path) -> None:
     assert checkpoint.milestones(tmp_path) == [5]
 
 
+def test_a_run_is_rewound_to_what_it_would_have_saved_anyway(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, state(), keep=9) as saving:
+        for step in (4, 8, 9, 11):
+            saving.save(step)
+        assert saving.rewind(lambda step: step % 4 == 0) == 8
+        saving.save(9)
+        saving.wait()
+        assert [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)] == [4, 8, 9]
+        assert saving.rewind(lambda step: False) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_step_is_saved_once(tmp_path: Path) -> None:
     with Checkpoints(tmp_path, state(), keep=1) as saving:
         saving.save(1)

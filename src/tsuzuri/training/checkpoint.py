@@ -136,6 +136,13 @@ def verify(path: Path, *, peers: Peers | None = None) -> None:
     peers.all(compare)
 
 
+def remove(path: Path) -> None:
+    """Remove a checkpoint, which is never seen half removed."""
+    doomed = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
 class _Writer(filesystem.FileSystemWriter):
     """torch's writer of one file a rank, without clock readings and paths in what it writes."""
 
@@ -196,9 +203,7 @@ def _own_sums(folder: Path, rank: int) -> dict[str, str]:
 def _remove_old(folder: Path, keep: int) -> None:
     for old in checkpoints(folder)[:-keep]:
         if not _is_milestone(old):
-            doomed = old.with_name(f"{TEMPORARY_PREFIX}{old.name}")  # never seen half removed
-            old.rename(doomed)
-            shutil.rmtree(doomed)
+            remove(old)
 
 
 def _is_milestone(path: Path) -> bool:

@@ -129,6 +129,10 @@ class TrainConfig(Config):
             raise ValueError(f"milestones holds {unreached[0]}, which is no step of 1 to {self.steps}")
         return self
 
+    def saves_after(self, step: int) -> bool:
+        """Whether a checkpoint is due after `step`."""
+        return step % self.checkpoint_every == 0 or step == self.steps or self.is_milestone(step)
+
     def is_milestone(self, step: int) -> bool:
         """Whether the checkpoint after `step` is never removed."""
         decay_steps = self.schedule.decay_steps(self.steps)

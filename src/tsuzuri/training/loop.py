@@ -178,11 +178,7 @@ class _Run:
         self.read_metrics()  # of the step before, now that the device has this one to do
         self.unread = (step, metrics)
         due = [hook for hook in self.hooks if hook.is_due(step, self.config.steps)]
-        saves = (
-            step % self.config.checkpoint_every == 0
-            or step == self.config.steps
-            or self.config.is_milestone(step)
-        )
+        saves = self.config.saves_after(step)
         if due or saves:
             self.read_metrics()
             paused_at = time.perf_counter()

@@ -7,7 +7,7 @@ calls done has neither sums nor the name that makes it visible, and it copies in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +65,23 @@ class Checkpoints:
         """Fill the state from the newest checkpoint, if there is one; the step it was written after."""
         self.wait()
         self._step = checkpoint.load_newest(self.folder, self.tensors, peers=self._peers)
+        return self._step
+
+    def rewind(self, is_regular: Callable[[int], bool]) -> int:
+        """The newest step with a checkpoint that `is_regular`, or 0; every checkpoint after it is removed.
+
+        A checkpoint that a stop was saved in is none, lest a run that was stopped go another way than others.
+        """
+        self.wait()
+
+        def remove_others() -> int:
+            for path in reversed(checkpoint.checkpoints(self.folder)):
+                if is_regular(checkpoint.step_of(path)):
+                    return checkpoint.step_of(path)
+                checkpoint.remove(path)
+            return 0
+
+        self._step = self._peers.first(remove_others)
         return self._step
 
     def __enter__(self) -> Checkpoints:
