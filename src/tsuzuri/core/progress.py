@@ -1,4 +1,7 @@
-"""Progress for people: a bar on a terminal, a plain line now and then in a log. Never on standard output."""
+"""Progress for people: a bar on a terminal, a plain line now and then in a log. Never on standard output.
+
+Of several processes that share a run, the first one speaks.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tsuzuri.core.ranks import is_first
+
 Item = TypeVar("Item")
 
 LOG_EVERY_S = 15.0
@@ -24,7 +29,8 @@ LOG_EVERY_S = 15.0
 
 def say(message: str) -> None:
     """One line for the person who started the command, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    if is_first():
+        print(message, file=sys.stderr, flush=True)
 
 
 def track(
@@ -32,7 +38,7 @@ def track(
 ) -> Iterator[Item]:
     """The items, while showing how many of `total` have passed; a callable description is asked each time."""
     describe = description if callable(description) else lambda: description
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and is_first():
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),

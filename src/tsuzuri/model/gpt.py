@@ -208,15 +208,19 @@ class GPT(nn.Module):
         return self.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
 
     def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw new weights: normal, smaller where a sub-layer writes its output (GPT-2, §2.3)."""
-        std = self.config.initializer_range
+        """Draw new weights, one after another."""
         for name, parameter in self.named_parameters():
-            if parameter.dim() < 2:
-                nn.init.constant_(parameter, 1.0 if name.endswith("norm.weight") else 0.0)
-            else:
-                into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-                scale = 1 / math.sqrt(2 * self.config.num_hidden_layers) if into_residual else 1.0
-                nn.init.normal_(parameter, std=std * scale, generator=generator)
+            self.init_weight(name, parameter, generator)
+
+    def init_weight(self, name: str, weight: Tensor, generator: torch.Generator | None) -> None:
+        """Draw the weight of that name: normal, smaller where a sub-layer writes its output (GPT-2, §2.3)."""
+        if weight.dim() < 2:
+            nn.init.constant_(weight, 1.0 if name.endswith("norm.weight") else 0.0)
+        else:
+            into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+            scale = 1 / math.sqrt(2 * self.config.num_hidden_layers) if into_residual else 1.0
+            std = self.config.initializer_range * scale
+            nn.init.normal_(weight, std=std, generator=generator)
 
     def forward(
         self,

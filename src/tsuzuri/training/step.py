@@ -10,50 +10,65 @@ from torch.nn.attention.flex_attention import create_block_mask
 
 from tsuzuri.model.attention import Mask
 from tsuzuri.model.gpt import GPT
-from tsuzuri.model.loss import IGNORE, cross_entropy_sum, softmax_gradient
+from tsuzuri.model.loss import IGNORE, softmax_gradient
 from tsuzuri.model.packing import document_block_mask, document_mask, document_positions
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import Device
+from tsuzuri.training.layout import Layout
+from tsuzuri.training.objective import Objective
+from tsuzuri.training.parallelize import parallelize, reducing
 from tsuzuri.training.schedule import learning_rate_fraction
 from tsuzuri.training.update import Update
 
 
 class Trainer:
-    """A model with its optimizers on a device: `step` makes one optimizer step.
+    """A model with its optimizers on a device: `step` makes one optimizer step, all ranks together.
 
     Compiled are the blocks (all alike, so once), and on a GPU the loss and the making of the blocks of a
     mask: made eagerly they cost a 110M model a seventh of its tokens a second on an H100.
     """
 
     def __init__(
-        self, model: GPT, config: TrainConfig, device: Device, *, dtype: torch.dtype, compiled: bool
+        self,
+        model: GPT,
+        config: TrainConfig,
+        device: Device,
+        *,
+        dtype: torch.dtype,
+        compiled: bool,
+        layout: Layout | None = None,
     ) -> None:
+        """`model` is that of `parallelize.new_model`, for the same layout; by default one process."""
         self.model, self.config, self.device = model, config, device
-        self.dtype, self.compiled = dtype, compiled
-        self.update = Update(model, config, dtype)
-        self.gradient, self.create_block_mask = softmax_gradient, create_block_mask
-        if compiled:
-            for block in model.layers:
-                block.compile(dynamic=False, fullgraph=True)
+        self.dtype, self.compiled, self.layout = dtype, compiled, layout or Layout()
+        objective = Objective(model, dtype)
+        self.create_block_mask = create_block_mask
         if compiled and device.kind == "cuda":  # on a CPU the eager gradient is as fast
-            self.gradient = torch.compile(softmax_gradient, dynamic=False)
+            objective.gradient = torch.compile(softmax_gradient, dynamic=False)
             self.create_block_mask = torch.compile(create_block_mask, dynamic=False)
+        self.objective = parallelize(
+            objective, self.layout, config.parallel, device=device.kind, compiled=compiled, seed=config.seed
+        )
+        self.update = Update(model, config, dtype)
 
     def step(self, step: int, rows: Tensor, eos_id: int) -> dict[str, Tensor]:
-        """Update the weights once from rows (batch_rows, T + 1) of token ids, as step 0 … steps − 1.
+        """Update the weights once from this rank's rows (n, T + 1) of token ids, as step 0 … steps − 1.
 
         Returns the mean loss (nats a token) and the norm of the gradient before it was clipped, both still
         on the device. The mean is over all tokens of the batch that are not IGNORE, wherever they are: how
-        rows are split into micro-batches changes nothing.
+        rows are split into ranks and micro-batches changes nothing.
         """
         rows = rows.to(self.device.kind, non_blocking=True)
-        valid = (rows[:, 1:] != IGNORE).sum()
+        valid = self.layout.sum((rows[:, 1:] != IGNORE).sum())
         loss = torch.zeros((), device=self.device.kind)
-        for micro in torch.split(rows, self.config.micro_batch_rows):
+        micros = torch.split(rows, self.config.micro_batch_rows)
+        for micro in micros:
             inputs = micro[:, :-1].clamp(min=0)  # what pads the end of a row is read as any token
-            micro_loss = self.loss(inputs, micro[:, 1:], eos_id) / valid
-            micro_loss.backward()  # type: ignore[no-untyped-call]
+            with reducing(self.objective, is_last=micro is micros[-1]):
+                micro_loss = self.loss(inputs, micro[:, 1:], eos_id) * self.layout.data_ranks / valid
+                micro_loss.backward()  # type: ignore[no-untyped-call]
             loss += micro_loss.detach()
+        loss = self.layout.mean(loss)
         norm = self.update.apply(self.learning_rate(step))
         return {"loss": loss, "grad_norm": norm}
 
@@ -67,8 +82,7 @@ class Trainer:
             else:
                 mask = document_mask(inputs, eos_id)
             positions = document_positions(inputs, eos_id) if self.model.config.is_classic else None
-        hidden = self.model(inputs, mask=mask, positions=positions, dtype=self.dtype)
-        return cross_entropy_sum(hidden.flatten(0, 1), self.model.head, targets.flatten(), self.gradient)
+        return self.objective(inputs, targets, mask, positions)  # type: ignore[no-any-return]
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of step 0 … steps − 1."""

@@ -1,0 +1,103 @@
+"""How the ranks of a run stand: replicate × shard × tensor, the last of them next to each other.
+
+A data rank is a group of `tensor` ranks that read the same rows. Losses and gradients are means over the data
+ranks, of which each counts its share of the batch's tokens as often as there are data ranks: so DDP, FSDP2
+and one process compute the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from tsuzuri.core.errors import RecipeError
+from tsuzuri.model.config import ModelConfig
+from tsuzuri.training.config import TrainConfig
+
+DIMENSIONS = ("replicate", "shard", "tensor")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one rank stands."""
+
+    replicate: int = 1
+    shard: int = 1
+    tensor: int = 1
+    rank: int = 0
+    mesh: DeviceMesh | None = None
+    """All ranks as replicate × shard × tensor; None in one process."""
+
+    @property
+    def data_ranks(self) -> int:
+        """Parts that a batch is divided into."""
+        return self.replicate * self.shard
+
+    @property
+    def data_rank(self) -> int:
+        """The part of a batch that is this rank's."""
+        return self.rank // self.tensor
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether a rank holds a part of the weights alone."""
+        return self.shard * self.tensor > 1
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a number over the data ranks, on the device."""
+        if self.data_ranks > 1:
+            dist.all_reduce(value, group=self._data_group())
+        return value
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a number over the data ranks, on the device."""
+        return self.sum(value) / self.data_ranks if self.data_ranks > 1 else value
+
+    def submesh(self, *dimensions: str) -> DeviceMesh:
+        """The ranks that differ from this one in `dimensions` alone."""
+        assert self.mesh is not None
+        return self.mesh[dimensions]
+
+    def _data_group(self) -> dist.ProcessGroup:
+        if self.tensor == 1:
+            assert dist.group.WORLD is not None
+            return dist.group.WORLD
+        return self.submesh("replicate", "shard")._flatten("data").get_group()
+
+
+def layout(config: TrainConfig, model: ModelConfig, device: str, *, rank: int = 0, world: int = 1) -> Layout:
+    """Where `rank` stands among `world` ranks; RecipeError where they cannot share the model or the batch."""
+    replicate, shard, tensor = config.parallel.over(world)
+    require_shares(config, model, replicate * shard, tensor)
+    if world == 1:
+        return Layout()
+    mesh = init_device_mesh(device, (replicate, shard, tensor), mesh_dim_names=DIMENSIONS)
+    if shard * tensor > max(shard, tensor):
+        mesh["shard", "tensor"]._flatten("parts")  # torch then sums over both at once
+    return Layout(replicate, shard, tensor, rank, mesh)
+
+
+def require_shares(config: TrainConfig, model: ModelConfig, data_ranks: int, tensor: int) -> None:
+    """RecipeError where data ranks cannot share a batch, or `tensor` ranks a product, in equal parts."""
+    if config.batch_rows % data_ranks:
+        raise RecipeError(
+            f"train.batch_rows of {config.batch_rows} cannot be shared equally by {data_ranks} ranks",
+            hint=f"make it a multiple of {data_ranks}",
+        )
+    shared = {
+        "num_attention_heads": model.num_attention_heads,
+        "num_key_value_heads": model.num_key_value_heads,
+        "intermediate_size": model.intermediate_size,
+        "vocab_size": model.vocab_size,
+        "train.sequence_length": config.sequence_length,
+        "max_position_embeddings": model.max_position_embeddings,
+    }
+    for name, value in shared.items():
+        if value % tensor:
+            raise RecipeError(
+                f"{name} of {value} cannot be shared equally by train.parallel.tensor={tensor}",
+                hint="choose a tensor that divides it, and train.parallel.shard for the other ranks",
+            )

@@ -1,0 +1,114 @@
+"""Parallelism from outside: the one place where it is applied, in the one order, stated once.
+
+    tensor parallel → recompute → compile → FSDP2 or DDP
+
+The files of the model know nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.gpt import GPT
+from tsuzuri.training.config import ParallelConfig
+from tsuzuri.training.layout import Layout
+from tsuzuri.training.objective import Objective
+from tsuzuri.training.tensor_parallel import (
+    share_matrices,
+    sum_gradients_of_replicas,
+    vocabulary_gradient,
+)
+
+
+def new_model(shape: ModelConfig, layout: Layout, device: str, seed: int) -> GPT:
+    """A model with its first weights; where ranks hold parts of them, `parallelize` draws those."""
+    if not layout.is_divided:
+        return GPT(shape, torch.Generator().manual_seed(seed)).to(device)
+    with torch.device("meta"):
+        return GPT(shape)
+
+
+def parallelize(
+    objective: Objective, layout: Layout, config: ParallelConfig, *, device: str, compiled: bool, seed: int
+) -> nn.Module:
+    """What to call in the objective's place: it does the same, as this rank's part of the layout."""
+    model = objective.model
+    if layout.tensor > 1:
+        share_matrices(model, layout.submesh("tensor"))
+        objective.gradient = vocabulary_gradient(layout.submesh("tensor"), model.config.vocab_size)
+    for block in model.layers:
+        if config.recompute == "blocks":
+            block.forward = _recomputed(block.forward)
+        if compiled:
+            block.compile(dynamic=False, fullgraph=True)
+    if layout.is_divided:
+        if layout.data_ranks > 1:
+            _shard(objective, layout)
+        draw_parts(model, device, seed)
+        if layout.data_ranks == 1:
+            sum_gradients_of_replicas(model)
+        return objective
+    if layout.data_ranks > 1:
+        return DistributedDataParallel(objective, gradient_as_bucket_view=True)
+    return objective
+
+
+def reducing(parallel: nn.Module, *, is_last: bool) -> AbstractContextManager[object]:
+    """Within it, the backward pass of a micro-batch; gradients cross the ranks once, with the last one's.
+
+    FSDP2 scatters each micro-batch's all the same, lest a rank hold all gradients whole; what replicas add up
+    waits for the last.
+    """
+    if isinstance(parallel, FSDPModule):
+        parallel.set_requires_all_reduce(is_last)
+    elif isinstance(parallel, DistributedDataParallel) and not is_last:
+        return parallel.no_sync()
+    return nullcontext()
+
+
+def draw_parts(model: GPT, device: str, seed: int) -> None:
+    """Give a divided model this rank's parts of the weights that one process draws, one after another."""
+    model.to_empty(device=device)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        whole = torch.empty(parameter.shape)
+        model.init_weight(name, whole, generator)
+        assert isinstance(parameter, DTensor)
+        shape, offset = compute_local_shape_and_global_offset(
+            parameter.shape, parameter.device_mesh, parameter.placements
+        )
+        part = tuple(slice(start, start + size) for start, size in zip(offset, shape, strict=True))
+        parameter.detach().to_local().copy_(whole[part])
+
+
+def _recomputed(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def recompute(*arguments: Any) -> Tensor:
+        return checkpoint(  # type: ignore[no-any-return]
+            forward, *arguments, use_reentrant=False, preserve_rng_state=False
+        )
+
+    return recompute
+
+
+def _shard(objective: Objective, layout: Layout) -> None:
+    """FSDP2: blocks one by one, then what is left; gathered in the activations' dtype, summed in float32."""
+    mesh = layout.submesh("replicate", "shard") if layout.replicate > 1 else layout.submesh("shard")
+    policy = MixedPrecisionPolicy(cast_forward_inputs=False)
+    if objective.dtype != torch.float32:
+        policy = MixedPrecisionPolicy(
+            param_dtype=objective.dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
+    for block in objective.model.layers:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(objective, mesh=mesh, mp_policy=policy)
