@@ -116,6 +116,39 @@ def test_a_run_under_way_is_reported(tmp_path: Path) -> None:
     assert len(page.xpath("//svg[@class='chart']")) == 3
 
 
+def test_a_live_page_loads_itself_anew_and_sums_no_sources(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "build")
+    live = html.document_fromstring(build_report(tmp_path / "build", live=True).read_text(encoding="utf-8"))
+    assert live.xpath("//meta[@http-equiv='refresh']/@content") == ["60"]
+    assert "来歴Lineage" not in headings(live)
+    last = html.document_fromstring(build_report(tmp_path / "build").read_text(encoding="utf-8"))
+    assert not last.xpath("//meta[@http-equiv='refresh']")
+    assert "来歴Lineage" in headings(last)
+
+
+def test_boxes_may_lie_anywhere(out: Path, tmp_path: Path) -> None:
+    boxes = {"run": out / "run", "tokens": out / "tokens"}
+    page = html.document_fromstring(build_report(tmp_path, boxes).read_text(encoding="utf-8"))
+    assert "学習Training" in headings(page)
+    assert headings(page)[-1] == "来歴Lineage"
+    assert "Trainingrun" in page.xpath("//main/section[last()]")[0].text_content()
+
+
+def test_steps_left_out_are_told(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+    assert "steps left out" not in build_report(tmp_path).read_text(encoding="utf-8")
+    numbers = {"loss": 9.25, "grad_norm": "inf"}
+    line = {"kind": "spike", "step": 31, "cause": "hardware", "rows": [960, 991], "samples": [], **numbers}
+    append_json_line(tmp_path / "run" / "incidents.jsonl", line)
+    append_json_line(
+        tmp_path / "run" / "metrics.jsonl", {"step": 601, "loss": None, "grad_norm": None, "skipped": True}
+    )
+    page = html.document_fromstring(build_report(tmp_path).read_text(encoding="utf-8"))
+    (fold,) = page.xpath("//details[contains(summary, 'steps left out')]")
+    row = [cell.text_content() for cell in fold.xpath(".//tbody//td|.//tbody//th")]
+    assert row[:5] == ["31", "spike", "9.2500", "inf", "hardware"]
+
+
 def test_what_comes_from_data_stays_text(tmp_path: Path) -> None:
     name = EVIL.encode("utf-8", "replace").decode()
     source = {"documents": 1, "characters": 5, "heldout_documents": 1, "licenses": {name: 1}}

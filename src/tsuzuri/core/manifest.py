@@ -25,8 +25,11 @@ MANIFEST = "manifest.json"
 PENDING = "pending.json"
 TIMINGS = "timings.jsonl"
 FORMAT_VERSION = 1
-UNHASHED = frozenset({MANIFEST, PENDING, TIMINGS, ".lock", "tensorboard", "checkpoints"})
-"""Not in a manifest: itself, what is there only during the work, clock readings, what has its own sums."""
+UNHASHED = frozenset(
+    {MANIFEST, PENDING, TIMINGS, ".lock", "tensorboard", "profile", "checkpoints", "report.html"}
+)
+"""Not in a manifest: itself, what is there only during the work, clock readings and what shows them, what has
+its own sums."""
 SECTIONS = {
     "documents": "corpus.",
     "tokenizer": "tokenizer.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tsuzuri.core.boxes import METRICS, RUN_FILE, SAMPLES, SCORES
+from tsuzuri.core.boxes import INCIDENTS, METRICS, RUN_FILE, SAMPLES, SCORES
 from tsuzuri.core.config import load_yaml
 from tsuzuri.core.errors import IntegrityError
 from tsuzuri.core.files import read_json_lines
@@ -35,6 +35,8 @@ class Build:
     """Lines of training and of held-out evaluation, by step."""
     samples: list[dict[str, Any]] = field(default_factory=list)
     """Text written through training: step, prompt, text."""
+    incidents: list[dict[str, Any]] = field(default_factory=list)
+    """Steps that were left out: because a number was none, or far from those before."""
     readings: list[dict[str, Any]] = field(default_factory=list)
     """The run's clock readings."""
     scores: dict[str, Any] = field(default_factory=dict)
@@ -111,6 +113,7 @@ def read_build(folders: Mapping[str, Path]) -> Build:
         run=load_yaml(run / RUN_FILE) if (run / RUN_FILE).exists() else {},
         metrics=_last_of_each_step(_read_lines(run / METRICS)),
         samples=[sample for line in _read_lines(run / SAMPLES) for sample in _samples_of(line)],
+        incidents=_read_lines(run / INCIDENTS),
         readings=_read_clock(run / TIMINGS),
         scores=_read_json(folders["evaluation"] / SCORES) if "evaluation" in finished else {},
     )

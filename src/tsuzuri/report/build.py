@@ -1,7 +1,11 @@
-"""The report of one build: its boxes in, one HTML file out. The same boxes give the same bytes."""
+"""The report of one build: its boxes in, one HTML file out. The same boxes give the same bytes.
+
+While a run goes on, its page is made again and again, and loads itself anew.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +25,15 @@ from tsuzuri.report.training import growth, training
 REPORT = "report.html"
 
 
-def build_report(out: Path) -> Path:
-    """The path of the report written into `out`, of as much as is there; InputError when nothing is."""
+def build_report(out: Path, boxes: Mapping[str, Path] | None = None, *, live: bool = False) -> Path:
+    """The path of the report written into `out`, of as much as is there; InputError when nothing is.
+
+    Its `boxes` (stage → folder) are by default those in `out`. A `live` report is without the lineage, whose
+    sums over all sources take time.
+    """
     out = Path(out)
-    build = read_build(boxes_of(out))
+    boxes = boxes or boxes_of(out)
+    build = read_build(boxes)
     if not build.manifests:
         raise InputError(
             f"{out} holds no build: none of {', '.join(STAGES)} is there",
@@ -38,10 +47,10 @@ def build_report(out: Path) -> Path:
         results(build),
         writings(build),
         configuration(build),
-        lineage(build, out),
+        Markup("") if live else lineage(build, boxes, out),
     ]
     name = str(build.config("release").get("name") or out.resolve().name)
-    write_text(out / REPORT, page(f"{name} · 綴り Tsuzuri", head(build, name), sections))
+    write_text(out / REPORT, page(f"{name} · 綴り Tsuzuri", head(build, name), sections, live=live))
     return out / REPORT
 
 

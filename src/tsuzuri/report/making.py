@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -25,13 +26,13 @@ def configuration(build: Build) -> Markup:
     return section("設定", "Configuration", folds)
 
 
-def lineage(build: Build, out: Path) -> Markup:
+def lineage(build: Build, boxes: Mapping[str, Path], out: Path) -> Markup:
     """The section on lineage: every box and source file that the last finished box was made from, once."""
     last = next((stage for stage in reversed(STAGES) if stage in build.finished), None)
     if last is None:
         return Markup("")
     found: dict[Path, Ancestor] = {}
-    for ancestor in walk(out / last):
+    for ancestor in walk(boxes[last]):
         if ancestor.path not in found or ancestor.state != "ok":
             found[ancestor.path] = ancestor
     rows = [

@@ -10,9 +10,11 @@ from tsuzuri.report.markup import Markup, safe
 from tsuzuri.report.svg import COLOURS
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+RELOAD = '<meta http-equiv="refresh" content="60">\n'
+"""Seconds after which a live page loads itself anew."""
 
 
-def page(title: str, head: str, sections: Iterable[str]) -> str:
+def page(title: str, head: str, sections: Iterable[str], *, live: bool = False) -> str:
     """The whole document, its style inside it; it may load nothing from anywhere."""
     body = "\n".join(section for section in sections if section)
     return f"""<!doctype html>
@@ -22,7 +24,7 @@ def page(title: str, head: str, sections: Iterable[str]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{safe(title)}</title>
+{RELOAD if live else ""}<title>{safe(title)}</title>
 <style>
 {files("tsuzuri.report").joinpath("page.css").read_text(encoding="utf-8")}</style>
 </head>

@@ -57,7 +57,27 @@ def training(build: Build) -> Markup:
             from_zero=True,
         ),
     ]
-    return section("学習", "Training", [definitions(facts(build), kind="facts"), side_by_side(curves)])
+    parts = [definitions(facts(build), kind="facts"), side_by_side(curves), incidents(build)]
+    return section("学習", "Training", parts)
+
+
+def incidents(build: Build) -> Markup:
+    """The steps that were left out, each with what was the matter; empty when none was."""
+    if not build.incidents:
+        return Markup("")
+    rows = [
+        (
+            exact(line.get("step", 0)),
+            str(line.get("kind", "")),
+            _measured(line, "loss"),
+            _measured(line, "grad_norm"),
+            str(line.get("cause", "")),
+            "–".join(exact(row) for row in line.get("rows", [])),
+        )
+        for line in build.incidents
+    ]
+    header = ("step", "種 kind", "loss", "‖∇‖", "原因 cause", "行 rows")
+    return unfolding(f"飛ばした歩み {len(rows)} · steps left out", table(header, rows))
 
 
 def growth(build: Build) -> Markup:
@@ -154,6 +174,11 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
     if len(items) <= count:
         return list(items)
     return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
+
+
+def _measured(line: Step, key: str) -> str:
+    value = line.get(key)
+    return _value(value) if is_number(value) else str(value)
 
 
 def _gibibytes(readings: Sequence[Step]) -> str | None:
