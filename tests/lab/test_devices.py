@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tsuzuri.core.errors import RecipeError
-from tsuzuri.lab.devices import DEVICES, device_row
+from tsuzuri.lab.devices import DEVICES, TERA, device_row, peak_of
 
 WANTED = (
     *("rtx3090", "rtx4090", "a100-40", "a100-80", "h100", "h200", "h100x8", "p4d.24xlarge", "v100"),
@@ -46,3 +46,30 @@ def test_an_unknown_device_is_answered_with_the_closest() -> None:
     with pytest.raises(RecipeError, match="did you mean 'rtx3090'"):
         device_row("rtx-3090")
     assert set(WANTED) <= set(DEVICES)
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA GeForce RTX 3090", 71),
+        ("NVIDIA GeForce RTX 4090", 165),
+        ("NVIDIA A100-SXM4-40GB", 312),
+        ("NVIDIA A100 80GB PCIe", 312),
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H200", 989),
+    ],
+)
+def test_a_card_is_known_by_its_name(name: str, peak: float) -> None:
+    assert peak_of(name, "bfloat16") == peak * TERA
+
+
+@pytest.mark.parametrize(
+    "name", ["NVIDIA GeForce RTX 3090 Ti", "NVIDIA H100 PCIe", "NVIDIA H200 NVL", "AMD EPYC"]
+)
+def test_a_card_with_another_peak_is_not_taken_for_it(name: str) -> None:
+    assert peak_of(name, "bfloat16") is None
+
+
+def test_a_precision_that_a_card_does_not_have_has_no_peak() -> None:
+    assert peak_of("Tesla V100-SXM2-32GB", "float16") == 125 * TERA
+    assert peak_of("Tesla V100-SXM2-32GB", "bfloat16") is None

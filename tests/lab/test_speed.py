@@ -10,7 +10,7 @@ from tests.lab.steps import ON_P4D
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.devices import DEVICES
 from tsuzuri.lab.plan import make_plan
-from tsuzuri.lab.speed import flops_per_token, predict_speed
+from tsuzuri.lab.speed import flops_per_token, full_speed, predict_speed
 from tsuzuri.training.memory import RECIPES
 
 NODE = replace(ON_P4D, rows=4)
@@ -68,3 +68,12 @@ def test_offloaded_states_cost_time() -> None:
     card = replace(NODE, device=DEVICES["rtx3090"], rows=1, batch_tokens=2048)
     offloaded = predict_speed(replace(card, recipe=RECIPES["offload-adamw"]))
     assert offloaded.step_s > predict_speed(replace(card, recipe=RECIPES["bf16-adafactor"])).step_s
+
+
+def test_the_speed_at_the_peak_is_what_mfu_is_a_share_of() -> None:
+    plan = make_plan(PlanConfig(size="gpt3-350m", device="h100", memory_recipe="adamw"))
+    step = plan.fit.step
+    speed = full_speed(step.model, step.length, "NVIDIA H100 80GB HBM3", "bfloat16")
+    assert speed is not None
+    assert plan.fit.speed.tokens_per_s / speed == pytest.approx(plan.fit.speed.mfu)
+    assert full_speed(step.model, step.length, "AMD EPYC", "bfloat16") is None

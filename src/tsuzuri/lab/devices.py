@@ -11,6 +11,7 @@ and cooling.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -57,6 +58,8 @@ class Device:
     """From a row to the next, bytes a second each way; 0: unknown, so rows are not joined."""
     on_demand: Price = field(default_factory=Price)
     preemptible: Price = field(default_factory=Price)
+    names: str = ""
+    """What torch calls a card of it, as a regular expression; others of its family have other peaks."""
 
     @property
     def precision(self) -> Precision:
@@ -91,6 +94,7 @@ A100_40 = Device(
     "TinyLlama 1.1B: 24,000 tokens/s a card without recomputation (its README)",
     *NVIDIA_A100,
     power_w=400,
+    names="A100",
 )
 A100_80 = Device(
     "cuda",
@@ -113,6 +117,7 @@ H100 = Device(
     *NVIDIA_H100,
     power_w=700,
     on_demand=Price(2.69, "RunPod Secure Cloud, by spheron.network", "2026-05-22"),
+    names="H100 80GB HBM3$",
 )
 H200 = Device(
     "cuda",
@@ -123,6 +128,7 @@ H200 = Device(
     "nanoGPT 1.5B, compiled: about 50,000 tokens/s (lzwjava.github.io)",
     *NVIDIA_H200,
     power_w=700,
+    names="H200$",
 )
 V100 = Device(
     "cuda",
@@ -134,6 +140,7 @@ V100 = Device(
     "NVIDIA V100 data sheet, SXM2",
     "2020-01",
     power_w=300,
+    names="V100-SXM2",
 )
 
 
@@ -171,6 +178,7 @@ DEVICES: dict[str, Device] = {
         "2020-09",
         power_w=350,
         link=PCIE_4,
+        names="RTX 3090$",
     ),
     "rtx4090": Device(
         "cuda",
@@ -183,6 +191,7 @@ DEVICES: dict[str, Device] = {
         "2022-10",
         power_w=450,
         link=PCIE_4,
+        names="RTX 4090$",
     ),
     "a100-40": A100_40,
     "a100-80": A100_80,
@@ -240,6 +249,12 @@ def device_row(name: str) -> Device:
             f"no device {name!r}{closest(name, DEVICES)}", hint=f"devices: {', '.join(DEVICES)}"
         )
     return DEVICES[name]
+
+
+def peak_of(torch_name: str, precision: str) -> float | None:
+    """FLOP/s of the card that torch calls so, at a precision of products; None where no row is of it."""
+    rows = (row for row in DEVICES.values() if row.names and re.search(row.names, torch_name))
+    return next((peak for row in rows for kind, peak in row.peaks.items() if kind == precision), None)
 
 
 def _machine_memory_bytes() -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tsuzuri.lab.devices import PCIE_4
+from tsuzuri.lab.devices import PCIE_4, peak_of
 from tsuzuri.lab.step import Step
 from tsuzuri.model.config import ModelConfig
 
@@ -40,6 +40,12 @@ def flops_per_token(model: ModelConfig, length: int, *, causal: bool = True) -> 
     inner = model.num_attention_heads * model.head_dim
     attention = 12 * model.num_hidden_layers * inner * length
     return 6 * model.num_matrix_parameters + (attention / 2 if causal else attention)
+
+
+def full_speed(model: ModelConfig, length: int, torch_name: str, precision: str) -> float | None:
+    """Tokens a second at the peak of the card that torch calls so: MFU is the real speed over it."""
+    peak = peak_of(torch_name, precision)
+    return peak / flops_per_token(model, length) if peak else None
 
 
 def predict_speed(step: Step, efficiency: float | None = None) -> Speed:
