@@ -48,6 +48,17 @@ def test_the_newest_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000010", "step-00000100"]
 
 
+def test_what_a_stop_left_displaces_nothing(tmp_path: Path) -> None:
+    def steps() -> list[int]:
+        return [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)]
+
+    for step in (2, 4, 5, 7):
+        checkpoint.save(tmp_path, step, TENSORS, keep=2, regular=step % 2 == 0)
+    assert steps() == [2, 4, 7]
+    checkpoint.save(tmp_path, 8, TENSORS, keep=2)
+    assert steps() == [4, 8]
+
+
 def test_milestones_are_kept_beside_the_newest(tmp_path: Path) -> None:
     for step in range(1, 8):
         checkpoint.save(tmp_path, step, TENSORS, keep=2, milestone=step in (2, 3, 6))

@@ -65,14 +65,16 @@ def test_it_goes_on_from_the_newest(tmp_path: Path) -> None:
 
 def test_a_run_is_rewound_to_what_it_would_have_saved_anyway(tmp_path: Path) -> None:
     with Checkpoints(tmp_path, state(), keep=9) as saving:
-        for step in (4, 8, 9, 11):
-            saving.save(step)
-        assert saving.rewind(lambda step: step % 4 == 0) == 8
-        saving.save(9)
+        for step in (4, 8, 9):
+            saving.save(step, regular=step % 4 == 0)
+        assert saving.rewind() == 8
+        saving.save(9, regular=False)
         saving.wait()
         assert [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)] == [4, 8, 9]
-        assert saving.rewind(lambda step: False) == 0
-    assert list(tmp_path.iterdir()) == []
+    with Checkpoints(tmp_path / "stopped at once", state(), keep=9) as saving:
+        saving.save(1, regular=False)
+        assert saving.rewind() == 0
+    assert list((tmp_path / "stopped at once").iterdir()) == []
 
 
 def test_a_step_is_saved_once(tmp_path: Path) -> None:

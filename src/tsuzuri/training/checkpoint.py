@@ -48,9 +48,12 @@ def save(
     *,
     keep: int,
     milestone: bool = False,
+    regular: bool = True,
     peers: Peers | None = None,
 ) -> None:
     """Write the checkpoint of `step` into `folder`, then remove all but the newest `keep` and milestones.
+
+    One that is not `regular`, in which a run was stopped, goes when there is a newer one and counts for none.
 
     Raises ResourceError, on every rank, when the disk of one is full; what was there before stays as it was.
     """
@@ -58,7 +61,7 @@ def save(
     path = folder / f"step-{step:08d}"
     if not peers.first(path.exists):
         with disk_errors(path):
-            _write(path, {"step": step, "milestone": milestone}, tensors, peers)
+            _write(path, {"step": step, "milestone": milestone, "regular": regular}, tensors, peers)
     peers.first(lambda: _remove_old(folder, keep))
 
 
@@ -69,7 +72,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def milestones(folder: Path) -> list[int]:
     """The steps of the checkpoints in a folder that are never removed, oldest first."""
-    return [step_of(path) for path in checkpoints(folder) if _is_milestone(path)]
+    return [step_of(path) for path in checkpoints(folder) if _is(path, "milestone")]
 
 
 def step_of(path: Path) -> int:
@@ -134,6 +137,15 @@ def verify(path: Path, *, peers: Peers | None = None) -> None:
                 raise IntegrityError(f"{path / name} is damaged: its SHA-256 differs from {SUMS}", hint=hint)
 
     peers.all(compare)
+
+
+def rewind(folder: Path) -> int:
+    """The newest step with a regular checkpoint in `folder`, or 0; every checkpoint after it is removed."""
+    for path in reversed(checkpoints(folder)):
+        if _is(path, "regular"):
+            return step_of(path)
+        remove(path)
+    return 0
 
 
 def remove(path: Path) -> None:
@@ -201,22 +213,25 @@ def _own_sums(folder: Path, rank: int) -> dict[str, str]:
 
 
 def _remove_old(folder: Path, keep: int) -> None:
-    for old in checkpoints(folder)[:-keep]:
-        if not _is_milestone(old):
-            remove(old)
+    found = checkpoints(folder)
+    regular = [path for path in found if _is(path, "regular")]
+    kept = {found[-1], *regular[-keep:]}
+    for path in found:
+        if path not in kept and not _is(path, "milestone"):
+            remove(path)
 
 
-def _is_milestone(path: Path) -> bool:
+def _is(path: Path, fact: str) -> bool:
     try:
-        return bool(_facts(path).get("milestone"))
-    except IntegrityError:  # of no use to anybody: it goes when its time has come
+        return bool(_facts(path)[fact])
+    except IntegrityError:  # of no use to anybody
         return False
 
 
 def _facts(path: Path, hint: str = "") -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads((path / SUMS).read_text(encoding="utf-8"))
-        return {**facts, "files": dict(facts["files"])}
+        return {"milestone": False, "regular": True, **facts, "files": dict(facts["files"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{path / SUMS} is missing or damaged", hint=hint) from error
 

@@ -233,7 +233,8 @@ class _Run:
         """Begin a checkpoint after `step`, with every line of the logs before it on the disk."""
         self.read_metrics()
         self.log.flush()
-        self.checkpoints.save(step, milestone=self.config.is_milestone(step))
+        config = self.config
+        self.checkpoints.save(step, milestone=config.is_milestone(step), regular=config.saves_after(step))
 
     def heed(self, stop: Sequence[signal.Signals], step: int) -> None:
         """Stopped, once saved, when any rank was asked to stop; the error of a checkpoint that any could not

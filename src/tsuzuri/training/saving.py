@@ -7,7 +7,7 @@ calls done has neither sums nor the name that makes it visible, and it copies in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +34,7 @@ class Checkpoints:
         self._writing: Future[None] | None = None
         self._step = 0
 
-    def save(self, step: int, *, milestone: bool = False) -> None:
+    def save(self, step: int, *, milestone: bool = False, regular: bool = True) -> None:
         """Copy the state as it is now, after `step`, and let it be written; what was under way ends first."""
         if step == self._step:
             return
@@ -48,6 +48,7 @@ class Checkpoints:
             copies,
             keep=self.keep,
             milestone=milestone,
+            regular=regular,
             peers=self._peers,
         )
 
@@ -67,21 +68,13 @@ class Checkpoints:
         self._step = checkpoint.load_newest(self.folder, self.tensors, peers=self._peers)
         return self._step
 
-    def rewind(self, is_regular: Callable[[int], bool]) -> int:
-        """The newest step with a checkpoint that `is_regular`, or 0; every checkpoint after it is removed.
+    def rewind(self) -> int:
+        """The newest step with a regular checkpoint, or 0; every checkpoint after it is removed.
 
-        A checkpoint that a stop was saved in is none, lest a run that was stopped go another way than others.
+        One that a stop was saved in is not, lest a stopped run go another way than one that never was.
         """
         self.wait()
-
-        def remove_others() -> int:
-            for path in reversed(checkpoint.checkpoints(self.folder)):
-                if is_regular(checkpoint.step_of(path)):
-                    return checkpoint.step_of(path)
-                checkpoint.remove(path)
-            return 0
-
-        self._step = self._peers.first(remove_others)
+        self._step = self._peers.first(lambda: checkpoint.rewind(self.folder))
         return self._step
 
     def __enter__(self) -> Checkpoints:
