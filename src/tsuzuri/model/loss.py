@@ -70,29 +70,37 @@ def _chunks(hidden: Tensor, head: Tensor) -> list[tuple[int, int]]:
     return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
+def loss_and_gradients(
+    hidden: Tensor, head: Tensor, targets: Tensor, gradient: Gradient = softmax_gradient
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`cross_entropy_sum` with its gradients: those of hidden, in its dtype, and of head, in float32."""
+    weight = head.detach().to(hidden.dtype)
+    valid = targets != IGNORE
+    hidden = hidden.detach() * valid[:, None]  # the others add nothing to the head's gradient
+    d_hidden = torch.empty_like(hidden)
+    d_head = torch.zeros_like(head, dtype=torch.float32)
+    total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+    chunks = _chunks(hidden, head)
+    scratch = hidden.new_empty(chunks[0][1], head.shape[0])  # fresh memory for each would cost 5 %
+    gradients = torch.empty_like(scratch)
+    for start, end in chunks:
+        logits, d_logits = scratch[: end - start], gradients[: end - start]
+        torch.mm(hidden[start:end], weight.T, out=logits)
+        index = targets[start:end].clamp(min=0)[:, None]
+        total += gradient(logits, index, d_logits) @ valid[start:end].float()
+        torch.mm(d_logits, weight, out=d_hidden[start:end])
+        if d_logits.dtype == d_head.dtype:
+            d_head.addmm_(d_logits.T, hidden[start:end])
+        else:
+            d_head += d_logits.T @ hidden[start:end]
+    return total, d_hidden.mul_(valid[:, None]), d_head
+
+
 class _CrossEntropySum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, gradient: Gradient) -> Tensor:
-        weight = head.detach().to(hidden.dtype)
-        valid = targets != IGNORE
-        hidden = hidden.detach() * valid[:, None]  # the others add nothing to the head's gradient
-        d_hidden = torch.empty_like(hidden)
-        d_head = torch.zeros_like(head, dtype=torch.float32)
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        chunks = _chunks(hidden, head)
-        scratch = hidden.new_empty(chunks[0][1], head.shape[0])  # fresh memory for each would cost 5 %
-        gradients = torch.empty_like(scratch)
-        for start, end in chunks:
-            logits, d_logits = scratch[: end - start], gradients[: end - start]
-            torch.mm(hidden[start:end], weight.T, out=logits)
-            index = targets[start:end].clamp(min=0)[:, None]
-            total += gradient(logits, index, d_logits) @ valid[start:end].float()
-            torch.mm(d_logits, weight, out=d_hidden[start:end])
-            if d_logits.dtype == d_head.dtype:
-                d_head.addmm_(d_logits.T, hidden[start:end])
-            else:
-                d_head += d_logits.T @ hidden[start:end]
-        ctx.save_for_backward(d_hidden.mul_(valid[:, None]), d_head)
+        total, d_hidden, d_head = loss_and_gradients(hidden, head, targets, gradient)
+        ctx.save_for_backward(d_hidden, d_head)
         return total
 
     @staticmethod
