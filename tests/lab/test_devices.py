@@ -73,3 +73,17 @@ def test_a_card_with_another_peak_is_not_taken_for_it(name: str) -> None:
 def test_a_precision_that_a_card_does_not_have_has_no_peak() -> None:
     assert peak_of("Tesla V100-SXM2-32GB", "float16") == 125 * TERA
     assert peak_of("Tesla V100-SXM2-32GB", "bfloat16") is None
+
+
+def test_a_topology_of_tpus_is_a_row_of_as_many() -> None:
+    assert device_row("v3:2x2") == DEVICES["tpu-v3-8"]  # four chips of two cores, with their price
+    larger = device_row("v5p:2x2x4")
+    assert (larger.count, larger.memory_bytes) == (16, DEVICES["tpu-v5p-8"].memory_bytes)
+    assert larger.on_demand.usd_per_hour is None
+
+
+@pytest.mark.parametrize("name", ["v2:2x2", "v5e:0x4", "v9:1x1"])
+def test_unknown_tpus_are_answered_with_the_generations(name: str) -> None:
+    with pytest.raises(RecipeError, match=f"no TPUs '{name}'") as error:
+        device_row(name)
+    assert "v3, v4, v5e, v5p, v6e" in error.value.hint

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tsuzuri.core.config import Config
+from tsuzuri.model.config import ModelConfig
 
 
 class PlanConfig(Config):
@@ -57,6 +58,27 @@ class PlanConfig(Config):
         if self.tokens is not None and self.days is not None:
             raise ValueError("tokens and days are two budgets: give one of them")
         return self
+
+
+class AotConfig(Config):
+    """A step to compile ahead of time for TPUs."""
+
+    model: ModelConfig = ModelConfig()
+    topology: str = "v5e:2x4"
+    """The slice of TPUs, as libtpu names it."""
+    rows: int = Field(default=1, ge=1)
+    """Computed at once on a core."""
+    micro_batches: int = Field(default=1, ge=1)
+    """Gradients that a core adds up."""
+    length: int = Field(default=1024, ge=2)
+    """Tokens a row."""
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of products and activations."""
+    optimizer: Literal["adamw", "adamw-bf16-states"] = "adamw"
+    sharded: bool = True
+    """Whether weights, gradients and states are divided among the cores, or each has its own."""
+    recompute: bool = True
+    """Whether blocks are computed once more in the backward pass."""
 
 
 class StageConfig(Config):

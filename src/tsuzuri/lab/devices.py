@@ -10,10 +10,11 @@ and cooling.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from tsuzuri.core.errors import RecipeError, closest
@@ -242,13 +243,28 @@ DEVICES: dict[str, Device] = {
 }
 
 
+TOPOLOGY = re.compile(r"(v\d\w*):(\d+(?:x\d+)+)")
+"""A slice of TPUs as libtpu names it: the chips of a generation in two or three dimensions."""
+
+
 def device_row(name: str) -> Device:
-    """The row of that name; RecipeError names the closest one."""
+    """The row of that name, or of the TPUs of a topology; RecipeError names the closest one."""
+    if topology := TOPOLOGY.fullmatch(name):
+        return _slice(name, topology[1], math.prod(map(int, topology[2].split("x"))))
     if name not in DEVICES:
         raise RecipeError(
             f"no device {name!r}{closest(name, DEVICES)}", hint=f"devices: {', '.join(DEVICES)}"
         )
     return DEVICES[name]
+
+
+def _slice(name: str, generation: str, chips: int) -> Device:
+    row = DEVICES.get(f"tpu-{generation}-8")
+    if row is None or not chips:
+        known = ", ".join(key.split("-")[1] for key in DEVICES if key.startswith("tpu-"))
+        raise RecipeError(f"no TPUs {name!r}", hint=f"generations: {known}; for example v5e:2x4 or v4:2x2x1")
+    count = chips * (2 if generation == "v3" else 1)  # of a v3 chip each core counts, of others the chip
+    return row if count == row.count else replace(row, count=count, on_demand=Price(), preemptible=Price())
 
 
 def peak_of(torch_name: str, precision: str) -> float | None:
