@@ -50,7 +50,6 @@ def test_three_real_steps_correct_a_plan(tmp_path: Path, capsys: pytest.CaptureF
     ("option", "message"),
     [
         (["--device", "h100x8"], "one device of this machine"),
-        (["--device", "cpu", "--memory-recipe", "adamw-8bit"], "not built into training yet"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(

@@ -9,12 +9,12 @@ import torch
 
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.lab.devices import DEVICES, GIB
-from tsuzuri.lab.memory import kept_bytes, predict
+from tsuzuri.lab.memory import kept_bytes, predict, update_bytes
 from tsuzuri.lab.step import Graph, Step
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.model.ladder import model_config
-from tsuzuri.training.memory import RECIPES, memory_recipe
+from tsuzuri.training.memory import CHUNK, RECIPES, memory_recipe
 
 ROWS, LENGTH = 2, 48
 
@@ -150,14 +150,31 @@ def test_the_ladder_is_that_which_was_worked_out_by_hand(size: str, gib: float) 
     assert states / GIB == pytest.approx(gib, rel=0.1)
 
 
-def test_muon_keeps_less_than_adamw_but_its_update_holds_more() -> None:
-    """Its momentum is half of AdamW's moments; its stacked matrices are held while they are iterated."""
+def test_muon_keeps_less_than_adamw_and_holds_a_chunk_while_it_iterates() -> None:
+    """Its momentum is half of AdamW's moments; matrices are stacked, but never all of them."""
     wide = step("gpt3-2.7b", recompute=True, rows=1)
     muon = predict(replace(wide, recipe=RECIPES["muon"]))
     adamw = predict(wide)
     assert muon.parts["optimizer states"] < adamw.parts["optimizer states"]
-    assert muon.moment == "in the optimizer"
-    assert muon.parts["update"] > 4 * wide.model.num_parameters
+    assert muon.total < adamw.total
+    narrow = step("gpt3-1.3b", recompute=True)
+    assert 0 == update(wide, "adamw") < update(narrow, "muon") == 16 * CHUNK
+    assert (
+        update(wide, "muon")
+        == 16 * max(p.numel() for p in meta(wide.model).layers[0].parameters())
+        > 16 * CHUNK
+    )
+
+
+def meta(config: ModelConfig) -> GPT:
+    """A model without weights."""
+    with torch.device("meta"):
+        return GPT(config)
+
+
+def update(made: Step, recipe: str) -> float:
+    """Bytes that an optimizer holds within its step."""
+    return update_bytes(replace(made, recipe=RECIPES[recipe]))
 
 
 def test_recomputation_and_fewer_rows_take_less_and_plain_code_takes_more() -> None:

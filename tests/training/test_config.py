@@ -23,7 +23,7 @@ def test_the_defaults_construct() -> None:
         ),
         ("steps=1", r"schedule.warmup_steps \(1\) must be below steps \(1\)"),
         ("optimizer.learning_rate=0", "optimizer.learning_rate: Input should be greater than 0"),
-        ("optimizer.kind=lion", "optimizer.kind: Input should be 'muon' or 'adamw'"),
+        ("optimizer.kind=lion", "optimizer.kind: Input should be 'muon', 'adamw'"),
         ("schedule.warmup=3", "unknown key 'schedule.warmup' .did you mean 'warmup_steps'"),
         ("learning_rate=1", "did you mean 'optimizer.learning_rate'"),
         ("device=gpu", "device: Input should be 'auto', 'cpu', 'cuda' or 'tpu'"),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from tsuzuri.lab.devices import GIB
 from tsuzuri.lab.step import Graph, Step
 from tsuzuri.model.config import CHUNK_LOGITS, ModelConfig
+from tsuzuri.training.memory import CHUNK, PIECE
 
 FLOAT32 = 4
 
@@ -61,11 +62,13 @@ def predict(step: Step) -> Memory:
     block = tokens * ((kept if step.recompute else 0) + working_bytes(step))
     is_kept = step.micro_batches > 1 or step.graph == "plain"
     accumulated = {"gradients": gradients if is_kept else 0.0}
+    update = {"update": update_bytes(step)}
+    within = update if step.recipe.in_backward else {}
     moments = [
         Memory("in the loss", {**always, **accumulated, **activations, "loss": _loss(step)}),
         Memory(
             "as the backward pass begins",
-            {**always, **accumulated, **activations, "block": block, "loss": _head_gradient(step)},
+            {**always, **accumulated, **activations, "block": block, "loss": _head_gradient(step), **within},
         ),
         Memory(
             "as it ends",
@@ -75,9 +78,10 @@ def predict(step: Step) -> Memory:
                 "gathered blocks": activations["gathered blocks"],
                 "block": block + tokens * kept,
                 "embedding": recipe.weight_bytes * model.vocab_size * model.hidden_size / step.tensor,
+                **within,
             },
         ),
-        Memory("in the optimizer", {**always, "gradients": gradients, "update": _update(step)}),
+        Memory("in the optimizer", {**always, "gradients": gradients, **update}),
     ]
     largest = max(moments, key=lambda moment: moment.total)
     host = recipe.host_bytes_per_parameter * model.num_parameters / (step.servers if step.sharded else 1)
@@ -170,12 +174,21 @@ def _loss(step: Step) -> float:
     return (2 * size + FLOAT32 * copies) * chunk + cast + hidden + _head_gradient(step)
 
 
-def _update(step: Step) -> float:
-    memory = step.recipe.memory
-    if step.recipe.offload or step.recipe.in_backward:
+def update_bytes(step: Step) -> float:
+    """What the optimizer holds beside weights, gradients and states."""
+    if step.recipe.offload:
         return 0.0
-    largest = max(count * number for count, number, _ in _shapes(step.model)[1:])
-    return (memory.temporary * step.model.num_parameters + memory.temporary_of_shape * largest) / step.shards
+    memory, shapes = step.recipe.memory, _shapes(step.model)
+    largest = max(count for count, _, _ in shapes)
+    matrix = max(count for count, _, _ in shapes[1:])
+    alike = max(count * number for count, number, _ in shapes[1:])
+    at_once = {
+        "piece": min(PIECE[step.device.kind], largest / step.shards),
+        "chunk": matrix if step.recipe.in_backward else max(matrix, min(CHUNK, alike / step.shards)),
+        "tensor": largest / step.shards,
+    }[memory.at_once]
+    copies = 0 if step.recipe.weights == "float32" else 2 * FLOAT32  # of weight and gradient
+    return (memory.temporary + copies) * at_once
 
 
 def _shapes(model: ModelConfig) -> list[tuple[int, int, int]]:

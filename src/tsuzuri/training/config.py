@@ -14,9 +14,17 @@ from tsuzuri.data.components import MixConfig
 class OptimizerConfig(Config):
     """The optimizer of a run; defaults are what `bench/tune.py` found best, one seed, quickstart's shape."""
 
-    kind: Literal["muon", "adamw"] = "muon"
-    """muon: Muon for the matrices of the blocks, AdamW for embeddings, head and vectors.
-    adamw: AdamW for all."""
+    kind: Literal["muon", "adamw", "adamw-bf16-states", "adamw-8bit", "adafactor", "adagrad"] = "muon"
+    """muon: Muon for the matrices of the blocks, AdamW for embeddings, head and vectors. The others are for
+    all; of AdamW's, moments may be kept in 16 or 8 bits. `training.memory` has the bytes of each."""
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """What weights and gradients are kept in on the device. bfloat16: half the memory; new weights are
+    rounded up or down at random, so that small steps are not lost."""
+    in_backward: bool = False
+    """Update each weight within the backward pass, as soon as its gradient is there, which is then freed: no
+    accumulated micro-batches, and the gradient is not clipped."""
+    offload: bool = False
+    """Keep float32 weights and the optimizer's states in the host's memory, and make the step there."""
     learning_rate: float = Field(default=0.006, gt=0)
     """Peak learning rate. Muon's steps are scaled to AdamW's usual root mean square."""
     adamw_rate_factor: float = Field(default=4.0, gt=0)
@@ -28,6 +36,12 @@ class OptimizerConfig(Config):
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)
     epsilon: float = Field(default=1e-8, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> OptimizerConfig:
+        if self.in_backward and self.offload:
+            raise ValueError("of in_backward and offload one is possible, not both")
+        return self
 
 
 class ScheduleConfig(Config):
@@ -119,6 +133,11 @@ class TrainConfig(Config):
             raise ValueError(
                 f"batch_rows ({self.batch_rows}) must be a multiple of "
                 f"micro_batch_rows ({self.micro_batch_rows})"
+            )
+        if self.optimizer.in_backward and self.batch_rows != self.micro_batch_rows:
+            raise ValueError(
+                f"optimizer.in_backward needs the whole batch at once: micro_batch_rows "
+                f"({self.micro_batch_rows}) must be batch_rows ({self.batch_rows})"
             )
         if self.schedule.warmup_steps >= self.steps:
             raise ValueError(

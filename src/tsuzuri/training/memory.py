@@ -7,9 +7,19 @@ whether gradients or states leave the device. Imports no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from tsuzuri.core.errors import RecipeError, closest
+from tsuzuri.training.config import OptimizerConfig
+
+PIECE = {"cpu": 2**17, "cuda": 2**22, "tpu": 2**22}
+"""Parameters that an elementwise optimizer works on at once: on a CPU as many as its caches hold."""
+CHUNK = 2**24
+"""Parameters whose matrices Muon iterates together, or one matrix where that is larger."""
+BLOCK = 256
+"""Moments of 8 bits that share a scale."""
+
+AtOnce: TypeAlias = Literal["piece", "chunk", "tensor"]
 
 
 @dataclass(frozen=True)
@@ -23,33 +33,42 @@ class OptimizerMemory:
     source: str
     factored: bool = False
     """Whether a matrix has one float32 for each row and each column instead of states of its own shape."""
-    temporary_of_shape: float = 0.0
-    """Held within a step for each parameter of the largest group of matrices of one shape."""
     temporary: float = 0.0
-    """Held within a step for each parameter."""
+    """Held within a step for each parameter that is worked on at once."""
+    at_once: AtOnce = "piece"
+    """piece: PIECE parameters. chunk: CHUNK of them, in matrices of one shape. tensor: the largest one."""
 
 
 OPTIMIZERS: dict[str, OptimizerMemory] = {
     "muon": OptimizerMemory(
         4,
         8,
-        "training.optimizers: a float32 momentum for matrices, AdamW for the rest; matrices of one shape are "
-        "iterated together: look-ahead, stack and update in float32, three more in bfloat16",
-        temporary_of_shape=18,
+        "training.optimizers.muon: a float32 momentum for matrices, AdamW for the rest; look-ahead and "
+        "update of a chunk in float32, four more in bfloat16",
+        temporary=16,
+        at_once="chunk",
     ),
-    "adamw": OptimizerMemory(8, 8, "training.optimizers: torch's fused AdamW, two float32 moments"),
-    "adamw-bf16-states": OptimizerMemory(4, 4, "two bfloat16 moments, as torchtitan's fused_opt_states_bf16"),
+    "adamw": OptimizerMemory(8, 8, "torch's fused AdamW: two float32 moments"),
+    "adamw-bf16-states": OptimizerMemory(
+        4, 4, "training.optimizers.elementwise: two bfloat16 moments", temporary=24
+    ),
     "adamw-8bit": OptimizerMemory(
-        2 + 2 * 4 / 256,
-        2 + 2 * 4 / 256,
-        "torchao.optim.AdamW8bit: two moments of 8 bits with a float32 scale for each 256 "
+        2 + 2 * 4 / BLOCK,
+        2 + 2 * 4 / BLOCK,
+        "training.optimizers.elementwise: two moments of 8 bits with a float32 scale for each 256 "
         "(Dettmers et al. 2022, arXiv 2110.02861)",
+        temporary=36,
     ),
     "adafactor": OptimizerMemory(
-        0, 0, "torch.optim.Adafactor without momentum (Shazeer & Stern 2018, §3)", factored=True
+        0,
+        0,
+        "training.optimizers.adafactor: without momentum (Shazeer & Stern 2018, §3)",
+        factored=True,
+        temporary=8,
+        at_once="tensor",
     ),
     "adagrad": OptimizerMemory(
-        4, 4, "torch.optim.Adagrad: a float32 sum of squares, and its roots within a step", temporary=4
+        4, 4, "training.optimizers.elementwise: a float32 sum of squares", temporary=20
     ),
 }
 
@@ -119,6 +138,15 @@ RECIPES: dict[str, MemoryRecipe] = {
     ),
 }
 """From the best quality for its memory to the least memory; offloading, which costs time, comes last."""
+
+
+def recipe_of(config: OptimizerConfig) -> MemoryRecipe:
+    """The rung that a run stands on, named in RECIPES or not."""
+    fields = {"weights": config.weights, "in_backward": config.in_backward, "offload": config.offload}
+    for recipe in RECIPES.values():
+        if recipe.optimizer == config.kind and all(getattr(recipe, k) == v for k, v in fields.items()):
+            return recipe
+    return MemoryRecipe(config.kind, "not known", automatic=False, **fields)  # type: ignore[arg-type]
 
 
 def memory_recipe(name: str) -> MemoryRecipe:

@@ -49,6 +49,7 @@ class Trainer:
         self.objective = parallelize(
             objective, self.layout, config.parallel, device=device.kind, compiled=compiled, seed=config.seed
         )
+        model.to(getattr(torch, config.optimizer.weights))
         self.update = Update(model, config, dtype)
 
     def step(self, step: int, rows: Tensor, eos_id: int) -> dict[str, Tensor]:
@@ -60,16 +61,17 @@ class Trainer:
         """
         rows = rows.to(self.device.kind, non_blocking=True)
         valid = self.layout.sum((rows[:, 1:] != IGNORE).sum())
-        loss = torch.zeros((), device=self.device.kind)
+        loss, rate = torch.zeros((), device=self.device.kind), self.learning_rate(step)
         micros = torch.split(rows, self.config.micro_batch_rows)
         for micro in micros:
             inputs = micro[:, :-1].clamp(min=0)  # what pads the end of a row is read as any token
             with reducing(self.objective, is_last=micro is micros[-1]):
                 micro_loss = self.loss(inputs, micro[:, 1:], eos_id) * self.layout.data_ranks / valid
-                micro_loss.backward()  # type: ignore[no-untyped-call]
+                self.update.begin(rate, micro_loss.isfinite())
+            micro_loss.backward()  # type: ignore[no-untyped-call]
             loss += micro_loss.detach()
         loss = self.layout.mean(loss)
-        norm = self.update.apply(self.learning_rate(step))
+        norm = self.update.apply(rate, loss.isfinite())
         return {"loss": loss, "grad_norm": norm}
 
     def loss(self, inputs: Tensor, targets: Tensor, eos_id: int) -> Tensor:

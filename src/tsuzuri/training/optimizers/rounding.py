@@ -1,0 +1,60 @@
+"""Stochastic rounding of float32 to bfloat16 weights, the same whenever a step is made again.
+
+A weight of 8 significant bits moves by nothing where a step is smaller than half of its last place; rounded
+up or down with the probabilities that keep its mean, it moves as it should on average (Gupta et al. 2015,
+arXiv 1502.02551). Sixteen random bits are added below the last place and cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor, Replicate
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part of a tensor, sharing its memory; a plain tensor is all its own."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+class Rounding:
+    """How new values are written into weights: as they are into float32, stochastically into bfloat16.
+
+    The random numbers are a pure function of (seed, updates made before, number of the parameter) and, where
+    it is sharded, of the rank's place among those that hold other parts of it.
+    """
+
+    def __init__(self, seed: int, parameters: Iterable[Tensor]) -> None:
+        self.seed = seed
+        self.updates = torch.zeros((), dtype=torch.int64)  # on the host: it seeds, and is never waited for
+        self.numbers = {parameter: number for number, parameter in enumerate(parameters)}
+
+    def generator(self, parameter: Tensor) -> torch.Generator | None:
+        """Where the random numbers of this update of a parameter come from; None where none are needed."""
+        if parameter.dtype != torch.bfloat16:
+            return None
+        words = [self.seed, int(self.updates), self.numbers[parameter], *_place(parameter)]
+        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+        return torch.Generator(parameter.device).manual_seed(seed >> 1)
+
+
+def write(weight: Tensor, value: Tensor, generator: torch.Generator | None) -> None:
+    """Write float32 values into weights of the same shape."""
+    if generator is not None:
+        noise = torch.randint(
+            0, 2**16, value.shape, dtype=torch.int32, device=value.device, generator=generator
+        )
+        value = noise.add_(value.view(torch.int32)).bitwise_and_(-(2**16)).view(torch.float32)
+    weight.copy_(value)
+
+
+def _place(parameter: Tensor) -> list[int]:
+    """This rank's coordinates in a mesh along which a parameter is divided."""
+    if not isinstance(parameter, DTensor):
+        return []
+    coordinates = parameter.device_mesh.get_coordinate() or []
+    pairs = zip(coordinates, parameter.placements, strict=True)
+    return [place for place, placement in pairs if not isinstance(placement, Replicate)]
