@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +17,23 @@ from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError
 from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
 from tsuzuri.core.progress import say
+from tsuzuri.core.ranks import is_first
 from tsuzuri.data.components import plan, table
 from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.plan import HINT, config_of, make_plan
 from tsuzuri.lab.plan import describe as describe_plan
 from tsuzuri.lab.project import describe_project, load_project
+from tsuzuri.lab.speed import full_speed
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import model_config, rung
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.release.terms import check_terms
 from tsuzuri.release.thanks import supporter_names
 from tsuzuri.report.boxes import boxes_of
+from tsuzuri.report.build import build_report
 from tsuzuri.training.config import TrainConfig, require_context
+from tsuzuri.training.watch import Watch
 
 if TYPE_CHECKING:
     from tsuzuri.core.manifest import Manifest
@@ -43,10 +47,12 @@ def build(
     amend: Sequence[str] = (),
     boxes_from: Path | None = None,
     dry_run: bool = False,
+    profile: int = 0,
 ) -> Iterator[str]:
     """Run the whole chain into `out` and yield what a person wants to see at its end: samples and paths.
 
-    With `boxes_from`, another build, its documents, tokenizer and tokens are used.
+    With `boxes_from`, another build, its documents, tokenizer and tokens are used. While it trains, the
+    report is made anew now and then; `profile` steps of that are looked into.
     """
     wanted, boxes = load_recipe(recipe, overrides), boxes_of(out)
     _check(wanted, boxes_of(boxes_from or out)["documents"])
@@ -56,17 +62,19 @@ def build(
     _require_torch()
     if not (amend or (boxes["run"] / RUN_FILE).exists()):  # a run may go on elsewhere than the recipe says
         _require_device(wanted)
-    if boxes_from:
-        link_boxes(boxes_of(boxes_from), boxes)
-    _check_sources(wanted, _make_documents(wanted, boxes["documents"]))
-    _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
-    _pack(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
-    _train(wanted, boxes["tokens"], boxes["tokenizer"], boxes["run"], amend)
+    if is_first():  # the other processes that torchrun started wait for it within the training
+        if boxes_from:
+            link_boxes(boxes_of(boxes_from), boxes)
+        _check_sources(wanted, _make_documents(wanted, boxes["documents"]))
+        _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
+        _pack(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
+    watch = _watch(lambda: build_report(out, live=True), profile)
+    _train(wanted, boxes["tokens"], boxes["tokenizer"], boxes["run"], amend, watch)
+    if not is_first():
+        return
     remove_outdated(boxes)
     _evaluate(wanted, boxes["run"], boxes["tokens"], boxes["evaluation"])
     _release(wanted, boxes)
-    from tsuzuri.report.build import build_report
-
     page = build_report(out)
     yield from _closing_words(boxes, page)
 
@@ -170,10 +178,16 @@ def train(
     out: Path,
     overrides: Sequence[str] = (),
     amend: Sequence[str] = (),
+    profile: int = 0,
 ) -> str:
-    """Token shards → weights."""
+    """Token shards → weights, and a page about them in `out`, made anew now and then meanwhile."""
     _require_torch()
-    return _summary(out, _train(load_recipe(recipe, overrides), tokens, tokenizer, out, amend))
+    boxes = {"tokenizer": tokenizer, "tokens": tokens, "run": out}
+    watch = _watch(lambda: build_report(out, boxes, live=True), profile)
+    made = _train(load_recipe(recipe, overrides), tokens, tokenizer, out, amend, watch)
+    if is_first():
+        build_report(out, boxes)
+    return _summary(out, made)
 
 
 def evaluate(
@@ -195,8 +209,6 @@ def release(recipe: Path, build: Path, overrides: Sequence[str] = ()) -> str:
 
 def report(build: Path) -> str:
     """A build, finished or not → its page."""
-    from tsuzuri.report.build import build_report
-
     return str(build_report(build))
 
 
@@ -258,7 +270,14 @@ def _pack(recipe: Recipe, documents: Path, tokenizer: Path, box: Path) -> Manife
     return pack(recipe.pack, documents, tokenizer, box)
 
 
-def _train(recipe: Recipe, tokens: Path, tokenizer: Path, box: Path, amend: Sequence[str]) -> Manifest:
+def _watch(report: Callable[[], Path], profile: int) -> Watch:
+    """What is shown of a run beside its logs."""
+    return Watch(full_speed=full_speed, report=report, profile_steps=profile)
+
+
+def _train(
+    recipe: Recipe, tokens: Path, tokenizer: Path, box: Path, amend: Sequence[str], watch: Watch
+) -> Manifest:
     from tsuzuri.training.loop import train
 
     say(f"run → {box}")
@@ -271,6 +290,7 @@ def _train(recipe: Recipe, tokens: Path, tokenizer: Path, box: Path, amend: Sequ
         hooks=lambda config, evaluate: _hooks(config, evaluate, tokens, tokenizer),
         evaluate=_seen_in_training(recipe.evaluate),
         amend=amend,
+        watch=watch,
     )
 
 

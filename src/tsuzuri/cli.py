@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from tsuzuri.core.config import Config
 from tsuzuri.core.errors import Stopped, TsuzuriError
 from tsuzuri.core.manifest import code_version
+from tsuzuri.core.ranks import is_first
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.lab.config import PlanConfig
 
@@ -118,6 +119,13 @@ AMEND = argument(
     metavar="KEY=VALUE",
     help="change a begun run on purpose from here on",
 )
+PROFILE = argument(
+    "--profile",
+    type=int,
+    default=0,
+    metavar="STEPS",
+    help="trace so many steps of the training, after a few, and name the operations that take longest",
+)
 DOCUMENTS = folder("documents", "the folder of documents")
 TOKENIZER = folder("tokenizer", "the folder of the tokenizer")
 TOKENS = folder("tokens", "the folder of token shards")
@@ -176,6 +184,7 @@ COMMANDS = (
                 help="use the documents, tokenizer and tokens of another build of the same corpus",
             ),
             argument("--dry-run", action="store_true", help="say what it would do"),
+            PROFILE,
         ),
     ),
     Command("corpus build", "sources → documents", "tsuzuri.build:corpus", (RECIPE, OUT, SET, *LICENSES)),
@@ -236,7 +245,16 @@ COMMANDS = (
     ),
     Command("mix", "how much of each source a recipe reads", "tsuzuri.build:mix", (RECIPE, TOKENS, SET)),
     Command(
-        "train", "token shards → weights", "tsuzuri.build:train", (RECIPE, TOKENS, TOKENIZER, OUT, SET, AMEND)
+        "train",
+        "token shards → weights",
+        "tsuzuri.build:train",
+        (RECIPE, TOKENS, TOKENIZER, OUT, SET, AMEND, PROFILE),
+    ),
+    Command(
+        "watch",
+        "how a run that is under way stands",
+        "tsuzuri.training.watch:watch",
+        (argument("run", type=some_path, metavar="RUN", help="the folder of a run or of its build"),),
     ),
     Command(
         "evaluate",
@@ -376,5 +394,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _print(result: object) -> None:
     lines = result if isinstance(result, Iterator) else [result]
     for line in lines:
-        if line is not None:
+        if line is not None and is_first():
             print(line, flush=True)

@@ -7,6 +7,7 @@ and one process compute the same.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch.distributed as dist
@@ -45,6 +46,13 @@ class Layout:
     def is_divided(self) -> bool:
         """Whether a rank holds a part of the weights alone."""
         return self.shard * self.tensor > 1
+
+    def describe(self, device: str) -> str:
+        """The devices in words."""
+        sizes = {name: getattr(self, name) for name in DIMENSIONS}
+        world = math.prod(sizes.values())
+        shared = " × ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
+        return f"{world} × {device} ({shared})" if world > 1 else device
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of a number over the data ranks, on the device."""

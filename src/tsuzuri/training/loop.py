@@ -1,8 +1,10 @@
-"""The only training loop: one device, packed rows, accumulated gradients, exact resume.
+"""The only training loop: packed rows, accumulated gradients, exact resume, on one device or on many.
 
 Row i of the data is a pure function of (seed, mixture, i), so the position of a run is one integer, its step.
 A run killed at any instant resumes from its newest checkpoint and, on the same machine with the same number
 of threads, ends with bitwise the same weights and logs as one never stopped.
+
+Of the ranks that share a run all make the same steps and call the same hooks; the first one writes.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from tsuzuri.core.errors import RecipeError, Stopped, TrainingError
 from tsuzuri.core.files import sha256_file, write_text
 from tsuzuri.core.manifest import Manifest, make_box, record_timing
 from tsuzuri.core.progress import say, track
+from tsuzuri.core.ranks import local_rank
 from tsuzuri.data.box import TokenBox, require_tokenizer
 from tsuzuri.data.loader import BatchLoader
 from tsuzuri.data.sampler import Sampler
@@ -32,10 +35,14 @@ from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
 from tsuzuri.training.config import TrainConfig, require_context
 from tsuzuri.training.devices import choose, choose_device, memory_errors
+from tsuzuri.training.layout import layout
+from tsuzuri.training.parallelize import new_model
 from tsuzuri.training.peers import Votes
-from tsuzuri.training.run import CHECKPOINTS, RunLog, RunRecord, open_run, stop_requests
+from tsuzuri.training.ranks import Ranks, ranks, started_with
+from tsuzuri.training.run import CHECKPOINTS, RunLog, RunRecord, Unlogged, open_run, stop_requests
 from tsuzuri.training.saving import Checkpoints
 from tsuzuri.training.step import Trainer
+from tsuzuri.training.whole import gathered, readable
 
 TIMING_EVERY_S = 10.0
 
@@ -86,23 +93,24 @@ def train(
     Raises ResumeError when the box was begun with another recipe, IntegrityError when a shard or checkpoint
     is damaged, Stopped after SIGTERM, SIGUSR1 or Ctrl-C, TrainingError when the loss is no number any more.
     """
-    record = open_run(box, model, config, amend, evaluate or {})
-    with memory_errors(record.configs()[1]):
-        return make_box(
-            box,
-            kind="run",
-            config=record.recipe,
-            inputs={"tokens": tokens, "tokenizer": tokenizer},
-            work=lambda: _train(record, tokens, tokenizer, box, hooks),
-        )
+    inputs = {"tokens": tokens, "tokenizer": tokenizer}
+    asked = {"model": model.as_mapping(), "train": config.as_mapping(), "evaluate": dict(evaluate or {})}
+    with ranks() as all_ranks:
+        all_ranks.agree(lambda: started_with({**asked, "amend": list(amend)}, inputs))
+        record = all_ranks.first(lambda: open_run(box, model, config, amend, evaluate or {}))
+        with memory_errors(record.configs()[1]):
+            return all_ranks.lead(
+                lambda work: make_box(box, kind="run", config=record.recipe, inputs=inputs, work=work),
+                lambda: _train(record, tokens, tokenizer, box, hooks, all_ranks),
+            )
 
 
 def _train(
-    record: RunRecord, tokens: Path, tokenizer: Path, box: Path, make_hooks: MakeHooks
+    record: RunRecord, tokens: Path, tokenizer: Path, box: Path, make_hooks: MakeHooks, all_ranks: Ranks
 ) -> Mapping[str, Any]:
     shape, config, evaluate = record.configs()
     hooks = make_hooks(config, evaluate)
-    data = TokenBox.open(tokens)
+    data = TokenBox.open(tokens, verify=local_rank() == 0)
     require_tokenizer(data, sha256_file(tokenizer / TOKENIZER_FILE))
     _require_fit(shape, config, data)
     begun_with = RunRecord(recipe=record.recipe).configs()[1]  # more steps must not draw other rows
@@ -114,37 +122,49 @@ def _train(
         budget_tokens=begun_with.steps * begun_with.tokens_per_step,
     )
     device = choose_device(config.device)
-    choices = choose(config, device, record.resolved)
+    all_ranks.join(device)
+    place = layout(config, shape, device.kind, rank=all_ranks.rank, world=all_ranks.world)
+    choices = all_ranks.first(lambda: choose(config, device, record.resolved))
     if record.resolved is None:  # a smaller machine that the run goes on with changes nothing for the next
         record = record.model_copy(update={"resolved": choices})
-    record.write(box)  # now that nothing of it was refused
+    if all_ranks.is_first:
+        record.write(box)  # now that nothing of it was refused
 
     torch.set_num_threads(choices.threads)
-    model = GPT(shape, torch.Generator().manual_seed(config.seed)).to(device.kind)
+    model = new_model(shape, place, device.kind, config.seed)
     dtype = getattr(torch, choices.precision)
-    trainer = Trainer(model, config, device, dtype=dtype, compiled=choices.compile)
+    trainer = Trainer(model, config, device, dtype=dtype, compiled=choices.compile, layout=place)
     checkpoints = Checkpoints(box / CHECKPOINTS, trainer.update.state(), keep=config.keep_checkpoints)
     start = checkpoints.load_newest()
-    record_timing(box, "machine", device=device.name(), torch=torch.__version__)
+    if all_ranks.is_first:
+        record_timing(box, "machine", device=device.name(), torch=torch.__version__, ranks=all_ranks.world)
     say(
-        f"training {shape.num_parameters:,} parameters in {choices.precision} on {device.name()}, "
-        f"steps {start + 1} to {config.steps}"
+        f"training {shape.num_parameters:,} parameters in {choices.precision} on "
+        f"{place.describe(device.name())}, steps {start + 1} to {config.steps}"
     )
     first_row = start * config.batch_rows
     with (
-        RunLog(box, start) as log,
+        RunLog(box, start) if all_ranks.is_first else Unlogged() as log,
         stop_requests() as stop,
         checkpoints,
-        BatchLoader(sampler, batch_rows=config.batch_rows, start=first_row) as batches,
+        BatchLoader(
+            sampler,
+            batch_rows=config.batch_rows,
+            start=first_row,
+            rank=place.data_rank,
+            ranks=place.data_ranks,
+        ) as batches,
     ):
         run = _Run(trainer, log, box, hooks, checkpoints)
         steps = track(range(start + 1, config.steps + 1), run.describe, config.steps - start)
         for step, (_, rows) in zip(steps, batches, strict=False):  # the batches never end
             run.step(step, torch.from_numpy(rows), data.eos_id)
             run.heed(stop, step)
-    hf.save_model(model, box / "model", eos_id=data.eos_id)
-    for name in (TOKENIZER_FILE, SETTINGS_FILE):
-        write_text(box / "model" / name, (tokenizer / name).read_text(encoding="utf-8"))
+    whole = gathered(model, keep=all_ranks.is_first)
+    if whole:
+        hf.save_model(whole, box / "model", eos_id=data.eos_id)
+        for name in (TOKENIZER_FILE, SETTINGS_FILE):
+            write_text(box / "model" / name, (tokenizer / name).read_text(encoding="utf-8"))
     return {
         "steps": config.steps,
         "tokens": config.steps * config.tokens_per_step,
@@ -159,7 +179,12 @@ class _Run:
     """One run as it goes: steps, logs, hooks, checkpoints. Steps are counted from 1."""
 
     def __init__(
-        self, trainer: Trainer, log: RunLog, box: Path, hooks: Sequence[Hook], checkpoints: Checkpoints
+        self,
+        trainer: Trainer,
+        log: RunLog | Unlogged,
+        box: Path,
+        hooks: Sequence[Hook],
+        checkpoints: Checkpoints,
     ) -> None:
         self.trainer, self.log, self.box, self.hooks, self.checkpoints = trainer, log, box, hooks, checkpoints
         self.config = trainer.config
@@ -189,9 +214,9 @@ class _Run:
 
     def call(self, hooks: Sequence[Hook], step: int) -> None:
         """Call the hooks and log what they return."""
-        with self.trainer.eager():
+        with self.trainer.eager(), readable(self.trainer.model, self.trainer.dtype) as model:
             for hook in hooks:
-                result = hook.run(self.trainer.model, self.trainer.dtype)
+                result = hook.run(model, self.trainer.dtype)
                 self.log.write(hook.log, {"step": step, hook.name: result})
 
     def read_metrics(self) -> None:
@@ -217,7 +242,7 @@ class _Run:
         elapsed_s = time.perf_counter() - self.timed_at
         if self.timed_step and elapsed_s < TIMING_EVERY_S and step < self.config.steps:
             return
-        if self.timed_step:
+        if self.timed_step and self.trainer.layout.rank == 0:
             speed = (step - self.timed_step) * self.config.tokens_per_step / elapsed_s
             memory = self.trainer.device.peak_memory_bytes()
             reading = {

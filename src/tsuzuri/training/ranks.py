@@ -34,7 +34,7 @@ WAIT = datetime.timedelta(days=7)
 """For the first rank's word, which may come after a corpus was made."""
 TIMEOUT = datetime.timedelta(minutes=15)
 """For a collective: more than the ranks of a step, of an evaluation or of a compilation ever are apart."""
-GOODBYE = datetime.timedelta(seconds=30)
+GOODBYE = datetime.timedelta(seconds=10)
 """For the others to hear the first rank's last word, before its store goes with it."""
 
 
@@ -83,12 +83,14 @@ class Ranks:
         self._tell(made)
         return made
 
-    def agree(self, facts: Mapping[str, Any]) -> None:
-        """RecipeError, on every rank, where one was started with other facts (JSON values) than the first."""
+    def agree(self, find: Callable[[], Mapping[str, Any]]) -> None:
+        """RecipeError, on every rank, where one finds other facts (JSON values) than the first."""
         if self.store is None:
             return
-        self.store.set(f"facts/{self.rank}", json.dumps(facts))
-        self.first(lambda: self._compare(json.loads(json.dumps(facts))))
+        self.first(lambda: None)  # which may still be making what the others are to find
+        facts = json.dumps(find())
+        self.store.set(f"facts/{self.rank}", facts)
+        self.first(lambda: self._compare(json.loads(facts)))
 
     def join(self, device: Device) -> None:
         """Take this rank's device, and begin to compute together. Ends with `ranks`."""

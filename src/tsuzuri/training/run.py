@@ -170,6 +170,24 @@ class RunLog:
                 self._events.close()
 
 
+class Unlogged:
+    """The logs of a rank that writes none."""
+
+    def write(self, name: str, value: Mapping[str, Any]) -> None:
+        """Nothing: the first rank writes the same."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> Unlogged:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing."""
+
+
 @contextmanager
 def stop_requests() -> Iterator[list[signal.Signals]]:
     """A list that stays empty until SIGTERM, SIGUSR1 or Ctrl-C arrives; it then holds that signal.
