@@ -18,6 +18,7 @@ from tsuzuri.lab.step import Step
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import can_compile, choose_device, memory_errors
+from tsuzuri.training.peak import PeakMemory
 from tsuzuri.training.step import Trainer
 
 STEPS = 3
@@ -31,6 +32,7 @@ class Measured:
     """What was run: the plan's step with few micro-batches, compiled or not as this machine can."""
     tokens_per_s: float
     peak_bytes: float
+    """Above what the process held before, so without what the framework takes."""
     predicted: Speed
 
     @property
@@ -41,25 +43,32 @@ class Measured:
     @property
     def memory_ratio(self) -> float:
         """Measured over predicted."""
-        return self.peak_bytes / predict(self.step).total
+        return self.peak_bytes / predict(self.step).held_bytes
 
 
 def measure(plan: Plan) -> Measured:
     """Three steps of a plan's shape, of at most two micro-batches, after one that warms up.
 
-    RecipeError when the plan is for another kind of device, for several, or for what training cannot do yet.
+    RecipeError when the plan is for another kind of device, for several, or for what training cannot do.
     """
     wanted = plan.fit.step
     _check(wanted)
-    device = choose_device(wanted.device.kind)
-    compiled = wanted.graph == "compiled" and can_compile(device)
+    compiled = wanted.graph == "compiled" and can_compile(choose_device(wanted.device.kind))
     batches = 1 if wanted.recipe.in_backward else min(2, wanted.micro_batches)
     step = replace(
         wanted, batch_tokens=batches * wanted.micro_tokens, graph="compiled" if compiled else "eager"
     )
+    tokens_per_s, peak_bytes = run_steps(step)
+    return Measured(step, tokens_per_s, peak_bytes, predict_speed(step, plan.config.efficiency))
+
+
+def run_steps(step: Step) -> tuple[float, int]:
+    """Tokens a second of three steps after one that warms up, and the most bytes held for them all."""
+    device = choose_device(step.device.kind)
+    peak = PeakMemory(device)
     values = {
         "steps": STEPS + 1,
-        "batch_rows": batches * step.rows,
+        "batch_rows": step.batch_tokens // step.length,
         "micro_batch_rows": step.rows,
         "sequence_length": step.length,
         "optimizer": {
@@ -68,9 +77,11 @@ def measure(plan: Plan) -> Measured:
             "in_backward": step.recipe.in_backward,
             "offload": step.recipe.offload,
         },
+        "parallel": {"recompute": "blocks" if step.recompute else "none"},
         "schedule": {"warmup_steps": 0},
     }
     config = parse_config(TrainConfig, values, where="plan --measure")
+    compiled = step.graph == "compiled"
     with memory_errors(config):
         model = GPT(step.model, torch.Generator().manual_seed(config.seed)).to(device.kind)
         trainer = Trainer(model, config, device, dtype=getattr(torch, step.precision), compiled=compiled)
@@ -84,8 +95,7 @@ def measure(plan: Plan) -> Measured:
             trainer.step(number, rows, eos_id=0)
         device.synchronize()
         elapsed_s = time.perf_counter() - started
-    predicted = predict_speed(step, plan.config.efficiency)
-    return Measured(step, STEPS * step.tokens / elapsed_s, device.peak_memory_bytes(), predicted)
+    return STEPS * step.tokens / elapsed_s, peak.held_bytes
 
 
 def describe_measured(plan: Plan) -> Iterator[str]:
@@ -94,11 +104,11 @@ def describe_measured(plan: Plan) -> Iterator[str]:
     yield (
         f"measured    {STEPS} steps of {measured.step.tokens:,} tokens, {measured.step.graph}: "
         f"{measured.tokens_per_s:,.0f} tokens/s (predicted {measured.predicted.tokens_per_s:,.0f}), "
-        f"{measured.peak_bytes / GIB:.2f} GiB (predicted {predict(measured.step).total / GIB:.2f})"
+        f"{measured.peak_bytes / GIB:.2f} GiB (predicted {predict(measured.step).held_bytes / GIB:.2f})"
     )
     whole = replace(plan.fit.step, graph=measured.step.graph)
     tokens_per_s = predict_speed(whole, efficiency).tokens_per_s * measured.speed_ratio
-    peak = predict(whole).total * measured.memory_ratio
+    peak = predict(whole).held_bytes * measured.memory_ratio
     yield (
         f"corrected   {tokens_per_s:,.0f} tokens/s, {duration(plan.tokens / tokens_per_s / DAY_S)} for "
         f"{plan.tokens:.4g} tokens, {peak / GIB:.2f} GiB"
@@ -109,11 +119,6 @@ def _check(step: Step) -> None:
     if step.devices > 1 or step.device.kind == "tpu":
         raise RecipeError(
             "steps are measured on one device of this machine", hint="plan for one card or the cpu"
-        )
-    if step.recompute:
-        raise RecipeError(
-            "blocks that are recomputed are not measured yet",
-            hint="measure a smaller size, or fewer tokens a row",
         )
     if step.precision == "float16":
         raise RecipeError("training has no float16", hint="--precision float32 or bfloat16")

@@ -37,6 +37,11 @@ class Memory:
         """All parts."""
         return sum(self.parts.values())
 
+    @property
+    def held_bytes(self) -> float:
+        """All but the framework's: what a process comes to hold above what it held before."""
+        return self.total - self.parts.get("framework", 0.0)
+
     def describe(self) -> str:
         """The parts in GiB on one line."""
         parts = [f"{name} {value / GIB:.2f}" for name, value in self.parts.items() if value >= GIB / 200]
@@ -87,7 +92,10 @@ def predict(step: Step) -> Memory:
     host = recipe.host_bytes_per_parameter * model.num_parameters / (step.servers if step.sharded else 1)
     if not step.sharded:
         host *= step.device.count
-    return Memory(largest.moment, {**largest.parts, "framework": step.device.overhead_bytes}, host)
+    parts = {**largest.parts, "framework": float(step.device.overhead_bytes)}
+    if step.device.kind == "cpu":  # its memory is the host's
+        parts, host = {**parts, "masters": host}, 0.0
+    return Memory(largest.moment, parts, host)
 
 
 def kept_bytes(model: ModelConfig, graph: Graph, size: int, length: int) -> float:

@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +39,9 @@ class Device:
     synchronize: Callable[[], None]
     name: Callable[[], str]
     peak_memory_bytes: Callable[[], int]
-    """The most that was held since the process began; 0 where the device does not count it."""
+    """The most that was held since the process began, or since `forget_peak_memory`; 0 where the device does
+    not count it."""
+    forget_peak_memory: Callable[[], None]
     block_masks: bool
     """Whether packed documents are masked by flex_attention's blocks instead of a dense mask."""
     compile_repays_tokens: int
@@ -67,7 +69,16 @@ def _cpu_name() -> str:
 def _cpu_peak_memory() -> int:
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):  # not Linux: then nothing can be forgotten either
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _forget_cpu_peak_memory() -> None:
+    with suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")  # see proc(5)
 
 
 def _has_tpu() -> bool:
@@ -82,6 +93,7 @@ DEVICES = {
         torch.cuda.synchronize,
         lambda: torch.cuda.get_device_name(),
         lambda: torch.cuda.max_memory_allocated(),
+        lambda: torch.cuda.reset_peak_memory_stats(),
         block_masks=True,
         compile_repays_tokens=50_000_000,
         backend="cpu:gloo,cuda:nccl",
@@ -95,6 +107,7 @@ DEVICES = {
         torch.accelerator.synchronize,
         lambda: str(torch.get_device_module("tpu").get_device_name()),
         lambda: 0,
+        lambda: None,
         block_masks=False,
         compile_repays_tokens=50_000_000,
         backend="cpu:gloo,tpu:tpu_dist",
@@ -108,6 +121,7 @@ DEVICES = {
         lambda: None,
         _cpu_name,
         _cpu_peak_memory,
+        _forget_cpu_peak_memory,
         block_masks=False,
         compile_repays_tokens=2_000_000,
         backend="gloo",

@@ -8,6 +8,8 @@ when all is over, so nothing is clipped, and a gradient that is no number stops 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -43,17 +45,18 @@ class Update:
         self._set_rate(learning_rate)
         self.finite, self.squared_norms = finite, []
 
-    def apply(self, learning_rate: float, finite: Tensor) -> Tensor:
+    def apply(self, learning_rate: float, sound: Tensor, largest_norm: float = math.inf) -> Tensor:
         """Update the weights from their gradients, which are freed; the norm () before it was clipped.
 
-        Where `finite` () or the norm says that something is no number, neither weights nor states change.
+        Where not `sound` (), or where the norm is no number below `largest_norm`, neither weights nor states
+        change.
         """
         if self.config.in_backward:
             self.rounding.updates += 1
             return torch.stack(self.squared_norms).sum().sqrt()
         norm = clip_gradient(self.parameters.values(), self.gradient_clip)
         self._set_rate(learning_rate)
-        self._step(finite & norm.isfinite())
+        self._step(sound & (norm < largest_norm))
         for parameter in self.parameters.values():
             parameter.grad = None
         self.rounding.updates += 1
@@ -102,4 +105,4 @@ class Update:
             parameter.grad = None
 
         for parameter in model.parameters():
-            parameter.register_post_accumulate_grad_hook(update)
+            parameter.register_post_accumulate_grad_hook(update)  # type: ignore[no-untyped-call]

@@ -69,9 +69,8 @@ class Elementwise(torch.optim.Optimizer):
         states = {name: local(state) for name, state in self.state[parameter].items() if name != "step"}
         generator = self.rounding.generator(parameter)
         rows = max(1, PIECE[weight.device.type] // max(1, weight[:1].numel()))
-        for weights, gradients, *old in zip(
-            *(tensor.split(rows) for tensor in (weight, gradient, *states.values())), strict=True
-        ):
+        cut = (torch.split(tensor, rows) for tensor in (weight, gradient, *states.values()))
+        for weights, gradients, *old in zip(*cut, strict=True):
             before = weights.float()
             pieces = dict(zip(states, old, strict=True))
             value, new = self.rule(group, before, gradients.float(), pieces, step)

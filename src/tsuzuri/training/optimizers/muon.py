@@ -7,19 +7,22 @@ iterated together, as many as `training.memory.CHUNK` allows; the iteration runs
 run's probe found fast (torch.optim.Muon always takes bfloat16, which is about twenty times slower than
 float32 on a CPU without bfloat16 units).
 
-Matrices that are divided along one dimension among ranks are exchanged: each rank iterates whole ones of its
-own, and gives the parts of their updates back.
+Matrices that are divided among ranks are exchanged: each rank iterates whole ones of its own, and gives the
+parts of their updates back.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor.placement_types import _StridedShard
 
 from tsuzuri.training.memory import CHUNK
 from tsuzuri.training.optimizers.rounding import Rounding, local, write
@@ -99,28 +102,54 @@ class Muon(torch.optim.Optimizer):
                 write(weight, weight.float().mul_(decay).sub_(update), generator)
 
     def _orthogonal(self, parts: Tensor, like: Tensor) -> Tensor:
-        """The orthogonal matrices of which parts (n, …) are this rank's, or the same parts of them."""
-        parts = parts.to(self.dtype)
-        if not isinstance(like, DTensor):
-            return orthogonalize(parts)
-        mesh, placements = like.device_mesh, like.placements
-        held = [Shard(p.dim + 1) if isinstance(p, Shard) else p for p in placements]
-        shape = torch.Size((len(parts), *like.shape))
-        stack = DTensor.from_local(
-            parts, mesh, held, run_check=False, shape=shape, stride=torch.empty(shape, device="meta").stride()
-        )
-        whole = [Shard(0) if isinstance(p, Shard) else Replicate() for p in placements]
-        turned = stack.redistribute(placements=whole)
-        own = orthogonalize(turned.to_local())
-        made = DTensor.from_local(own, mesh, whole, run_check=False, shape=shape, stride=stack.stride())
-        return made.redistribute(placements=held).to_local()
+        """The same parts of the orthogonal matrices as the parts (n, …) that this rank has."""
+        return _orthogonal_parts(parts.to(self.dtype), divisions(like))
+
+
+@dataclass(frozen=True)
+class Division:
+    """How the ranks of a mesh divide a matrix."""
+
+    mesh: DeviceMesh
+    dim: int
+    shape: torch.Size
+    """Of the matrix whose parts they have: itself a part, where it was divided before."""
+
+
+def divisions(parameter: Tensor) -> list[Division]:
+    """How a matrix has been divided, the last division first: what FSDP2 divides is tensor parallel's part."""
+    found: list[Division] = []
+    if isinstance(parameter, DTensor):
+        mesh, shape = parameter.device_mesh, list(parameter.shape)
+        for axis in reversed(range(mesh.ndim)):
+            placement = parameter.placements[axis]
+            if isinstance(placement, Shard | _StridedShard):
+                along = mesh if mesh.ndim == 1 else mesh[mesh.mesh_dim_names[axis]]  # type: ignore[index]
+                found.insert(0, Division(along, placement.dim, torch.Size(shape)))
+                shape[placement.dim] //= along.size()  # of tensor parallel's, which are equal
+    return found
+
+
+def _orthogonal_parts(parts: Tensor, divided: Sequence[Division]) -> Tensor:
+    """Each of the ranks that share n matrices puts some of them together, to be turned; all get parts back."""
+    if not divided or not len(parts):
+        return orthogonalize(parts)
+    last = divided[0]
+    shape = torch.Size((len(parts), *last.shape))
+    stride = torch.empty(shape, device="meta").stride()
+    held, whole = (Shard(last.dim + 1),), (Shard(0),)
+    stack = DTensor.from_local(parts, last.mesh, held, run_check=False, shape=shape, stride=stride)
+    own = _orthogonal_parts(stack.redistribute(placements=whole).to_local(), divided[1:])
+    made = DTensor.from_local(own, last.mesh, whole, run_check=False, shape=shape, stride=stride)
+    return made.redistribute(placements=held).to_local()
 
 
 def chunks(parameters: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Lists of parameters of one shape, each as long as what is made of them at once allows."""
-    by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+    """Lists of parameters of one shape, divided alike; as long as what is made of them at once allows."""
+    by_shape: dict[tuple[Any, ...], list[Tensor]] = defaultdict(list)
     for parameter in parameters:
-        by_shape[parameter.shape].append(parameter)
+        placements = parameter.placements if isinstance(parameter, DTensor) else None
+        by_shape[parameter.shape, placements].append(parameter)
     for alike in by_shape.values():
         count = max(1, CHUNK // max(1, local(alike[0]).numel()))
         yield from (alike[start : start + count] for start in range(0, len(alike), count))

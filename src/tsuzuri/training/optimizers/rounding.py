@@ -55,6 +55,6 @@ def _place(parameter: Tensor) -> list[int]:
     """This rank's coordinates in a mesh along which a parameter is divided."""
     if not isinstance(parameter, DTensor):
         return []
-    coordinates = parameter.device_mesh.get_coordinate() or []
+    coordinates: list[int] = list(parameter.device_mesh.get_coordinate() or ())
     pairs = zip(coordinates, parameter.placements, strict=True)
     return [place for place, placement in pairs if not isinstance(placement, Replicate)]
