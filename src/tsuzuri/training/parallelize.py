@@ -89,7 +89,7 @@ def draw_parts(model: GPT, device: str, seed: int) -> None:
             parameter.shape, parameter.device_mesh, parameter.placements
         )
         part = tuple(slice(start, start + size) for start, size in zip(offset, shape, strict=True))
-        parameter.detach().to_local().copy_(whole[part])
+        parameter.to_local().detach().copy_(whole[part])
 
 
 def _recomputed(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 import tsuzuri
 from tsuzuri.core import ranks as environment
@@ -41,7 +43,7 @@ GOODBYE = datetime.timedelta(seconds=10)
 class Ranks:
     """The ranks of a run. All of them make the same calls in the same order."""
 
-    def __init__(self, rank: int = 0, world: int = 1, store: dist.Store | None = None) -> None:
+    def __init__(self, rank: int = 0, world: int = 1, store: Store | None = None) -> None:
         self.rank, self.world, self.store = rank, world, store
         self._words = 0
 
@@ -104,7 +106,7 @@ class Ranks:
         if self.store is not None:
             dist.init_process_group(
                 device.backend,
-                store=dist.PrefixStore("group", self.store),
+                store=PrefixStore("group", self.store),
                 rank=self.rank,
                 world_size=self.world,
                 timeout=TIMEOUT,
@@ -137,7 +139,7 @@ class Ranks:
 
     def _tell(self, word: Any) -> None:
         assert self.store is not None
-        self.store.set(self._key(), pickle.dumps(word))
+        self.store.set(self._key(), pickle.dumps(word))  # type: ignore[arg-type]  # bytes will do
 
     def _hear(self) -> Any:
         assert self.store is not None
@@ -157,7 +159,7 @@ def ranks() -> Iterator[Ranks]:
         yield Ranks()
         return
     try:
-        store, rank, world = next(iter(dist.rendezvous("env://", timeout=WAIT)))
+        store, rank, world = next(iter(rendezvous("env://", timeout=WAIT)))
         found = Ranks(rank, world, store)
         try:
             yield found

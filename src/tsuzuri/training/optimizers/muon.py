@@ -117,7 +117,7 @@ class Division:
 
 
 def divisions(parameter: Tensor) -> list[Division]:
-    """How a matrix has been divided, the last division first: what FSDP2 divides is tensor parallel's part."""
+    """How a matrix has been divided, the last division first: FSDP2 divides tensor parallel's parts."""
     found: list[Division] = []
     if isinstance(parameter, DTensor):
         mesh, shape = parameter.device_mesh, list(parameter.shape)
@@ -131,7 +131,7 @@ def divisions(parameter: Tensor) -> list[Division]:
 
 
 def _orthogonal_parts(parts: Tensor, divided: Sequence[Division]) -> Tensor:
-    """Each of the ranks that share n matrices puts some of them together, to be turned; all get parts back."""
+    """Of n matrices each of the ranks that share them makes some orthogonal; all get their parts back."""
     if not divided or not len(parts):
         return orthogonalize(parts)
     last = divided[0]
