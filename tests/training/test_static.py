@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import runs
 import tsuzuri
 from tsuzuri.model.attention import BLOCK
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
+from tsuzuri.training.config import OptimizerConfig
 from tsuzuri.training.devices import DEVICES
 from tsuzuri.training.step import Trainer
 
@@ -24,23 +27,59 @@ CLASSIC = ModelConfig.model_validate(
     {**SHAPE.as_mapping(), "model_type": "gpt2", "num_key_value_heads": SHAPE.num_attention_heads}
 )
 
+IN_BACKWARD = ("optimizer.in_backward=true", "micro_batch_rows=4")
+
+
+class NothingIsAsked(TorchDispatchMode):
+    """Within it an operation whose result is a number, or is as large as the numbers say, is an error."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        asks = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & {*function.tags}
+        if function == torch.ops.aten.index.Tensor:  # by a mask alone
+            asks = {index for index in arguments[1] if index is not None and index.dtype == torch.bool}
+        assert not asks, function
+        return function(*arguments, **(keywords or {}))
+
 
 @pytest.mark.parametrize("shape", [SHAPE, CLASSIC], ids=["modern", "classic"])
 @pytest.mark.parametrize("length", [16, LONG])
-@pytest.mark.parametrize("kind", ["muon", "adamw"])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_a_step_asks_for_no_number(
-    shape: ModelConfig, length: int, kind: str, precision: torch.dtype
-) -> None:
-    """Tensors that have a shape and no content: nothing can be made of what they hold."""
-    config = runs.train_config(f"sequence_length={length}", f"optimizer.kind={kind}")
-    with FakeTensorMode():
-        trainer = Trainer(GPT(shape), config, DEVICES["cpu"], dtype=precision, compiled=False)
-        rows = torch.ones(config.batch_rows, length + 1, dtype=torch.long)
-        for step in range(2):
-            metrics = trainer.step(step, rows, eos_id=0)
-        with pytest.raises(DataDependentOutputException):
-            metrics["loss"].item()
+def test_a_step_asks_for_no_number(shape: ModelConfig, length: int, precision: torch.dtype) -> None:
+    make_steps(shape, precision, f"sequence_length={length}")
+
+
+@pytest.mark.parametrize("kind", get_args(OptimizerConfig.model_fields["kind"].annotation))
+@pytest.mark.parametrize("options", [(), IN_BACKWARD], ids=" ".join)
+def test_no_optimizer_asks_for_one(kind: str, options: tuple[str, ...]) -> None:
+    make_steps(SHAPE, torch.bfloat16, f"optimizer.kind={kind}", *options)
+
+
+def make_steps(shape: ModelConfig, precision: torch.dtype, *options: str) -> None:
+    """Two steps; the first one may ask, for what is made once."""
+    config = runs.train_config(*options)
+    model = GPT(shape, torch.Generator().manual_seed(1))
+    trainer = Trainer(model, config, DEVICES["cpu"], dtype=precision, compiled=False)
+    rows = torch.ones(config.batch_rows, config.sequence_length + 1, dtype=torch.long)
+    rows[:, ::5] = 0
+    trainer.step(0, rows, eos_id=0)
+    with NothingIsAsked():
+        trainer.step(1, rows, eos_id=0)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool(x.any()),
+        lambda x: x.nonzero(),
+        lambda x: x[x > 1],
+        lambda x: x.unique(),
+        lambda x: torch.arange(int(x.max())),
+    ],
+)
+def test_the_guard_knows_a_question(ask: Callable[[Tensor], object]) -> None:
+    with NothingIsAsked(), pytest.raises(AssertionError):
+        ask(torch.arange(4))
 
 
 @pytest.fixture
