@@ -14,7 +14,8 @@ from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import OptimizerConfig
 from tsuzuri.training.memory import OPTIMIZERS
 from tsuzuri.training.optimizers import build_optimizers, state_tensors
-from tsuzuri.training.optimizers.elementwise import AdamW, dynamic_values
+from tsuzuri.training.optimizers.eight_bits import EightBits, dynamic_values
+from tsuzuri.training.optimizers.elementwise import AdamW
 from tsuzuri.training.optimizers.muon import Muon, orthogonalize
 from tsuzuri.training.optimizers.rounding import Rounding, write
 
@@ -102,11 +103,24 @@ def test_compact_moments_come_near_those_in_float32(kind: str, tolerance: float)
         assert 0 < (weight - exact[name]).norm() <= tolerance * way.norm() or weight.dim() == 1, name
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_nearest_code_is_found(signed: bool) -> None:
+    bits, numbers = EightBits(torch.device("cpu"), signed=signed), normal(64, 700)
+    numbers = numbers if signed else numbers.square()
+    codes, scales = bits.stored(numbers)
+    assert scales.shape == (64, 3)
+    read = bits.read(codes, scales)
+    scale = scales.repeat_interleave(256, 1)[:, :700]
+    nearest = (numbers / scale)[..., None].sub(bits.values).abs().amin(-1)
+    assert ((read - numbers) / scale).abs().sub(nearest).max() < 2**-11  # half a place of float16, at both ends
+    assert bits.values[bits.zero] == 0
+
+
 def test_eight_bits_are_torchaos() -> None:
     subclass = pytest.importorskip("torchao.optim.subclass_8bit", reason="torchao is not installed")
     for signed in (True, False):
         qmap = subclass.get_qmap_signed() if signed else subclass.get_qmap_unsigned()
-        assert torch.equal(dynamic_values(signed), torch.tensor(qmap))
+        assert torch.equal(dynamic_values(signed=signed), torch.tensor(qmap))
     ours = {"layers.0.weight": nn.Parameter(normal(8, 1024))}
     steps(ours, built(ours, config("adamw-8bit", learning_rate=0.01)))
     theirs = nn.Parameter(normal(8, 1024))

@@ -35,6 +35,8 @@ CHECKPOINTS = "checkpoints"
 FIXED = (
     "model.",
     "train.optimizer.kind",
+    "train.optimizer.offload",
+    "train.optimizer.weights",
     "train.seed",
     "train.batch_rows",
     "train.sequence_length",

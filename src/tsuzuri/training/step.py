@@ -41,6 +41,7 @@ class Trainer:
         """`model` is that of `parallelize.new_model`, for the same layout; by default one process."""
         self.model, self.config, self.device = model, config, device
         self.dtype, self.compiled, self.layout = dtype, compiled, layout or Layout()
+        model.to(getattr(torch, config.optimizer.weights))  # before its gradients are shared or divided
         objective = Objective(model, dtype)
         self.create_block_mask = create_block_mask
         if compiled and device.kind == "cuda":  # on a CPU the eager gradient is as fast
@@ -49,7 +50,6 @@ class Trainer:
         self.objective = parallelize(
             objective, self.layout, config.parallel, device=device.kind, compiled=compiled, seed=config.seed
         )
-        model.to(getattr(torch, config.optimizer.weights))
         self.update = Update(model, config, dtype)
 
     def step(self, step: int, rows: Tensor, eos_id: int) -> dict[str, Tensor]:

@@ -52,14 +52,14 @@ class Update:
         change.
         """
         if self.config.in_backward:
-            self.rounding.updates += 1
+            self.rounding.count += 1
             return torch.stack(self.squared_norms).sum().sqrt()
         norm = clip_gradient(self.parameters.values(), self.gradient_clip)
         self._set_rate(learning_rate)
         self._step(sound & (norm < largest_norm))
         for parameter in self.parameters.values():
             parameter.grad = None
-        self.rounding.updates += 1
+        self.rounding.count += 1
         return norm
 
     def state(self) -> dict[str, Tensor]:

@@ -29,14 +29,15 @@ class Rounding:
 
     def __init__(self, seed: int, parameters: Iterable[Tensor]) -> None:
         self.seed = seed
-        self.updates = torch.zeros((), dtype=torch.int64)  # on the host: it seeds, and is never waited for
+        self.count = np.zeros((), np.int64)
+        self.updates = torch.from_numpy(self.count)  # its memory, so that a checkpoint can fill it
         self.numbers = {parameter: number for number, parameter in enumerate(parameters)}
 
     def generator(self, parameter: Tensor) -> torch.Generator | None:
         """Where the random numbers of this update of a parameter come from; None where none are needed."""
         if parameter.dtype != torch.bfloat16:
             return None
-        words = [self.seed, int(self.updates), self.numbers[parameter], *_place(parameter)]
+        words = [self.seed, int(self.count), self.numbers[parameter], *_place(parameter)]
         seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
         return torch.Generator(parameter.device).manual_seed(seed >> 1)
 
