@@ -68,8 +68,9 @@ def _whole(parameter: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _gather(part: nn.Module, dtype: torch.dtype, block: nn.Module, inputs: Any) -> None:
-    for name, parameter in part.named_parameters():
-        _set(block, name, _whole(parameter, dtype))
+    with torch.inference_mode(False), torch.no_grad():  # within inference no DTensor can be detached
+        for name, parameter in part.named_parameters():
+            _set(block, name, _whole(parameter, dtype))
 
 
 def _give_up(block: nn.Module, inputs: Any, output: Tensor) -> None:
