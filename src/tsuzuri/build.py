@@ -20,6 +20,8 @@ from tsuzuri.core.progress import say
 from tsuzuri.core.ranks import is_first
 from tsuzuri.data.components import plan, table
 from tsuzuri.evaluate.config import EvaluateConfig
+from tsuzuri.lab.aot.forms import plan_values
+from tsuzuri.lab.aot.page import describe_aot
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.plan import HINT, config_of, make_plan
 from tsuzuri.lab.plan import describe as describe_plan
@@ -122,12 +124,22 @@ def describe(recipe: Recipe) -> Iterator[str]:
 
 
 def plan_run(
-    recipe: Path | None = None, project: Path | None = None, measure: bool = False, **values: Any
+    recipe: Path | None = None,
+    project: Path | None = None,
+    measure: bool = False,
+    aot: str | None = None,
+    aot_python: Path | None = None,
+    **values: Any,
 ) -> Iterator[str]:
-    """The plan of a run, by the values of a PlanConfig over those of a recipe; or that of a project."""
+    """The plan of a run, by the values of a PlanConfig over those of a recipe; or that of a project.
+
+    `aot` is the topology of TPUs that its step is then compiled for, in the environment of `aot_python`.
+    """
     if project:
         yield from describe_project(load_project(project))
         return
+    if aot:
+        values = plan_values(aot, values)
     if recipe:
         wanted = load_recipe(recipe)
         config = config_of(wanted.model, wanted.tokenizer.vocab_size, wanted.train, values)
@@ -142,6 +154,8 @@ def plan_run(
         from tsuzuri.lab.measure import describe_measured
 
         yield from describe_measured(made)
+    if aot:
+        yield from describe_aot(made, aot, aot_python)
 
 
 def corpus(recipe: Path, out: Path, overrides: Sequence[str] = ()) -> str:

@@ -335,6 +335,17 @@ COMMANDS = (
             argument("recipe", nargs="?", type=some_path, metavar="RECIPE.yaml", help="plan for this recipe"),
             argument("--project", type=some_path, metavar="FILE.yaml", help="plan stages end to end"),
             argument("--measure", action="store_true", help="run three real steps and correct the plan"),
+            argument(
+                "--aot",
+                metavar="TOPOLOGY",
+                help="compile the step for TPUs without having one: v3:2x2, v4:2x2x1, v5e:2x4, v5p:2x2x1, …",
+            ),
+            argument(
+                "--aot-python",
+                type=some_path,
+                metavar="PYTHON",
+                help="the Python of the environment that has tsuzuri[tpu]; default: this one",
+            ),
             *fields_of(PlanConfig),
         ),
     ),
