@@ -28,18 +28,19 @@ def write_tokenizer(box: Path) -> None:
     write_text(box / "tokenizer_config.json", settings)
 
 
-def write_model(run: Path) -> None:
-    """Write a random model of two layers."""
-    config = ModelConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        max_position_embeddings=128,
-    )
+def write_model(run: Path, **changes: object) -> None:
+    """Write a random model of two layers, some fields of its configuration changed."""
+    shape = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 128,
+    }
+    config = ModelConfig.model_validate({**shape, **changes})
     model = GPT(config, torch.Generator().manual_seed(1))
     save_model(model, run / "model", eos_id=Tokenizer.load(run.parent / "tokenizer").eos_id)
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,13 @@ def test_the_card_holds_nothing_of_files_outside_the_checksums(
     other = copied(build, tmp_path)
     append_json_line(other / "run" / "timings.jsonl", {"stage": "machine", "device": "another machine"})
     assert read(releases.release(other), "README.md") == read(release, "README.md")
+
+
+def test_the_card_says_which_engines_do_not_compute_the_activation(release: Path, tmp_path: Path) -> None:
+    write_model = partial(releases.write_model, hidden_act="relu2")
+    builds.make_all(tmp_path, write_tokenizer=releases.write_tokenizer, write_model=write_model)
+    assert "`qwen3` with `relu2`, only Transformers" in read(releases.release(tmp_path), "README.md")
+    assert "only Transformers" not in read(release, "README.md")
 
 
 def test_the_hub_can_read_the_card(release: Path) -> None:

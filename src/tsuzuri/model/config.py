@@ -110,6 +110,11 @@ class ModelConfig(Config):
         return self.model_type not in UNGATED
 
     @property
+    def is_widely_known(self) -> bool:
+        """Whether every engine that knows the model_type computes it with this activation."""
+        return self.hidden_act == ("relu2" if self.model_type == "arcee" else "silu")
+
+    @property
     def num_parameters(self) -> int:
         """Parameters, tied ones once."""
         d, f, bias = self.hidden_size, self.intermediate_size, int(self.is_classic)

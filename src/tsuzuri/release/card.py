@@ -37,6 +37,9 @@ TSUZURI = """import tsuzuri
 model = tsuzuri.load(".")
 print(model.generate("{prompt}", max_new_tokens=100, seed=1))"""
 
+UNUSUAL = """`{kind}` の `{activation}` は Transformers と tsuzuri だけが計算できます。
+Of `{kind}` with `{activation}`, only Transformers and tsuzuri compute it; vLLM and llama.cpp do not."""
+
 
 def model_card(facts: Facts) -> str:
     """The text of README.md."""
@@ -102,6 +105,7 @@ def architecture(facts: Facts) -> str:
     model = facts.model
     rows = [
         ("系統 Architecture", model.model_type),
+        ("活性化関数 Activation", "gelu" if model.is_classic else model.hidden_act),
         ("パラメータ Parameters", model.num_parameters),
         ("層 Layers", model.num_hidden_layers),
         ("幅 Width", model.hidden_size),
@@ -113,7 +117,8 @@ def architecture(facts: Facts) -> str:
         ("埋め込みの共有 Tied embeddings", "✓" if model.tie_word_embeddings else "–"),
         ("重みの型 Weights stored in", facts.config.dtype),
     ]
-    return _section("構造 Architecture", table(("", ""), rows))
+    note = "" if model.is_widely_known else UNUSUAL.format(kind=model.model_type, activation=model.hidden_act)
+    return _section("構造 Architecture", table(("", ""), rows), note)
 
 
 def corpus(facts: Facts) -> str:
