@@ -1,8 +1,9 @@
 """Numbers in 8 bits with a float32 scale for each block of a row: dynamic tree quantization.
 
 A code stands for one of 256 numbers of a block's largest magnitude (Dettmers 2016, arXiv 1511.04561;
-Dettmers et al. 2022, arXiv 2110.02861). Deviation: the nearest code is looked up by the number as float16 has it, which
-puts the border between two codes off by a thirtieth of their distance at most: one pass instead of eight.
+Dettmers et al. 2022, arXiv 2110.02861). Deviation: the nearest code is looked up by the number as float16 has
+it, which puts the border between two codes off by a thirtieth of their distance at most: one pass instead of
+eight.
 """
 
 from __future__ import annotations
