@@ -49,7 +49,7 @@ def test_a_step_asks_for_no_number(shape: ModelConfig, length: int, precision: t
 
 
 @pytest.mark.parametrize("kind", get_args(OptimizerConfig.model_fields["kind"].annotation))
-@pytest.mark.parametrize("options", [(), IN_BACKWARD], ids=" ".join)
+@pytest.mark.parametrize("options", [(), ("optimizer.weights=bfloat16",), IN_BACKWARD], ids=" ".join)
 def test_no_optimizer_asks_for_one(kind: str, options: tuple[str, ...]) -> None:
     make_steps(SHAPE, torch.bfloat16, f"optimizer.kind={kind}", *options)
 
@@ -110,7 +110,8 @@ def test_no_compiler_is_named() -> None:
     """torch_tpu and others put themselves in the place of the default."""
     calls = [
         (path.name, call)
-        for path in Path(tsuzuri.__file__).parent.rglob("*.py")
+        for room in ("model", "training")
+        for path in (Path(tsuzuri.__file__).parent / room).rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
