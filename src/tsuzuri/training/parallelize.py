@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor.placement_types import _StridedShard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
@@ -32,16 +32,14 @@ from tsuzuri.training.tensor_parallel import (
 
 
 def new_model(shape: ModelConfig, layout: Layout, device: str, seed: int) -> GPT:
-    """A model with its first weights; where ranks hold parts of them, `parallelize` draws those."""
+    """A model with its first weights; where ranks hold parts of them, `draw_parts` gives it those."""
     if not layout.is_divided:
         return GPT(shape, torch.Generator().manual_seed(seed)).to(device)
     with torch.device("meta"):
         return GPT(shape)
 
 
-def parallelize(
-    objective: Objective, layout: Layout, config: ParallelConfig, *, device: str, compiled: bool, seed: int
-) -> nn.Module:
+def parallelize(objective: Objective, layout: Layout, config: ParallelConfig, *, compiled: bool) -> nn.Module:
     """What to call in the objective's place: it does the same, as this rank's part of the layout."""
     model = objective.model
     if layout.tensor > 1:
@@ -52,14 +50,9 @@ def parallelize(
             block.forward = _recomputed(block.forward)
         if compiled:
             block.compile(dynamic=False, fullgraph=True)
-    if layout.is_divided:
-        if layout.data_ranks > 1:
-            _shard(objective, layout)
-        draw_parts(model, device, seed)
-        if layout.data_ranks == 1:
-            sum_gradients_of_replicas(model)
-        return objective
-    if layout.data_ranks > 1:
+    if layout.is_divided and layout.data_ranks > 1:
+        _shard(objective, layout)
+    elif layout.data_ranks > 1:
         return DistributedDataParallel(objective, gradient_as_bucket_view=True)
     return objective
 
@@ -80,16 +73,25 @@ def reducing(parallel: nn.Module, *, is_last: bool) -> AbstractContextManager[ob
 def draw_parts(model: GPT, device: str, seed: int) -> None:
     """Give a divided model this rank's parts of the weights that one process draws, one after another."""
     model.to_empty(device=device)
+    sum_gradients_of_replicas(model)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         whole = torch.empty(parameter.shape)
         model.init_weight(name, whole, generator)
         assert isinstance(parameter, DTensor)
-        shape, offset = compute_local_shape_and_global_offset(
-            parameter.shape, parameter.device_mesh, parameter.placements
-        )
-        part = tuple(slice(start, start + size) for start, size in zip(offset, shape, strict=True))
-        parameter.to_local().detach().copy_(whole[part])
+        parameter.to_local().detach().copy_(_own_part(whole, parameter))
+
+
+def _own_part(whole: Tensor, like: DTensor) -> Tensor:
+    """What of a whole tensor this rank holds: a part of tensor parallel's part, which is divided first."""
+    mesh = like.device_mesh
+    for axis in reversed(range(mesh.ndim)):
+        placement = like.placements[axis]
+        if isinstance(placement, Shard | _StridedShard):
+            parts = whole.chunk(mesh.size(axis), placement.dim)
+            place = mesh.get_local_rank(axis)
+            whole = parts[place] if place < len(parts) else whole.narrow(placement.dim, 0, 0)
+    return whole
 
 
 def _recomputed(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -16,7 +16,7 @@ from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import Device
 from tsuzuri.training.layout import Layout
 from tsuzuri.training.objective import Objective
-from tsuzuri.training.parallelize import parallelize, reducing
+from tsuzuri.training.parallelize import draw_parts, parallelize, reducing
 from tsuzuri.training.schedule import learning_rate_fraction
 from tsuzuri.training.update import Update
 
@@ -47,9 +47,9 @@ class Trainer:
         if compiled and device.kind == "cuda":  # on a CPU the eager gradient is as fast
             objective.gradient = torch.compile(softmax_gradient, dynamic=False)
             self.create_block_mask = torch.compile(create_block_mask, dynamic=False)
-        self.objective = parallelize(
-            objective, self.layout, config.parallel, device=device.kind, compiled=compiled, seed=config.seed
-        )
+        self.objective = parallelize(objective, self.layout, config.parallel, compiled=compiled)
+        if self.layout.is_divided:
+            draw_parts(model, device.kind, config.seed)
         self.update = Update(model, config, dtype)
 
     def step(self, step: int, rows: Tensor, eos_id: int) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ def share_matrices(model: GPT, mesh: DeviceMesh) -> None:
 def sum_gradients_of_replicas(model: GPT) -> None:
     """Let what every rank has whole get whole gradients: each rank saw some positions, or heads, of it.
 
-    Where FSDP2 divides the parameters further, it does that itself.
+    Where FSDP2 divides the parameters further, nothing is whole, and it does that itself.
     """
     for parameter in model.parameters():
         if isinstance(parameter, DTensor) and parameter.placements == (Replicate(),):
