@@ -51,8 +51,13 @@ def train_config(*overrides: str) -> TrainConfig:
     return parse_config(TrainConfig, apply_overrides(TRAIN, overrides), where="test")
 
 
-def write_inputs(folder: Path, *, seed: int = 1, vocab_size: int = VOCABULARY) -> Path:
-    """`folder`, holding a tokens box of random documents that repeat themselves, and a tokenizer box."""
+def write_inputs(
+    folder: Path, *, seed: int = 1, vocab_size: int = VOCABULARY, odd: Sequence[Sequence[int]] = ()
+) -> Path:
+    """`folder`, holding a tokens box of random documents that repeat themselves, and a tokenizer box.
+
+    The source `b` ends with the documents that are `odd`.
+    """
 
     def write_tokenizer() -> dict[str, Any]:
         write_text(folder / "tokenizer" / "tokenizer.json", json.dumps({"seed": seed}))
@@ -62,7 +67,7 @@ def write_inputs(folder: Path, *, seed: int = 1, vocab_size: int = VOCABULARY) -
     make_box(folder / "tokenizer", kind="tokenizer", config={"seed": seed}, inputs={}, work=write_tokenizer)
     write_token_box(
         folder / "tokens",
-        {source: documents(seed + place, vocab_size) for place, source in enumerate(("a", "b"))},
+        {"a": documents(seed, vocab_size), "b": [*documents(seed + 1, vocab_size), *odd]},
         vocab_size=vocab_size,
         tokenizer_sha256=sha256_file(folder / "tokenizer" / "tokenizer.json"),
     )

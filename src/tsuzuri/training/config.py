@@ -60,6 +60,17 @@ class ScheduleConfig(Config):
         return round(self.decay_fraction * steps) if self.kind == "wsd" else 0
 
 
+class GuardConfig(Config):
+    """What a run does about steps that are not like those before; see `training.guard`."""
+
+    window: int = Field(default=128, ge=8)
+    """Steps before a step that it is compared with. None is judged before so many follow the warm-up."""
+    deviations: float = Field(default=15.0, gt=0)
+    """Median absolute deviations above the median from which a loss, or a norm of the gradient, is a spike."""
+    max_incidents: int = Field(default=3, ge=1)
+    """Steps left out, for a spike or a number that is none, within 1,000 steps that stop the run."""
+
+
 class ParallelConfig(Config):
     """How the processes that torchrun started share a run: replicate · shard · tensor of them."""
 
@@ -101,6 +112,7 @@ class TrainConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the whole gradient."""
+    guard: GuardConfig = GuardConfig()
     mixture: MixConfig = MixConfig()
     """In which proportions the sources are read; by default each by its tokens."""
     document_mask: bool = True

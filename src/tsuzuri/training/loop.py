@@ -9,10 +9,9 @@ Of the ranks that share a run all make the same steps and call the same hooks; t
 
 from __future__ import annotations
 
-import math
 import signal
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,30 +20,34 @@ import torch
 from torch import Tensor
 
 from tsuzuri.core.boxes import METRICS, SETTINGS_FILE, TOKENIZER_FILE
-from tsuzuri.core.errors import RecipeError, Stopped, TrainingError
+from tsuzuri.core.errors import RecipeError, Stopped
 from tsuzuri.core.files import sha256_file, write_text
-from tsuzuri.core.manifest import Manifest, make_box, record_timing
-from tsuzuri.core.progress import say, track
+from tsuzuri.core.manifest import Manifest, make_box
+from tsuzuri.core.progress import say
 from tsuzuri.core.ranks import local_rank
 from tsuzuri.data.box import TokenBox, require_tokenizer
 from tsuzuri.data.loader import BatchLoader
 from tsuzuri.data.sampler import Sampler
+from tsuzuri.data.trace import samples_of
 from tsuzuri.model import hf
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
+from tsuzuri.training.clock import Clock, machine_facts
 from tsuzuri.training.config import TrainConfig, require_context
-from tsuzuri.training.devices import choose, choose_device, memory_errors
-from tsuzuri.training.layout import layout
+from tsuzuri.training.devices import Choices, Device, choose, choose_device, memory_errors
+from tsuzuri.training.guard import Guard, until_not_rewound
+from tsuzuri.training.incidents import Incidents
+from tsuzuri.training.layout import Layout, layout
 from tsuzuri.training.parallelize import new_model
 from tsuzuri.training.peers import Votes
+from tsuzuri.training.profiler import profiled
 from tsuzuri.training.ranks import Ranks, ranks, started_with
 from tsuzuri.training.run import CHECKPOINTS, RunLog, RunRecord, Unlogged, open_run, stop_requests
 from tsuzuri.training.saving import Checkpoints
 from tsuzuri.training.step import Trainer
+from tsuzuri.training.watch import Watch, watching
 from tsuzuri.training.whole import gathered, readable
-
-TIMING_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,16 +85,19 @@ def train(
     hooks: MakeHooks = no_hooks,
     evaluate: Mapping[str, Any] | None = None,
     amend: Sequence[str] = (),
+    watch: Watch = Watch(),  # noqa: B008 (frozen)
 ) -> Manifest:
     """Train a model on a box of tokens, or go on where a killed run stopped; the run's manifest.
 
     In the box, `model/` is at the end a Hugging Face folder of the weights with the tokenizer beside them.
     `hooks` makes them of the configuration in force and of `evaluate`, all that they depend on beside it.
     `amend` (["train.key=value"]) changes a begun run on purpose from here on; with a larger `train.steps` a
-    finished run goes on too, and what was made of it (evaluation, release) no longer belongs to it.
+    finished run goes on too, and what was made of it (evaluation, release) no longer belongs to it. `watch`
+    is what else is shown of it.
 
     Raises ResumeError when the box was begun with another recipe, IntegrityError when a shard or checkpoint
-    is damaged, Stopped after SIGTERM, SIGUSR1 or Ctrl-C, TrainingError when the loss is no number any more.
+    is damaged, Stopped after SIGTERM, SIGUSR1 or Ctrl-C, TrainingError after too many steps that had
+    to be left out (`training.guard`).
     """
     inputs = {"tokens": tokens, "tokenizer": tokenizer}
     asked = {"model": model.as_mapping(), "train": config.as_mapping(), "evaluate": dict(evaluate or {})}
@@ -101,12 +107,18 @@ def train(
         with memory_errors(record.configs()[1]):
             return all_ranks.lead(
                 lambda work: make_box(box, kind="run", config=record.recipe, inputs=inputs, work=work),
-                lambda: _train(record, tokens, tokenizer, box, hooks, all_ranks),
+                lambda: _train(record, tokens, tokenizer, box, hooks, all_ranks, watch),
             )
 
 
 def _train(
-    record: RunRecord, tokens: Path, tokenizer: Path, box: Path, make_hooks: MakeHooks, all_ranks: Ranks
+    record: RunRecord,
+    tokens: Path,
+    tokenizer: Path,
+    box: Path,
+    make_hooks: MakeHooks,
+    all_ranks: Ranks,
+    watch: Watch,
 ) -> Mapping[str, Any]:
     shape, config, evaluate = record.configs()
     hooks = make_hooks(config, evaluate)
@@ -131,35 +143,10 @@ def _train(
         record.write(box)  # now that nothing of it was refused
 
     torch.set_num_threads(choices.threads)
-    model = new_model(shape, place, device.kind, config.seed)
-    dtype = getattr(torch, choices.precision)
-    trainer = Trainer(model, config, device, dtype=dtype, compiled=choices.compile, layout=place)
-    checkpoints = Checkpoints(box / CHECKPOINTS, trainer.update.state(), keep=config.keep_checkpoints)
-    start = checkpoints.load_newest()
-    if all_ranks.is_first:
-        record_timing(box, "machine", device=device.name(), torch=torch.__version__, ranks=all_ranks.world)
-    say(
-        f"training {shape.num_parameters:,} parameters in {choices.precision} on "
-        f"{place.describe(device.name())}, steps {start + 1} to {config.steps}"
-    )
-    first_row = start * config.batch_rows
-    with (
-        RunLog(box, start) if all_ranks.is_first else Unlogged() as log,
-        stop_requests() as stop,
-        checkpoints,
-        BatchLoader(
-            sampler,
-            batch_rows=config.batch_rows,
-            start=first_row,
-            rank=place.data_rank,
-            ranks=place.data_ranks,
-        ) as batches,
-    ):
-        run = _Run(trainer, log, box, hooks, checkpoints)
-        steps = track(range(start + 1, config.steps + 1), run.describe, config.steps - start)
-        for step, (_, rows) in zip(steps, batches, strict=False):  # the batches never end
-            run.step(step, torch.from_numpy(rows), data.eos_id)
-            run.heed(stop, step)
+    incidents = Incidents(box, config, amendments=len(record.amendments))
+    stage = _Stage(shape, config, data, sampler, device, place, choices, box, hooks, watch, incidents)
+    with stop_requests() as stop:
+        model = until_not_rewound(lambda: _go_on(stage, stop))
     whole = gathered(model, keep=all_ranks.is_first)
     if whole:
         hf.save_model(whole, box / "model", eos_id=data.eos_id)
@@ -172,45 +159,107 @@ def _train(
         "epochs": sampler.epochs(config.steps * config.batch_rows),
         "amendments": [amendment.as_mapping() for amendment in record.amendments],
         "milestones": checkpoint.milestones(box / CHECKPOINTS),
+        "incidents": len(incidents.lines),
     }
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """All that a run has from its beginning to its end, however often it is taken up or rewound."""
+
+    shape: ModelConfig
+    config: TrainConfig
+    data: TokenBox
+    sampler: Sampler
+    device: Device
+    place: Layout
+    choices: Choices
+    box: Path
+    hooks: Sequence[Hook]
+    watch: Watch
+    incidents: Incidents
+
+
+def _go_on(stage: _Stage, stop: Sequence[signal.Signals]) -> GPT:
+    """The trained model, from the newest checkpoint on; Rewound where the guard goes back to it."""
+    config, device, place, box = stage.config, stage.device, stage.place, stage.box
+    model = new_model(stage.shape, place, device.kind, config.seed)
+    dtype, compiled = getattr(torch, stage.choices.precision), stage.choices.compile
+    trainer = Trainer(model, config, device, dtype=dtype, compiled=compiled, layout=place)
+    checkpoints = Checkpoints(box / CHECKPOINTS, trainer.update.state(), keep=config.keep_checkpoints)
+    start = checkpoints.load_newest()
+    say(
+        f"training {stage.shape.num_parameters:,} parameters in {stage.choices.precision} on "
+        f"{place.describe(device.name())}, steps {start + 1} to {config.steps}"
+    )
+    with (
+        RunLog(box, start) if place.rank == 0 else Unlogged() as log,
+        checkpoints,
+        BatchLoader(
+            stage.sampler,
+            batch_rows=config.batch_rows,
+            start=stage.incidents.first_row(start),
+            rank=place.data_rank,
+            ranks=place.data_ranks,
+            jumps=stage.incidents.jumps(),
+        ) as batches,
+    ):
+        run = _Run(stage, trainer, log, checkpoints, batches, start)
+        with (
+            closing(watching(range(start + 1, config.steps + 1), run.clock.standing)) as steps,
+            profiled(box, stage.watch.profile_steps if place.rank == 0 else 0, device.kind) as profile,
+        ):
+            for step, (_, rows) in zip(steps, batches, strict=False):  # the batches never end
+                run.step(step, torch.from_numpy(rows))
+                run.heed(stop, step)
+                profile()
+    return model
+
+
 class _Run:
-    """One run as it goes: steps, logs, hooks, checkpoints. Steps are counted from 1."""
+    """A run from where it is taken up: steps, logs, hooks, checkpoints. Steps are counted from 1."""
 
     def __init__(
         self,
+        stage: _Stage,
         trainer: Trainer,
         log: RunLog | Unlogged,
-        box: Path,
-        hooks: Sequence[Hook],
         checkpoints: Checkpoints,
+        batches: BatchLoader,
+        start: int,
     ) -> None:
-        self.trainer, self.log, self.box, self.hooks, self.checkpoints = trainer, log, box, hooks, checkpoints
-        self.config = trainer.config
+        self.stage, self.trainer, self.log, self.checkpoints = stage, trainer, log, checkpoints
+        self.config, self.eos_id = stage.config, stage.data.eos_id
         self.votes = Votes()
         self.unread: tuple[int, dict[str, Tensor]] | None = None
-        self.last_loss = math.nan
-        self.timed_step, self.timed_at = 0, 0.0
+        self.guard = Guard(
+            trainer,
+            batches,
+            checkpoints,
+            stage.incidents,
+            lambda indices: samples_of(stage.data, stage.sampler, indices),
+            log.history,
+        )
+        machine = machine_facts(self.config, stage.device, stage.data, stage.sampler.shares(), start)
+        speed = stage.watch.full_speed(
+            stage.shape, self.config.sequence_length, machine["device"], stage.choices.precision
+        )
+        self.clock = Clock(stage.box, log, stage.device, machine, speed, stage.watch.report)
 
-    def describe(self) -> str:
-        """One line on how the run stands."""
-        return f"training, loss {self.last_loss:.3f}"
-
-    def step(self, step: int, rows: Tensor, eos_id: int) -> None:
+    def step(self, step: int, rows: Tensor) -> None:
         """One step with everything that is due after it."""
-        metrics = self.trainer.step(step - 1, rows, eos_id)
+        metrics = self.trainer.step(step - 1, rows, self.eos_id, self.guard.limits(step))
         self.read_metrics()  # of the step before, now that the device has this one to do
         self.unread = (step, metrics)
-        due = [hook for hook in self.hooks if hook.is_due(step, self.config.steps)]
+        due = [hook for hook in self.stage.hooks if hook.is_due(step, self.config.steps)]
         saves = self.config.saves_after(step)
         if due or saves:
             self.read_metrics()
-            paused_at = time.perf_counter()
-            self.call(due, step)
-            if saves:
-                self.save(step)
-            self.timed_at += time.perf_counter() - paused_at  # no time of the steps
+            with self.clock.paused():
+                self.call(due, step)
+                if saves:
+                    self.save(step)
+        self.clock.show()
 
     def call(self, hooks: Sequence[Hook], step: int) -> None:
         """Call the hooks and log what they return."""
@@ -220,39 +269,15 @@ class _Run:
                 self.log.write(hook.log, {"step": step, hook.name: result})
 
     def read_metrics(self) -> None:
-        """Log what is not logged yet; TrainingError when it is no number."""
+        """Log what is not logged yet, once the guard has judged it."""
         if self.unread is None:
             return
         (step, metrics), self.unread = self.unread, None
-        numbers = {key: value.item() for key, value in metrics.items()}
-        if not all(map(math.isfinite, numbers.values())):
-            saved = checkpoint.newest_step(self.box / CHECKPOINTS)
-            lower = self.config.optimizer.learning_rate / 2
-            raise TrainingError(
-                f"step {step}: loss {numbers['loss']}, norm of the gradient {numbers['grad_norm']}",
-                hint=f"go on from step {saved}, say with --amend train.optimizer.learning_rate={lower:g}",
-            )
-        self.last_loss = numbers["loss"]
+        numbers = self.guard.judge(step, {key: value.item() for key, value in metrics.items()}, self.eos_id)
         rate, tokens = self.trainer.learning_rate(step - 1), step * self.config.tokens_per_step
-        self.log.write(METRICS, {"step": step, **numbers, "learning_rate": rate, "tokens": tokens})
-        self.time(step)
-
-    def time(self, step: int) -> None:
-        """Record the speed now and then; the first step, which warms up, is left out."""
-        elapsed_s = time.perf_counter() - self.timed_at
-        if self.timed_step and elapsed_s < TIMING_EVERY_S and step < self.config.steps:
-            return
-        if self.timed_step and self.trainer.layout.rank == 0:
-            speed = (step - self.timed_step) * self.config.tokens_per_step / elapsed_s
-            memory = self.trainer.device.peak_memory_bytes()
-            reading = {
-                "step": step,
-                "elapsed_s": elapsed_s,
-                "tokens_per_s": speed,
-                "peak_memory_bytes": memory,
-            }
-            record_timing(self.box, "train", **reading)
-        self.timed_step, self.timed_at = step, time.perf_counter()
+        line = {"step": step, **numbers, "learning_rate": rate, "tokens": tokens}
+        self.log.write(METRICS, line)
+        self.clock.note(step, line)
 
     def save(self, step: int) -> None:
         """Begin a checkpoint after `step`, with every line of the logs before it on the disk."""

@@ -138,9 +138,12 @@ class RunLog:
         from torch.utils.tensorboard import SummaryWriter
 
         self._paths = {name: box / name for name in (METRICS, SAMPLES)}
-        for path in self._paths.values():
+        self.history: list[dict[str, Any]] = []
+        """The lines of `metrics.jsonl` that are kept."""
+        for name, path in self._paths.items():
             kept = [line for line in read_json_lines(path) if line["step"] <= step]
             write_text(path, "".join(map(_line, kept)))
+            self.history = kept if name == METRICS else self.history
         self._files = {name: open(path, "a", encoding="utf-8") for name, path in self._paths.items()}  # noqa: SIM115
         self._events = SummaryWriter(str(box / "tensorboard"), purge_step=step + 1 if step else None)
 
@@ -148,9 +151,19 @@ class RunLog:
         """Append a line to the log `name`; its numbers go to TensorBoard too."""
         with disk_errors(self._paths[name]):
             self._files[name].write(_line(value))
-            for key, number in _numbers(value):
-                if key != "step":
-                    self._events.add_scalar(key, number, value["step"])
+            self.draw(value)
+
+    def draw(self, value: Mapping[str, Any]) -> None:
+        """Let TensorBoard have the numbers of a step."""
+        for key, number in _numbers(value):
+            if key != "step":
+                self._events.add_scalar(key, number, value["step"])
+
+    def publish(self) -> None:
+        """Let others see what was written so far."""
+        for name, path in self._paths.items():
+            with disk_errors(path):
+                self._files[name].flush()
 
     def flush(self) -> None:
         """Bring everything written so far to the disk."""
@@ -175,8 +188,17 @@ class RunLog:
 class Unlogged:
     """The logs of a rank that writes none."""
 
+    def __init__(self) -> None:
+        self.history: list[dict[str, Any]] = []
+
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Nothing: the first rank writes the same."""
+
+    def draw(self, value: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def publish(self) -> None:
+        """Nothing."""
 
     def flush(self) -> None:
         """Nothing."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn.attention.flex_attention import create_block_mask
 
 from tsuzuri.model.attention import Mask
@@ -15,6 +17,7 @@ from tsuzuri.model.packing import document_block_mask, document_mask, document_p
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import Device
 from tsuzuri.training.layout import Layout
+from tsuzuri.training.limits import NO_LIMITS, Limits
 from tsuzuri.training.objective import Objective
 from tsuzuri.training.parallelize import draw_parts, parallelize, reducing
 from tsuzuri.training.schedule import learning_rate_fraction
@@ -41,6 +44,8 @@ class Trainer:
         """`model` is that of `parallelize.new_model`, for the same layout; by default one process."""
         self.model, self.config, self.device = model, config, device
         self.dtype, self.compiled, self.layout = dtype, compiled, layout or Layout()
+        if config.optimizer.weights == "bfloat16":
+            model.to(torch.bfloat16)
         model.to(getattr(torch, config.optimizer.weights))  # before its gradients are shared or divided
         objective = Objective(model, dtype)
         self.create_block_mask = create_block_mask
@@ -51,13 +56,19 @@ class Trainer:
         if self.layout.is_divided:
             draw_parts(model, device.kind, config.seed)
         self.update = Update(model, config, dtype)
+        self.sound = torch.ones((), dtype=torch.bool, device=device.kind)
+        """Whether no step was beyond its limits yet. None after it makes an update, so that the host, which
+        hears of it a step later, finds weights and states as they were before it."""
 
-    def step(self, step: int, rows: Tensor, eos_id: int) -> dict[str, Tensor]:
+    def step(self, step: int, rows: Tensor, eos_id: int, limits: Limits = NO_LIMITS) -> dict[str, Tensor]:
         """Update the weights once from this rank's rows (n, T + 1) of token ids, as step 0 … steps − 1.
 
-        Returns the mean loss (nats a token) and the norm of the gradient before it was clipped, both still
-        on the device. The mean is over all tokens of the batch that are not IGNORE, wherever they are: how
+        Returns, still on the device, the mean loss (nats a token), the norm of the gradient before it was
+        clipped, and whether the update was applied: where one of them is no number or not below its limit,
+        nothing changes. The mean is over all tokens of the batch that are not IGNORE, wherever they are: how
         rows are split into ranks and micro-batches changes nothing.
+
+        With `optimizer.in_backward` the norm is known too late to be held to a limit.
         """
         rows = rows.to(self.device.kind, non_blocking=True)
         valid = self.layout.sum((rows[:, 1:] != IGNORE).sum())
@@ -67,12 +78,16 @@ class Trainer:
             inputs = micro[:, :-1].clamp(min=0)  # what pads the end of a row is read as any token
             with reducing(self.objective, is_last=micro is micros[-1]):
                 micro_loss = self.loss(inputs, micro[:, 1:], eos_id) * self.layout.data_ranks / valid
-                self.update.begin(rate, micro_loss.isfinite())
-            micro_loss.backward()  # type: ignore[no-untyped-call]
+                self.update.begin(rate, self.sound & (micro_loss < limits.loss))
+                micro_loss.backward()  # type: ignore[no-untyped-call]
             loss += micro_loss.detach()
         loss = self.layout.mean(loss)
-        norm = self.update.apply(rate, loss.isfinite())
-        return {"loss": loss, "grad_norm": norm}
+        largest = math.inf if self.config.optimizer.in_backward else limits.grad_norm
+        sound = self.sound & (loss < limits.loss)
+        norm = self.update.apply(rate, sound, largest)
+        applied = sound & (norm < largest)
+        self.sound = self.sound & (applied | ~(loss + norm).isfinite())
+        return {"loss": loss, "grad_norm": norm, "applied": applied}
 
     def loss(self, inputs: Tensor, targets: Tensor, eos_id: int) -> Tensor:
         """Summed negative log-likelihood (nats) of targets (B, T) after inputs (B, T)."""
@@ -85,6 +100,11 @@ class Trainer:
                 mask = document_mask(inputs, eos_id)
             positions = document_positions(inputs, eos_id) if self.model.config.is_classic else None
         return self.objective(inputs, targets, mask, positions)  # type: ignore[no-any-return]
+
+    def has_sound_weights(self) -> bool:
+        """Whether every weight that this rank holds is a number. Waits for the device."""
+        local = (p.to_local() if isinstance(p, DTensor) else p for p in self.model.parameters())
+        return all(bool(weights.isfinite().all()) for weights in local)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of step 0 … steps − 1."""

@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,8 +25,13 @@ from tsuzuri.core.boxes import METRICS
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.manifest import MANIFEST, TIMINGS
 from tsuzuri.core.progress import LOG_EVERY_S, say
+from tsuzuri.core.ranks import is_first
+from tsuzuri.model.config import ModelConfig
 
 Item = TypeVar("Item")
+FullSpeed = Callable[[ModelConfig, int, str, str], float | None]
+"""(model, tokens a row, the device's name, precision) → tokens a second at the device's peak, if it is known.
+"""
 
 SHOWN_LOSSES = 60
 """Steps whose losses the view draws."""
@@ -34,6 +39,21 @@ BARS = "▁▂▃▄▅▆▇█"
 TAIL_BYTES = 1 << 16
 """Of a log, read at its end: enough for the losses shown and for the last reading of the clock."""
 LOOK_EVERY_S = 2.0
+
+
+def unknown_speed(model: ModelConfig, length: int, device: str, precision: str) -> None:
+    """Of a run whose caller knows no devices."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a run shows of itself beside its logs, and changes nothing in it."""
+
+    full_speed: FullSpeed = unknown_speed
+    report: Callable[[], object] | None = None
+    """Makes a page of the run as it stands."""
+    profile_steps: int = 0
+    """Steps to look into with torch's profiler."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +131,9 @@ def standing(
     )
 
 
-def watching(items: Iterable[Item], look: Callable[[], Standing], *, shown: bool = True) -> Iterator[Item]:
+def watching(items: Iterable[Item], look: Callable[[], Standing]) -> Generator[Item, None, None]:
     """The items, while `look` is shown: live on a terminal, otherwise as a line now and then."""
-    if shown and sys.stderr.isatty():
+    if sys.stderr.isatty() and is_first():
         console = Console(stderr=True)
         with Live(get_renderable=lambda: look().panel(), console=console, transient=True):
             yield from items
@@ -121,7 +141,7 @@ def watching(items: Iterable[Item], look: Callable[[], Standing], *, shown: bool
     reported = time.monotonic()
     for item in items:
         yield item
-        if shown and time.monotonic() - reported >= LOG_EVERY_S:
+        if time.monotonic() - reported >= LOG_EVERY_S:
             reported = time.monotonic()
             say(look().line())
 
@@ -153,7 +173,7 @@ def read_standing(box: Path) -> Standing:
             f"{box} holds no run that was begun", hint="give the folder of a run, or of a build that trains"
         )
     metrics = [line for line in metrics if "loss" in line]
-    reading = next((line for line in reversed(timings) if "tokens_per_s" in line), {})
+    reading: Mapping[str, Any] = next((line for line in reversed(timings) if "tokens_per_s" in line), {})
     return standing(machine, metrics, reading, metrics[-1]["step"] if metrics else 0)
 
 
