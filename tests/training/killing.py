@@ -14,6 +14,7 @@ itself, so that no thread is lost in the fork.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ from processes import OPERATIONS, in_a_process
 OVERRIDES = ("keep_checkpoints=1",)
 
 
-def watch(box: Path, seen: Callable[[], None]) -> None:
+def watch(box: Path, seen: Callable[[], object]) -> None:
     """Call `seen` before every operation on files within `box`, in this process from now on."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -42,14 +43,15 @@ def watch(box: Path, seen: Callable[[], None]) -> None:
 
 
 def killed_run(inputs: Path, box: Path, place: int) -> None:
-    """Go on with the run until its `place`th operation from here, and die there."""
-    count = 0
+    """Go on with the run until its `place`th operation from here, and die there.
+
+    Checkpoints are written while steps go on, so what both have done by then is not always the same.
+    """
+    count = itertools.count()  # which two threads may ask
 
     def seen() -> None:
-        nonlocal count
-        if count == place:
+        if next(count) == place:
             os.kill(os.getpid(), signal.SIGKILL)
-        count += 1
 
     watch(box, seen)
     runs.run(inputs, box, *OVERRIDES)
@@ -57,15 +59,10 @@ def killed_run(inputs: Path, box: Path, place: int) -> None:
 
 def counted_run(inputs: Path, box: Path, count_file: Path) -> None:
     """Make a whole run and write how many operations it took."""
-    count = 0
-
-    def seen() -> None:
-        nonlocal count
-        count += 1
-
-    watch(box, seen)
+    count = itertools.count()
+    watch(box, lambda: next(count))
     runs.run(inputs, box, *OVERRIDES)
-    count_file.write_text(str(count))
+    count_file.write_text(str(next(count)))
 
 
 def main(inputs: Path, folder: Path, places: list[str]) -> None:

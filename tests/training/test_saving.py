@@ -137,3 +137,19 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     with other, pytest.raises(IntegrityError, match="not a checkpoint of this model"):
         other.load_newest()
     assert checkpoint.newest_step(tmp_path) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_what_a_gpu_holds_is_copied_before_it_changes(tmp_path: Path) -> None:
+    tensors = {name: tensor.cuda() for name, tensor in state().items()}
+    with Checkpoints(tmp_path, tensors, keep=9) as saving:
+        for step in range(1, 4):
+            saving.save(step)
+            for tensor in tensors.values():
+                tensor.add_(1)
+        assert saving.load_newest() == 3
+    for step in range(1, 4):
+        found = loaded(tmp_path / f"step-0000000{step}")
+        assert all(torch.equal(found[name], tensor + step - 1) for name, tensor in state().items())
+    assert all(torch.equal(tensors[name].cpu(), tensor + 2) for name, tensor in state().items())

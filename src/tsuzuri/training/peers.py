@@ -6,6 +6,7 @@ group while the next step is made. In a run of one process everything here is tr
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,13 +15,16 @@ import torch.distributed as dist
 
 Result = TypeVar("Result")
 
+PATIENCE = datetime.timedelta(days=1)
+"""For a rank whose disk is slow. That one has died is noticed at once, and that one hangs by the training."""
+
 
 class Peers:
     """The ranks of a run, for work that they do together; every rank makes the same calls in one order."""
 
     def __init__(self) -> None:
         is_alone = not (dist.is_available() and dist.is_initialized())
-        self.group = None if is_alone else dist.new_group(backend="gloo")
+        self.group = None if is_alone else dist.new_group(backend="gloo", timeout=PATIENCE)
         self.rank = 0 if is_alone else dist.get_rank()
         self.count = 1 if is_alone else dist.get_world_size()
 
