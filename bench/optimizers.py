@@ -104,9 +104,8 @@ def compare(bench: Bench, kinds: list[str], seeds: range) -> Iterator[Comparison
     as_long = {kind: max(25, round(steps * step_s[kinds[0]] / step_s[kind])) for kind in kinds}
     equal = {kind: [bench.bits(kind, best[kind], seed, steps) for seed in seeds] for kind in kinds}
     timed = {kind: [bench.bits(kind, best[kind], seed, as_long[kind]) for seed in seeds] for kind in kinds}
-    print(
-        f"\n{'':12} {'rate':>7} {'equal tokens':>13} {'equal time':>11} {'steps':>6} {'s/step':>7} {'B/par.':>6}"
-    )
+    heads = ("rate", "equal tokens", "equal time", "steps", "s/step", "bytes")
+    print("\n{:12} {:>7} {:>13} {:>11} {:>6} {:>7} {:>6}".format("", *heads))
     for kind in kinds:
         print(
             f"{kind:12} {best[kind]:7g} {statistics.mean(equal[kind]):13.4f} "

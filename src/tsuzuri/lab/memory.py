@@ -193,7 +193,6 @@ def update_bytes(step: Step) -> float:
     at_once = {
         "piece": min(PIECE[step.device.kind], largest / step.shards),
         "chunk": matrix if step.recipe.in_backward else max(matrix, min(CHUNK, alike / step.shards)),
-        "tensor": largest / step.shards,
     }[memory.at_once]
     copies = 0 if step.recipe.weights == "float32" else 2 * FLOAT32  # of weight and gradient
     return (memory.temporary + copies) * at_once

@@ -19,7 +19,7 @@ CHUNK = 2**24
 BLOCK = 256
 """Moments of 8 bits that share a scale."""
 
-AtOnce: TypeAlias = Literal["piece", "chunk", "tensor"]
+AtOnce: TypeAlias = Literal["piece", "chunk"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class OptimizerMemory:
     temporary: float = 0.0
     """Held within a step for each parameter that is worked on at once."""
     at_once: AtOnce = "piece"
-    """piece: PIECE parameters. chunk: CHUNK of them, in matrices of one shape. tensor: the largest one."""
+    """piece: PIECE parameters. chunk: CHUNK of them, in matrices of one shape."""
 
 
 OPTIMIZERS: dict[str, OptimizerMemory] = {
@@ -64,8 +64,7 @@ OPTIMIZERS: dict[str, OptimizerMemory] = {
         0,
         "training.optimizers.adafactor: without momentum (Shazeer & Stern 2018, §3)",
         factored=True,
-        temporary=8,
-        at_once="tensor",
+        temporary=16,
     ),
     "adagrad": OptimizerMemory(
         4, 4, "training.optimizers.elementwise: a float32 sum of squares", temporary=20

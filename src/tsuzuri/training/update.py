@@ -98,7 +98,7 @@ class Update:
 
         def update(parameter: Tensor) -> None:
             assert parameter.grad is not None
-            squared = parameter.grad.float().square().sum()
+            squared = torch.linalg.vector_norm(parameter.grad, dtype=torch.float32).square()
             self.squared_norms.append(squared)
             self.finite = self.finite & squared.isfinite()
             self._step(self.finite)  # of all parameters this one alone has a gradient

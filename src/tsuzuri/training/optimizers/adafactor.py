@@ -2,19 +2,22 @@
 
 The function is that of torch.optim.Adafactor, its constants those of the paper: the learning rate is what
 the steps relative to a weight's root mean square do not exceed. Deviations: nothing waits for the device,
-where torch reads two norms of every matrix; `found_inf` chooses there whether a step is made; a matrix
-divided among ranks has the moments of the whole one.
+where torch reads two norms of every matrix; `found_inf` chooses there whether a step is made; a matrix is
+gone through thrice in pieces, so that none of its size is made beside it; one divided among ranks has the
+moments of the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Partial, Replicate
+from torch.distributed.tensor import DTensor, Replicate
 
+from tsuzuri.training.memory import PIECE
 from tsuzuri.training.optimizers.rounding import Rounding, local, write
 
 DECAY = -0.8  # of the second moment: it forgets t^DECAY of itself at step t
@@ -34,12 +37,11 @@ class Adafactor(torch.optim.Optimizer):
         self.rounding = rounding
         for group in self.param_groups:
             for parameter in group["params"]:
-                zeros = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
                 states = {"step": torch.zeros((), device=parameter.device)}
                 if parameter.dim() > 1:
-                    states |= {"row_var": _mean(zeros, -1), "col_var": _mean(zeros, -2)}
+                    states |= {"row_var": _edge(parameter, 0), "col_var": _edge(parameter, 1)}
                 else:
-                    states["variance"] = zeros
+                    states["variance"] = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
                 self.state[parameter] = states
 
     @torch.no_grad()
@@ -49,52 +51,98 @@ class Adafactor(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(group, parameter, parameter.grad.float())
+                    self._update(group, parameter, local(parameter.grad))
 
     def _update(self, group: dict[str, Any], parameter: Tensor, gradient: Tensor) -> None:
-        states = dict(self.state[parameter])
+        states = {name: local(state) for name, state in self.state[parameter].items()}
         step = states.pop("step")
         skipped = torch.zeros_like(step) if self.found_inf is None else self.found_inf
         is_skipped = skipped.bool()
         step += 1 - skipped
-        forgotten = step**DECAY
-        squares = gradient.square()
-        if parameter.dim() > 1:
-            row = torch.lerp(states["row_var"], _mean(squares, -1), forgotten)
-            column = torch.lerp(states["col_var"], _mean(squares, -2), forgotten)
-            new = {"row_var": row, "col_var": column}
-            moment = row * (column / _mean(row, -2).clamp(min=EPSILON))
-        else:
-            new = {"variance": torch.lerp(states["variance"], squares, forgotten)}
-            moment = new["variance"].clone()
-        del squares
-        update = moment.clamp_(min=EPSILON**2).rsqrt_().mul_(gradient)
-        weight = parameter.detach().float()
-        size = _root_mean_square(weight).clamp(min=SMALLEST_WEIGHT)
-        rate = size * torch.minimum(step.rsqrt(), torch.full_like(step, group["lr"]))
-        update.mul_(rate / (_root_mean_square(update) / CLIP).clamp(min=1))
+        means = _means_of_squares(parameter, gradient)
+        new = {name: torch.lerp(states[name], mean, step**DECAY) for name, mean in means.items()}
+        moment = _second_moment(parameter, new)
+        weight = local(parameter)
+        of_weight, of_update = torch.zeros_like(step), torch.zeros_like(step)
+        for part in _pieces(weight):
+            of_weight += weight[part].float().square().sum()
+            of_update += _direction(gradient[part], moment[part]).square().sum()
+        sizes = _over_ranks(torch.stack([of_weight, of_update]), parameter, (0, 1)) / parameter.numel()
+        size, length = sizes.sqrt().unbind()
+        rate = torch.minimum(step.rsqrt(), torch.full_like(step, group["lr"])) * size.clamp(
+            min=SMALLEST_WEIGHT
+        )
+        rate = rate / (length / CLIP).clamp(min=1)
+        kept = 1 - group["lr"] * group["weight_decay"]
+        generator = self.rounding.generator(parameter)
+        for part in _pieces(weight):
+            before = weight[part].float()
+            value = (before * kept).sub_(_direction(gradient[part], moment[part]).mul_(rate))
+            write(weight[part], torch.where(is_skipped, before, value), generator)
         for name, state in states.items():
-            local(state).copy_(torch.where(is_skipped, local(state), local(new[name])))
-        before, update = local(weight), local(update)
-        value = torch.where(is_skipped, before, before * (1 - group["lr"] * group["weight_decay"]) - update)
-        write(local(parameter), value, self.rounding.generator(parameter))
+            state.copy_(torch.where(is_skipped, state, new[name]))
 
 
-def _mean(values: Tensor, dim: int) -> Tensor:
-    """The mean along a dimension, which stays with one element; whole on every rank where that is divided."""
-    total = values.sum(dim, keepdim=True)
-    return _whole(total) / values.shape[dim]
+class _Moment:
+    """A second moment whose rows are made when they are asked for."""
+
+    def __init__(self, row: Tensor, column: Tensor | None = None) -> None:
+        self.row, self.column = row, column
+
+    def __getitem__(self, part: slice) -> Tensor:
+        return self.row[part].clone() if self.column is None else self.row[part] * self.column
 
 
-def _root_mean_square(values: Tensor) -> Tensor:
-    """() of all elements."""
-    total = _whole(values.square().sum())
-    return (local(total) / values.numel()).sqrt()
+def _second_moment(parameter: Tensor, states: dict[str, Tensor]) -> _Moment:
+    if parameter.dim() == 1:
+        return _Moment(states["variance"])
+    mean = _over_ranks(states["row_var"].sum(), parameter, (0,)) / parameter.shape[0]
+    return _Moment(states["row_var"], states["col_var"] / mean.clamp(min=EPSILON))
 
 
-def _whole(total: Tensor) -> Tensor:
-    """A sum of which each rank has a part, on every rank; other tensors as they are."""
-    if not isinstance(total, DTensor):
-        return total
-    placements = [Replicate() if isinstance(p, Partial) else p for p in total.placements]
-    return total.redistribute(placements=placements)
+def _direction(gradient: Tensor, moment: Tensor) -> Tensor:
+    """The gradient over the root of its moment, which is overwritten."""
+    return moment.clamp_(min=EPSILON**2).rsqrt_().mul_(gradient)
+
+
+def _means_of_squares(parameter: Tensor, gradient: Tensor) -> dict[str, Tensor]:
+    """Of this rank's rows and columns, the mean of the squared gradient; of a vector, its squares."""
+    if parameter.dim() == 1:
+        return {"variance": gradient.float().square()}
+    rows, columns = [], torch.zeros(1, gradient.shape[1], device=gradient.device)
+    for part in _pieces(gradient):
+        squares = gradient[part].float().square()
+        rows.append(squares.sum(1, keepdim=True))
+        columns += squares.sum(0, keepdim=True)
+    return {
+        "row_var": _over_ranks(torch.cat(rows), parameter, (1,)) / parameter.shape[1],
+        "col_var": _over_ranks(columns, parameter, (0,)) / parameter.shape[0],
+    }
+
+
+def _pieces(tensor: Tensor) -> Iterator[slice]:
+    """Rows of a tensor that are worked on at once."""
+    rows = max(1, PIECE[tensor.device.type] // max(1, tensor[:1].numel()))
+    return (slice(start, start + rows) for start in range(0, max(1, len(tensor)), rows))
+
+
+def _edge(parameter: Tensor, dim: int) -> Tensor:
+    """Zeros for each row (dim 0) or column (1) of a matrix, divided among ranks as those are."""
+    shape = torch.Size(size if axis == dim else 1 for axis, size in enumerate(local(parameter).shape))
+    zeros = torch.zeros(shape, device=parameter.device)
+    if not isinstance(parameter, DTensor):
+        return zeros
+    placements = [p if getattr(p, "dim", None) == dim else Replicate() for p in parameter.placements]
+    whole = torch.Size(size if axis == dim else 1 for axis, size in enumerate(parameter.shape))
+    return DTensor.from_local(
+        zeros, parameter.device_mesh, placements, run_check=False, shape=whole, stride=(whole[1], 1)
+    )
+
+
+def _over_ranks(total: Tensor, parameter: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """A sum over all ranks that hold other parts of the parameter along these dimensions."""
+    if isinstance(parameter, DTensor):
+        for axis, placement in enumerate(parameter.placements):
+            if getattr(placement, "dim", None) in dims:
+                dist.all_reduce(total, group=parameter.device_mesh.get_group(axis))
+    return total
