@@ -31,6 +31,8 @@ class Layout:
     rank: int = 0
     mesh: DeviceMesh | None = None
     """All ranks as replicate × shard × tensor; None in one process."""
+    data_group: dist.ProcessGroup | None = None
+    """The ranks that read different rows for the same part of the weights."""
 
     @property
     def data_ranks(self) -> int:
@@ -57,7 +59,7 @@ class Layout:
     def sum(self, value: Tensor) -> Tensor:
         """The sum of a number over the data ranks, on the device."""
         if self.data_ranks > 1:
-            dist.all_reduce(value, group=self._data_group())
+            dist.all_reduce(value, group=self.data_group)
         return value
 
     def mean(self, value: Tensor) -> Tensor:
@@ -69,12 +71,6 @@ class Layout:
         assert self.mesh is not None
         return self.mesh[dimensions]
 
-    def _data_group(self) -> dist.ProcessGroup:
-        if self.tensor == 1:
-            assert dist.group.WORLD is not None
-            return dist.group.WORLD
-        return self.submesh("replicate", "shard")._flatten("data").get_group()
-
 
 def layout(config: TrainConfig, model: ModelConfig, device: str, *, rank: int = 0, world: int = 1) -> Layout:
     """Where `rank` stands among `world` ranks; RecipeError where they cannot share the model or the batch."""
@@ -85,7 +81,8 @@ def layout(config: TrainConfig, model: ModelConfig, device: str, *, rank: int = 
     mesh = init_device_mesh(device, (replicate, shard, tensor), mesh_dim_names=DIMENSIONS)
     if shard * tensor > max(shard, tensor):
         mesh["shard", "tensor"]._flatten("parts")  # torch then sums over both at once
-    return Layout(replicate, shard, tensor, rank, mesh)
+    data_group = mesh["replicate", "shard"]._flatten("data").get_group()
+    return Layout(replicate, shard, tensor, rank, mesh, data_group)
 
 
 def require_shares(config: TrainConfig, model: ModelConfig, data_ranks: int, tensor: int) -> None:
