@@ -21,6 +21,7 @@ from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.loop import Hook, train
+from tsuzuri.training.watch import Watch
 
 VOCABULARY = 64
 MODEL = ModelConfig(
@@ -44,6 +45,16 @@ TRAIN = {
     "compile": "never",
     "checkpoint_every": 2,
 }
+ODD = [[*((7 * place * place + 3 * place + 11) % 63 + 1 for place in range(48)), 0]]
+"""A document unlike the others, which say a few words again and again: a loss that is a spike."""
+GUARDED = (
+    "steps=40",
+    "optimizer.learning_rate=0.02",
+    "checkpoint_every=5",
+    "guard.window=8",
+    "guard.deviations=4",
+)
+"""Of a run that compares its steps closely with those before: of the odd document, two are spikes."""
 
 
 def train_config(*overrides: str) -> TrainConfig:
@@ -89,6 +100,7 @@ def run(
     hooks: Sequence[Hook] | None = None,
     evaluate: Mapping[str, Any] | None = None,
     amend: Sequence[str] = (),
+    watch: Watch = Watch(),  # noqa: B008 (frozen)
 ) -> Manifest:
     """Train a tiny model; `overrides` are "key=value" of the train section."""
     return train(
@@ -100,6 +112,7 @@ def run(
         hooks=lambda config, evaluate: HOOKS if hooks is None else hooks,
         evaluate=evaluate,
         amend=amend,
+        watch=watch,
     )
 
 

@@ -23,6 +23,7 @@ from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.lab.aot.forms import plan_values
 from tsuzuri.lab.aot.page import describe_aot
 from tsuzuri.lab.config import PlanConfig
+from tsuzuri.lab.forecast import predicted_bytes
 from tsuzuri.lab.plan import HINT, config_of, make_plan
 from tsuzuri.lab.plan import describe as describe_plan
 from tsuzuri.lab.project import describe_project, load_project
@@ -286,7 +287,7 @@ def _pack(recipe: Recipe, documents: Path, tokenizer: Path, box: Path) -> Manife
 
 def _watch(report: Callable[[], Path], profile: int) -> Watch:
     """What is shown of a run beside its logs."""
-    return Watch(full_speed=full_speed, report=report, profile_steps=profile)
+    return Watch(full_speed, predicted_bytes, report, profile)
 
 
 def _train(

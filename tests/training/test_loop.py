@@ -18,6 +18,7 @@ from tsuzuri.training import checkpoint
 from tsuzuri.training.loop import Hook
 from tsuzuri.training.run import stop_requests
 from tsuzuri.training.update import Update
+from tsuzuri.training.watch import Watch
 
 
 def at_step(number: int, action: Any) -> Hook:
@@ -121,8 +122,10 @@ def test_a_run_learns(inputs: Path, tmp_path: Path) -> None:
     assert losses[-1] < 0.6 * losses[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-@pytest.mark.parametrize("step", [3, 4, 6])
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [*((signal.SIGTERM, step) for step in range(1, 7)), (signal.SIGINT, 3), (signal.SIGUSR1, 4)],
+)
 def test_a_run_asked_to_stop_saves_and_goes_on(inputs: Path, tmp_path: Path, number: int, step: int) -> None:
     runs.run(inputs, tmp_path / "whole", hooks=(*runs.HOOKS, at_step(0, idle)))
     stop = at_step(step, lambda model: os.kill(os.getpid(), number))
@@ -200,10 +203,29 @@ def test_weights_that_are_no_numbers_are_never_saved(inputs: Path, tmp_path: Pat
 
 def test_speeds_are_recorded_outside_the_hashed_files(finished: Path) -> None:
     readings = runs.lines(finished, "timings.jsonl")
-    assert [line["stage"] for line in readings] == ["machine", "train", "run"]
+    assert [line["stage"] for line in readings] == ["machine", "train", "memory", "run"]
     assert readings[1]["tokens_per_s"] > 0
     assert readings[1]["peak_memory_bytes"] > 1e6
+    assert readings[2]["predicted_bytes"] is None
     assert "timings.jsonl" not in read_manifest(finished).files
+
+
+def test_the_peak_that_was_predicted_stands_beside_the_measured_one(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def predicted(*facts: Any) -> float:
+        asked.append(facts)
+        return 3 * 2**30
+
+    options = ("optimizer.kind=adagrad", "checkpoint_every=4")
+    runs.run(inputs, tmp_path, *options, watch=Watch(predicted_memory=predicted))
+    assert "measured, 3.00 GiB predicted" in capsys.readouterr().err
+    assert asked == [(runs.MODEL, runs.train_config(*options), "cpu", "float32", False, 1)]
+    reading = next(line for line in runs.lines(tmp_path, "timings.jsonl") if line["stage"] == "memory")
+    assert reading["predicted_bytes"] == 3 * 2**30
+    assert reading["held_bytes"] > 0
 
 
 @pytest.mark.parametrize(

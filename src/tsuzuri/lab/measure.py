@@ -95,6 +95,7 @@ def run_steps(step: Step) -> tuple[float, int]:
             trainer.step(number, rows, eos_id=0)
         device.synchronize()
         elapsed_s = time.perf_counter() - started
+        peak.look()
     return STEPS * step.tokens / elapsed_s, peak.held_bytes
 
 

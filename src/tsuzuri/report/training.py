@@ -118,7 +118,9 @@ def facts(build: Build) -> list[tuple[Markup, Any]]:
         (bilingual("計算機", "Device"), ", ".join(build.machines) or None),
         (bilingual("精度", "Precision"), build.resolved.get("precision")),
         (bilingual("速さ", "Median tokens per second"), build.tokens_per_s or None),
-        (bilingual("記憶", "Peak memory"), _gibibytes(build.speed_lines)),
+        (bilingual("記憶", "Peak memory"), _gibibytes(build.speed_lines, "peak_memory_bytes")),
+        (bilingual("歩みの記憶", "Held for a step"), _gibibytes(build.readings, "held_bytes")),
+        (bilingual("その予測", "As predicted"), _gibibytes(build.readings, "predicted_bytes")),
         *(
             (bilingual(f"{source} の周回", "Epochs"), decimals(times, 2))
             for source, times in counts.get("epochs", {}).items()
@@ -181,8 +183,8 @@ def _measured(line: Step, key: str) -> str:
     return _value(value) if is_number(value) else str(value)
 
 
-def _gibibytes(readings: Sequence[Step]) -> str | None:
-    peak = max((line.get("peak_memory_bytes", 0) for line in readings), default=0)
+def _gibibytes(readings: Sequence[Step], key: str) -> str | None:
+    peak = max((line[key] for line in readings if is_number(line.get(key))), default=0)
     return f"{peak / 2**30:.2f} GiB" if peak else None
 
 

@@ -24,7 +24,7 @@ from tsuzuri.core.errors import RecipeError, Stopped
 from tsuzuri.core.files import sha256_file, write_text
 from tsuzuri.core.manifest import Manifest, make_box
 from tsuzuri.core.progress import say
-from tsuzuri.core.ranks import local_rank
+from tsuzuri.core.ranks import local_rank, world
 from tsuzuri.data.box import TokenBox, require_tokenizer
 from tsuzuri.data.loader import BatchLoader
 from tsuzuri.data.sampler import Sampler
@@ -40,6 +40,7 @@ from tsuzuri.training.guard import Guard, until_not_rewound
 from tsuzuri.training.incidents import Incidents
 from tsuzuri.training.layout import Layout, layout
 from tsuzuri.training.parallelize import new_model
+from tsuzuri.training.peak import PeakMemory
 from tsuzuri.training.peers import Votes
 from tsuzuri.training.profiler import profiled
 from tsuzuri.training.ranks import Ranks, ranks, started_with
@@ -183,6 +184,7 @@ class _Stage:
 def _go_on(stage: _Stage, stop: Sequence[signal.Signals]) -> GPT:
     """The trained model, from the newest checkpoint on; Rewound where the guard goes back to it."""
     config, device, place, box = stage.config, stage.device, stage.place, stage.box
+    peak = PeakMemory(device)
     model = new_model(stage.shape, place, device.kind, config.seed)
     dtype, compiled = getattr(torch, stage.choices.precision), stage.choices.compile
     trainer = Trainer(model, config, device, dtype=dtype, compiled=compiled, layout=place)
@@ -204,7 +206,7 @@ def _go_on(stage: _Stage, stop: Sequence[signal.Signals]) -> GPT:
             jumps=stage.incidents.jumps(),
         ) as batches,
     ):
-        run = _Run(stage, trainer, log, checkpoints, batches, start)
+        run = _Run(stage, trainer, log, checkpoints, batches, start, peak)
         with (
             closing(watching(range(start + 1, config.steps + 1), run.clock.standing)) as steps,
             profiled(box, stage.watch.profile_steps if place.rank == 0 else 0, device.kind) as profile,
@@ -213,6 +215,11 @@ def _go_on(stage: _Stage, stop: Sequence[signal.Signals]) -> GPT:
                 run.step(step, torch.from_numpy(rows))
                 run.heed(stop, step)
                 profile()
+    if place.rank == 0:
+        expected = stage.watch.predicted_memory(
+            stage.shape, config, device.kind, stage.choices.precision, compiled, world()
+        )
+        peak.tell(box, expected)
     return model
 
 
@@ -227,9 +234,10 @@ class _Run:
         checkpoints: Checkpoints,
         batches: BatchLoader,
         start: int,
+        peak: PeakMemory,
     ) -> None:
         self.stage, self.trainer, self.log, self.checkpoints = stage, trainer, log, checkpoints
-        self.config, self.eos_id = stage.config, stage.data.eos_id
+        self.config, self.eos_id, self.peak = stage.config, stage.data.eos_id, peak
         self.votes = Votes()
         self.unread: tuple[int, dict[str, Tensor]] | None = None
         self.guard = Guard(
@@ -251,10 +259,12 @@ class _Run:
         metrics = self.trainer.step(step - 1, rows, self.eos_id, self.guard.limits(step))
         self.read_metrics()  # of the step before, now that the device has this one to do
         self.unread = (step, metrics)
+        self.peak.look()
         due = [hook for hook in self.stage.hooks if hook.is_due(step, self.config.steps)]
         saves = self.config.saves_after(step)
         if due or saves:
             self.read_metrics()
+            self.peak.is_over = True
             with self.clock.paused():
                 self.call(due, step)
                 if saves:

@@ -27,11 +27,15 @@ from tsuzuri.core.manifest import MANIFEST, TIMINGS
 from tsuzuri.core.progress import LOG_EVERY_S, say
 from tsuzuri.core.ranks import is_first
 from tsuzuri.model.config import ModelConfig
+from tsuzuri.training.config import TrainConfig
 
 Item = TypeVar("Item")
 FullSpeed = Callable[[ModelConfig, int, str, str], float | None]
 """(model, tokens a row, the device's name, precision) → tokens a second at the device's peak, if it is known.
 """
+
+PredictedMemory = Callable[[ModelConfig, TrainConfig, str, Any, bool, int], float | None]
+"""(model, run, kind of device, precision, compiled, processes) → bytes that each comes to hold, if known."""
 
 SHOWN_LOSSES = 60
 """Steps whose losses the view draws."""
@@ -45,11 +49,18 @@ def unknown_speed(model: ModelConfig, length: int, device: str, precision: str) 
     """Of a run whose caller knows no devices."""
 
 
+def unknown_memory(
+    model: ModelConfig, train: TrainConfig, kind: str, precision: Any, compiled: bool, processes: int
+) -> None:
+    """Of a run whose caller makes no plans."""
+
+
 @dataclass(frozen=True)
 class Watch:
     """What a run shows of itself beside its logs, and changes nothing in it."""
 
     full_speed: FullSpeed = unknown_speed
+    predicted_memory: PredictedMemory = unknown_memory
     report: Callable[[], object] | None = None
     """Makes a page of the run as it stands."""
     profile_steps: int = 0
