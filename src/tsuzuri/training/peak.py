@@ -34,6 +34,7 @@ class PeakMemory:
         """Say what was held beside what was predicted, if anything, and record both in the box of the run."""
         if not self.held_bytes:
             return
-        predicted = "" if predicted_bytes is None else f", {predicted_bytes / GIB:.2f} GiB predicted"
-        say(f"peak memory of a step: {self.held_bytes / GIB:.2f} GiB measured{predicted}")
-        record_timing(box, "memory", held_bytes=self.held_bytes, predicted_bytes=predicted_bytes)
+        predicted = {} if predicted_bytes is None else {"predicted_bytes": predicted_bytes}
+        words = f", {predicted_bytes / GIB:.2f} GiB predicted" if predicted_bytes is not None else ""
+        say(f"peak memory of a step: {self.held_bytes / GIB:.2f} GiB measured{words}")
+        record_timing(box, "memory", held_bytes=self.held_bytes, **predicted)

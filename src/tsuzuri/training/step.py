@@ -44,8 +44,6 @@ class Trainer:
         """`model` is that of `parallelize.new_model`, for the same layout; by default one process."""
         self.model, self.config, self.device = model, config, device
         self.dtype, self.compiled, self.layout = dtype, compiled, layout or Layout()
-        if config.optimizer.weights == "bfloat16":
-            model.to(torch.bfloat16)
         model.to(getattr(torch, config.optimizer.weights))  # before its gradients are shared or divided
         objective = Objective(model, dtype)
         self.create_block_mask = create_block_mask
