@@ -6,6 +6,7 @@ Run by `test_aot` in a process of its own: jax takes the number of cores from th
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from jax.sharding import Mesh
 
-from tsuzuri.lab.aot.step import CORES, Program
+from tsuzuri.lab.aot.step import CORES, LAYERS, Program
 from tsuzuri.lab.config import AotConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.model.loss import IGNORE
@@ -44,7 +45,7 @@ def main(config: AotConfig) -> None:
     program = Program(config, Mesh(np.array(cores), (CORES,)))
     (shapes, states), tokens = program.arguments()
     state = (
-        {name: placed(weights[name], shape) for name, shape in shapes.items()},
+        {name: placed(stacked(weights, name), shape) for name, shape in shapes.items()},
         jax.tree.map(lambda shape: placed(np.zeros(shape.shape, shape.dtype), shape), states),
     )
     step, found = program.jitted(), []
@@ -55,10 +56,19 @@ def main(config: AotConfig) -> None:
     print(json.dumps(found))
 
 
+def stacked(weights: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """A weight by its name in a model of one block: those of all blocks, one upon another."""
+    if not name.startswith(LAYERS):
+        return weights[name]
+    own = name.removeprefix(LAYERS)
+    return np.stack([value for key, value in weights.items() if re.fullmatch(rf"layers\.\d+\.{own}", key)])
+
+
 def placed(value: np.ndarray, shape: jax.ShapeDtypeStruct) -> jax.Array:
     """An array with as many rows as the shape has, zeros for those that are missing, divided as it is."""
-    missing = [(0, want - have) for have, want in zip(value.shape, shape.shape, strict=True)]
-    return jax.device_put(jnp.asarray(np.pad(value, missing)), shape.sharding)
+    whole = np.zeros(shape.shape, shape.dtype)
+    whole[tuple(slice(length) for length in value.shape)] = value
+    return jax.device_put(whole, shape.sharding)
 
 
 if __name__ == "__main__":

@@ -89,11 +89,12 @@ def test_scores_are_kept_by_every_block_unless_it_is_recomputed() -> None:
     assert scores_bytes(STEP) - recomputed == 12 * 2 * 32 * 2048**2 * 12  # layers, bytes, pairs, heads
 
 
-def test_recomputing_blocks_costs_a_third_of_theirs() -> None:
+def test_operations_are_those_of_one_block_and_the_head() -> None:
     model = STEP.model
-    blocks = 6 * (model.num_matrix_parameters - model.vocab_size * model.hidden_size) + 12 * 12 * 768 * 2048
+    block = 6 * (model.num_matrix_parameters - model.vocab_size * 768) / 12 + 12 * 768 * 2048
+    assert operations(STEP) == pytest.approx(STEP.micro_tokens * (6 * model.vocab_size * 768 + block))
     more = operations(replace(STEP, recompute=True)) - operations(STEP)
-    assert more == pytest.approx(STEP.micro_tokens * blocks / 3)
+    assert more == pytest.approx(STEP.micro_tokens * block / 3)
 
 
 @pytest.mark.parametrize(

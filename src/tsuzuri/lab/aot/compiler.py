@@ -37,7 +37,7 @@ class Compiled:
     peak_bytes: int
     """Most that is held at once."""
     operations: float
-    """Of one micro-batch and the update: the compiler counts the body of a loop once."""
+    """Of one micro-batch with one block, and of the update: the compiler counts the body of a loop once."""
     collectives: dict[str, int]
     """How often each stands in the program."""
 

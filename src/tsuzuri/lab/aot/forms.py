@@ -58,11 +58,14 @@ def scores_bytes(step: Step) -> float:
 
 
 def operations(step: Step) -> float:
-    """Operations of a micro-batch on one core: attention's over all pairs, and those that are repeated."""
+    """Operations of a micro-batch on one core as the compiler counts them: the loop over blocks makes one.
+
+    Attention's are over all pairs of positions.
+    """
     model = step.model
-    once = flops_per_token(model, step.length, causal=False)
     head = 6 * model.vocab_size * model.hidden_size
-    return step.micro_tokens * (once + ((once - head) / 3 if step.recompute else 0))
+    block = (flops_per_token(model, step.length, causal=False) - head) / model.num_hidden_layers
+    return step.micro_tokens * (head + block * (4 / 3 if step.recompute else 1))
 
 
 def aot_config(step: Step, topology: str) -> AotConfig:

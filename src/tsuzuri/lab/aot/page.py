@@ -77,8 +77,8 @@ def describe_compiled(step: Step, made: Compiled) -> Iterator[str]:
     found = ", ".join(f"{count} {name}" for name, count in sorted(made.collectives.items()))
     yield f"collectives {found or 'none'} in the program"
     yield (
-        f"operations  {made.operations:.4g} a core and micro-batch, {made.operations / operations(step):.2f} "
-        "of 6 a weight and token, attention's and what is recomputed"
+        f"operations  {made.operations:.4g} of a micro-batch with one block, "
+        f"{made.operations / operations(step):.2f} of 6 a weight and token, attention's and the recomputed"
     )
 
 

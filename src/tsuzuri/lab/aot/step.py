@@ -4,11 +4,12 @@ Ours is taken as it is: the GPT, the mask of documents, the chunked loss with th
 itself, the rule of the optimizer. What torch.distributed does between ranks is written here with jax's
 collectives. Sharded is as FSDP2: a core has its rows of each weight, of its gradient and of its moments; a
 block's weights are gathered in the precision of products where it is computed, and once more in the backward
-pass if it is recomputed; its gradient is summed in float32 and scattered, for each micro-batch. Replicated is
-as DDP: gradients are summed once, after the last micro-batch.
-Deviations: autograd is jax's and jax.checkpoint recomputes a block, when collectives run is left to XLA, and
-the learning rate is a constant of the program. Attention is torch's formula with all its scores in memory,
-as torchax has no fused kernel that takes documents.
+pass; its gradient is summed in float32 and scattered, for each micro-batch. Replicated is as DDP: gradients
+are summed once, after the last micro-batch.
+Deviations: blocks are the body of one loop over stacked weights, so that the time to compile does not grow
+with their number; autograd is jax's, and jax.checkpoint recomputes a block; when collectives run is left to
+XLA; the learning rate is a constant of the program. Attention is torch's formula with all its scores in
+memory, as torchax has no fused kernel that takes documents.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import torch
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -35,7 +37,7 @@ from tsuzuri.training.optimizers.elementwise import Elementwise
 from tsuzuri.training.optimizers.rounding import Rounding
 
 Arrays: TypeAlias = dict[str, Any]
-"""jax arrays by the name of a parameter."""
+"""jax arrays by the name of a parameter of a model of one block; a block's are those of all, stacked."""
 State: TypeAlias = tuple[Arrays, dict[str, Arrays]]
 """Weights, and what the optimizer keeps of each by its own names."""
 Gather: TypeAlias = Callable[[Any], Any]
@@ -43,7 +45,8 @@ Gather: TypeAlias = Callable[[Any], Any]
 
 CORES = "cores"
 """The axis that rows, and sharded weights, are divided along."""
-LAYERS = "layers."
+LAYERS = "layers.0."
+GATHERED = "gathered weights"
 EOS_ID = 0
 
 
@@ -52,50 +55,49 @@ class Program:
 
     def __init__(self, config: AotConfig, mesh: Mesh) -> None:
         self.config, self.mesh = config, mesh
-        optimizer = OptimizerConfig(kind=config.optimizer)
-        self.train = TrainConfig(optimizer=optimizer)
-        with torch.device("meta"):
-            weights = dict(GPT(config.model).named_parameters())
+        self.train = TrainConfig(optimizer=OptimizerConfig(kind=config.optimizer))
+        weights = dict(self.one_block().named_parameters())
         self.rows = {name: weight.shape[0] for name, weight in weights.items()}
         self.parts = {name: self.padded(weight) for name, weight in weights.items()}
-        (made,) = build_optimizers(self.parts, optimizer, torch.float32, Rounding(0, ()))
+        (made,) = build_optimizers(self.parts, self.train.optimizer, torch.float32, Rounding(0, ()))
         assert isinstance(made, Elementwise)
         self.optimizer = made
         self.gather: Gather = _gather(config.precision) if config.sharded else lambda weight: weight
 
+    def one_block(self) -> GPT:
+        """The model with one block and no weights."""
+        with torch.device("meta"):
+            return GPT(self.config.model.model_copy(update={"num_hidden_layers": 1}))
+
+    def padded(self, weight: Tensor) -> Tensor:
+        """The weight with as many rows as can be divided among the cores, as FSDP2 pads it."""
+        parts = self.mesh.size if self.config.sharded else 1
+        return torch.empty(-(-weight.shape[0] // parts) * parts, *weight.shape[1:], device="meta")
+
     def jitted(self) -> Any:
         """(state, rows) → (state, loss, norm), over the whole mesh; the state is given away."""
-        state = PartitionSpec(CORES) if self.config.sharded else PartitionSpec()
-        states = (state, {name: self._specs(name) for name in self.parts})
+        arguments = jax.tree.map(lambda shape: shape.sharding.spec, self.arguments())
         step = jax.shard_map(
             self.step,
             mesh=self.mesh,
-            in_specs=(states, PartitionSpec(None, CORES)),
-            out_specs=(states, PartitionSpec(), PartitionSpec()),
+            in_specs=arguments,
+            out_specs=(arguments[0], PartitionSpec(), PartitionSpec()),
             check_vma=False,
         )
         return jax.jit(step, donate_argnums=0)
 
     def arguments(self) -> tuple[State, Any]:
         """What `jitted` takes, as shapes alone."""
-
-        def like(tensor: Tensor) -> Any:
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            return self._shape(tuple(tensor.shape), dtype, *self._axes(tensor))
-
-        weights = {name: like(part) for name, part in self.parts.items()}
-        states = {
-            name: {key: like(value) for key, value in self.optimizer.state[part].items()}
-            for name, part in self.parts.items()
+        states = {name: self.optimizer.state[part] for name, part in self.parts.items()}
+        weights = {name: self._shape(name, part) for name, part in self.parts.items()}
+        moments = {
+            name: {key: self._shape(name, value) for key, value in state.items()}
+            for name, state in states.items()
         }
         config = self.config
         rows = (config.micro_batches, config.rows * self.mesh.size, config.length + 1)
-        return (weights, states), self._shape(rows, "int32", None, CORES)
-
-    def padded(self, weight: Tensor) -> Tensor:
-        """The whole weight, with as many rows as can be divided among the cores, as FSDP2 pads it."""
-        parts = self.mesh.size if self.config.sharded else 1
-        return torch.empty(-(-weight.shape[0] // parts) * parts, *weight.shape[1:], device="meta")
+        sharding = NamedSharding(self.mesh, PartitionSpec(None, CORES))
+        return (weights, moments), jax.ShapeDtypeStruct(rows, jnp.int32, sharding=sharding)
 
     def step(self, state: State, rows: Any) -> tuple[State, Any, Any]:
         """What one core does with its part of the state and its rows (micro_batches, B, T + 1)."""
@@ -123,16 +125,11 @@ class Program:
 
     def loss(self, weights: Arrays, tokens: Any) -> Any:
         """The summed negative log-likelihood of tokens (B, T + 1), weights being this core's parts."""
-        with torch.device("meta"):
-            model = GPT(self.config.model)
+        model = self.one_block()
         root = {name: weight for name, weight in weights.items() if not name.startswith(LAYERS)}
         whole = {name: self.gather(weight)[: self.rows[name]] for name, weight in root.items()}
-        for index, block in enumerate(model.layers):
-            prefix = f"{LAYERS}{index}."
-            own = {
-                name.removeprefix(prefix): part for name, part in weights.items() if name.startswith(prefix)
-            }
-            model.layers[index] = GatheredBlock(block, own, self.gather, recompute=self.config.recompute)
+        own = {name.removeprefix(LAYERS): part for name, part in weights.items() if name not in root}
+        model.layers[0] = Blocks(model.layers[0], own, self.gather, recompute=self.config.recompute)
 
         def hidden_states(whole: dict[str, Tensor], inputs: Tensor) -> Tensor:
             options = {
@@ -168,34 +165,37 @@ class Program:
 
         return rule
 
-    def _axes(self, tensor: Tensor) -> tuple[str, ...]:
-        return (CORES,) if self.config.sharded and tensor.dim() else ()
-
-    def _specs(self, name: str) -> dict[str, Any]:
-        states = self.optimizer.state[self.parts[name]]
-        return {key: PartitionSpec(*self._axes(value)) for key, value in states.items()}
-
-    def _shape(self, shape: tuple[int, ...], dtype: str, *axes: str | None) -> Any:
-        sharding = NamedSharding(self.mesh, PartitionSpec(*axes))
-        return jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=sharding)
+    def _shape(self, name: str, tensor: Tensor) -> Any:
+        shape, axes = tuple(tensor.shape), (CORES,) if self.config.sharded and tensor.dim() else ()
+        if tensor.dim() and name.startswith(LAYERS):
+            shape, axes = (self.config.model.num_hidden_layers, *shape), (None, *axes)
+        dtype = jnp.dtype(str(tensor.dtype).removeprefix("torch."))
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, PartitionSpec(*axes)))
 
 
-class GatheredBlock(nn.Module):
-    """A block whose weights are gathered when it is called."""
+class Blocks(nn.Module):
+    """All blocks of a model, one after another, each with its weights gathered when it is computed."""
 
     def __init__(self, block: nn.Module, parts: Arrays, gather: Gather, *, recompute: bool) -> None:
         super().__init__()
         rows = {name: weight.shape[0] for name, weight in block.named_parameters()}
 
-        def call(parts: Arrays, *inputs: Any) -> Any:
-            whole = {name: gather(part)[: rows[name]] for name, part in parts.items()}
-            forward = lambda whole, *inputs: functional_call(block, whole, inputs)  # noqa: E731
-            return call_torch(forward, whole, *inputs)
+        def one(parts: Arrays, *inputs: Any) -> Any:
+            whole = {
+                name: checkpoint_name(gather(part)[: rows[name]], GATHERED) for name, part in parts.items()
+            }
+            return call_torch(lambda whole, *inputs: functional_call(block, whole, inputs), whole, *inputs)
 
-        self.parts, self.call = parts, jax.checkpoint(call) if recompute else call
+        keep = jax.checkpoint_policies.save_anything_except_these_names(GATHERED)
+        one = jax.checkpoint(one, prevent_cse=False, policy=None if recompute else keep)
+
+        def every(x: Any, *others: Any) -> Any:
+            return lax.scan(lambda x, parts: (one(parts, x, *others), None), x, parts)[0]
+
+        self.every = every
 
     def forward(self, *inputs: Any) -> Any:
-        return call_jax(self.call, self.parts, *inputs)
+        return call_jax(self.every, *inputs)
 
 
 def _gather(precision: str) -> Gather:
