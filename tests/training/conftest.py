@@ -25,6 +25,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inputs that hold a document unlike the others; tests only read them."""
+    return runs.write_inputs(tmp_path_factory.mktemp("odd"), odd=runs.ODD)
+
+
+@pytest.fixture(scope="session")
 def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of six steps that was never stopped; tests only read it."""
     box = tmp_path_factory.mktemp("run") / "run"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import runs
+from tests.training.test_resume_ranks import output_of
 from tsuzuri.core.errors import Stopped, TrainingError
 from tsuzuri.core.files import append_json_line
 from tsuzuri.model.gpt import GPT
@@ -23,31 +24,16 @@ from tsuzuri.training.limits import Limits
 from tsuzuri.training.loop import Hook
 from tsuzuri.training.step import Trainer
 
-ODD = [[*((7 * place * place + 3 * place + 11) % 63 + 1 for place in range(48)), 0]]
-"""A document unlike the others, which say a few words again and again: a loss that is a spike."""
-GUARDED = (
-    "steps=40",
-    "optimizer.learning_rate=0.02",
-    "checkpoint_every=5",
-    "guard.window=8",
-    "guard.deviations=4",
-)
 BEYOND = ("guard.deviations=1000",)
 SPIKE = 23
 """The step that first reads of the odd document."""
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Inputs that hold the odd document; tests only read them."""
-    return runs.write_inputs(tmp_path_factory.mktemp("odd"), odd=ODD)
-
-
-@pytest.fixture(scope="module")
 def spiked(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped and met the odd document; tests only read it."""
     box = tmp_path_factory.mktemp("spiked") / "run"
-    runs.run(odd, box, *GUARDED, hooks=quiet())
+    runs.run(odd, box, *runs.GUARDED, hooks=quiet())
     return box
 
 
@@ -55,7 +41,7 @@ def spiked(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sound(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run to which nothing happens; tests only read it."""
     box = tmp_path_factory.mktemp("sound") / "run"
-    runs.run(inputs, box, *GUARDED, *BEYOND, hooks=quiet())
+    runs.run(inputs, box, *runs.GUARDED, *BEYOND, hooks=quiet())
     return box
 
 
@@ -192,7 +178,7 @@ def test_a_spike_is_computed_again_rewound_and_its_rows_are_skipped(spiked: Path
 def test_a_run_is_told_what_happened(
     odd: Path, spiked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = runs.run(odd, tmp_path / "run", *GUARDED, hooks=quiet())
+    manifest = runs.run(odd, tmp_path / "run", *runs.GUARDED, hooks=quiet())
     said = capfd.readouterr().err
     assert f"step {SPIKE} left out: loss 3.32 (limit 2.697)" in said
     assert "the same when computed again: data or optimisation. Back to step 20; 12 rows" in said
@@ -201,7 +187,7 @@ def test_a_run_is_told_what_happened(
 
 
 def test_a_sound_run_is_not_touched(inputs: Path, sound: Path, tmp_path: Path) -> None:
-    runs.run(inputs, tmp_path, *GUARDED[:3], hooks=quiet())
+    runs.run(inputs, tmp_path, *runs.GUARDED[:3], hooks=quiet())
     assert incidents(tmp_path) == incidents(sound) == []
     assert (tmp_path / "metrics.jsonl").read_bytes() == (sound / "metrics.jsonl").read_bytes()
 
@@ -212,8 +198,8 @@ def test_a_run_stopped_about_its_spike_ends_as_one_that_never_was(
 ) -> None:
     stop = after_step(step, lambda model: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Stopped):
-        runs.run(odd, tmp_path / "run", *GUARDED, hooks=stop)
-    runs.run(odd, tmp_path / "run", *GUARDED, hooks=quiet())
+        runs.run(odd, tmp_path / "run", *runs.GUARDED, hooks=stop)
+    runs.run(odd, tmp_path / "run", *runs.GUARDED, hooks=quiet())
     assert runs.contents(tmp_path / "run") == runs.contents(spiked)
 
 
@@ -222,7 +208,7 @@ def test_numbers_that_do_not_come_again_are_the_hardwares_fault(
 ) -> None:
     """The block's output is turned round once, in the 20th step; of two micro-batches a step, the second."""
     fault = after_step(1, falsify(lambda output: output.flip(1), 2 * 19))
-    runs.run(inputs, tmp_path, *GUARDED, "guard.deviations=6", hooks=fault)
+    runs.run(inputs, tmp_path, *runs.GUARDED, "guard.deviations=6", hooks=fault)
     (incident,) = incidents(tmp_path)
     assert incident["step"] == 20
     assert incident["cause"] == "hardware"
@@ -236,7 +222,7 @@ def test_a_step_whose_loss_is_no_number_is_left_out_and_named(
     inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fault = after_step(1, falsify(lambda output: output * torch.nan, 2 * 11))
-    runs.run(inputs, tmp_path, *GUARDED, *BEYOND, hooks=fault)
+    runs.run(inputs, tmp_path, *runs.GUARDED, *BEYOND, hooks=fault)
     (incident,) = incidents(tmp_path)
     assert (incident["kind"], incident["step"], incident["loss"]) == ("not a number", 12, "nan")
     assert incident["rows"] == [44, 47]
@@ -250,7 +236,7 @@ def test_a_step_whose_loss_is_no_number_is_left_out_and_named(
 
 
 def test_too_many_incidents_stop_a_run_until_it_is_amended(odd: Path, tmp_path: Path) -> None:
-    few = (*GUARDED, "guard.max_incidents=1")
+    few = (*runs.GUARDED, "guard.max_incidents=1")
     with pytest.raises(TrainingError) as stopped:
         runs.run(odd, tmp_path, *few, hooks=quiet())
     report = stopped.value.message
@@ -273,7 +259,7 @@ def test_too_many_incidents_stop_a_run_until_it_is_amended(odd: Path, tmp_path: 
 def test_where_the_hardware_failed_other_advice_is_given(inputs: Path, tmp_path: Path) -> None:
     fault = after_step(1, falsify(lambda output: output.flip(1), 2 * 19))
     with pytest.raises(TrainingError) as stopped:
-        runs.run(inputs, tmp_path, *GUARDED, "guard.deviations=6", "guard.max_incidents=1", hooks=fault)
+        runs.run(inputs, tmp_path, *runs.GUARDED, "guard.deviations=6", "guard.max_incidents=1", hooks=fault)
     assert "test this machine's memory" in stopped.value.hint
 
 
@@ -281,7 +267,7 @@ def test_a_spike_before_the_first_checkpoint_goes_back_to_the_first_weights(
     inputs: Path, sound: Path, tmp_path: Path
 ) -> None:
     fault = after_step(1, falsify(lambda output: output.flip(1), 2 * 19))
-    late = (*GUARDED, "guard.deviations=6", "checkpoint_every=40")
+    late = (*runs.GUARDED, "guard.deviations=6", "checkpoint_every=40")
     runs.run(inputs, tmp_path, *late, hooks=fault)
     assert [line["rewound_to"] for line in incidents(tmp_path)] == [0]
     assert runs.losses(tmp_path) == runs.losses(sound)
@@ -312,3 +298,16 @@ def test_incidents_far_apart_or_before_an_amendment_stop_nothing(tmp_path: Path)
     Incidents(tmp_path, config, amendments=1)
     with pytest.raises(TrainingError, match="too much went wrong within 1,000 steps"):
         Incidents(tmp_path, config, amendments=1).add({**line, "step": 2900})
+
+
+def test_ranks_leave_the_same_steps_out_together(odd: Path, tmp_path: Path) -> None:
+    found = output_of("sharing_guard.py", str(odd), str(tmp_path))
+    assert found["ended"] == {"one": ["ended"], "two": ["ended"] * 2}
+    one, two = found["incidents"]["one"], found["incidents"]["two"]
+    assert len(one) == len(two) == 2
+    for alone, shared in zip(one, two, strict=True):
+        assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+        assert shared["cause"] == "data or optimisation"
+        for name in ("step", "rewound_to", "skipped_rows", "rows", "samples"):
+            assert shared[name] == alone[name], name
+    assert found["losses"]["two"] == pytest.approx(found["losses"]["one"], abs=1e-4)

@@ -80,7 +80,7 @@ class Clock:
             try:
                 self.report()
             except Exception as error:  # whatever it is, the run is worth more
-                say(f"the page of the run was not made: {error}")
+                say(f"the page of the run was not made: {error!r}")
         took_s = time.monotonic() - began_at
         self._report_at = time.monotonic() + max(REPORT_EVERY_S, took_s / REPORT_SHARE)
 
