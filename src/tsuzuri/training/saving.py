@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.core.progress import say
 from tsuzuri.training import checkpoint
 from tsuzuri.training.peers import Peers
@@ -85,10 +84,10 @@ class Checkpoints:
     ) -> None:
         try:
             self.wait()
-        except TsuzuriError as second:
+        except Exception as second:
             if error is None:
                 raise
-            say(f"the last checkpoint was not written either: {second.message}")
+            say(f"the last checkpoint was not written either: {second}")
         finally:
             self._thread.shutdown()
 
