@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,6 +14,7 @@ from tsuzuri.core.errors import RecipeError
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import OptimizerConfig
 from tsuzuri.training.devices import DEVICES
+from tsuzuri.training.loop import Hook
 from tsuzuri.training.step import Trainer
 
 KINDS = get_args(OptimizerConfig.model_fields["kind"].annotation)
@@ -100,6 +102,28 @@ def test_the_state_is_all_that_the_next_step_depends_on(rung: str) -> None:
     assert all(torch.equal(tensor, unbroken.update.state()[name]) for name, tensor in copied(resumed).items())
     pairs = zip(unbroken.model.parameters(), resumed.model.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("rung", LADDER)
+def test_a_run_that_died_ends_with_the_bytes_of_one_that_did_not(
+    rung: str, inputs: Path, tmp_path: Path
+) -> None:
+    options = (*LADDER[rung], *(("micro_batch_rows=4",) if "in-backward" in rung else ()))
+    calls = 0
+
+    def die(model: GPT, dtype: torch.dtype) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+
+    runs.run(inputs, tmp_path / "whole", *options, hooks=[])
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(inputs, tmp_path / "died", *options, hooks=[Hook("dies", 1, die)])
+    runs.run(inputs, tmp_path / "died", *options, hooks=[])
+    whole, died = (runs.contents(tmp_path / name) for name in ("whole", "died"))
+    assert {name for name in whole if whole[name] != died[name]} <= {"metrics.jsonl", "manifest.json"}
+    assert runs.losses(tmp_path / "whole") == runs.losses(tmp_path / "died")
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
