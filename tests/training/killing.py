@@ -1,6 +1,6 @@
 """Kills runs at chosen places and lets them go on: a program of its own, for `test_killed.py`.
 
-    python killing.py INPUTS FOLDER PLACES…
+    python killing.py INPUTS FOLDER [KEY=VALUE…] PLACES…
 
 A place is the number of an operation on files (opening for writing, making, renaming or removing) within the
 run's folder: the process is killed by SIGKILL right before it. Several places joined by `+` are those of
@@ -18,14 +18,12 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import runs
 from processes import OPERATIONS, in_a_process
-
-OVERRIDES = ("keep_checkpoints=1",)
 
 
 def watch(box: Path, seen: Callable[[], object]) -> None:
@@ -42,7 +40,7 @@ def watch(box: Path, seen: Callable[[], object]) -> None:
     sys.addaudithook(hook)
 
 
-def killed_run(inputs: Path, box: Path, place: int) -> None:
+def killed_run(inputs: Path, box: Path, overrides: Sequence[str], place: int) -> None:
     """Go on with the run until its `place`th operation from here, and die there.
 
     Checkpoints are written while steps go on, so what both have done by then is not always the same.
@@ -54,34 +52,41 @@ def killed_run(inputs: Path, box: Path, place: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     watch(box, seen)
-    runs.run(inputs, box, *OVERRIDES)
+    runs.run(inputs, box, *overrides)
 
 
-def counted_run(inputs: Path, box: Path, count_file: Path) -> None:
+def counted_run(inputs: Path, box: Path, overrides: Sequence[str], count_file: Path) -> None:
     """Make a whole run and write how many operations it took."""
     count = itertools.count()
     watch(box, lambda: next(count))
-    runs.run(inputs, box, *OVERRIDES)
+    runs.run(inputs, box, *overrides)
     count_file.write_text(str(next(count)))
 
 
-def main(inputs: Path, folder: Path, places: list[str]) -> None:
+def main(inputs: Path, folder: Path, overrides: Sequence[str], places: Sequence[str]) -> None:
     """Kill the runs and print how they end."""
     whole = folder / "whole"
-    assert in_a_process(lambda: counted_run(inputs, whole, folder / "count")) == 0
+    assert in_a_process(lambda: counted_run(inputs, whole, overrides, folder / "count")) == 0
     operations = int((folder / "count").read_text())
     print(operations, flush=True)
     expected = runs.contents(whole)
     for name in places:
         box = folder / name
         for place in map(int, name.split("+")):
-            status = in_a_process(lambda place=place, box=box: killed_run(inputs, box, place % operations))
+            status = in_a_process(
+                lambda place=place, box=box: killed_run(inputs, box, overrides, place % operations)
+            )
             assert status in (0, -signal.SIGKILL), status
-        assert in_a_process(lambda box=box: runs.run(inputs, box, *OVERRIDES)) == 0
+        assert in_a_process(lambda box=box: runs.run(inputs, box, *overrides)) == 0
         found = runs.contents(box)
         names = sorted({*found, *expected})
         print(" ".join(name for name in names if found.get(name) != expected.get(name)) or "same", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    main(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        [word for word in sys.argv[3:] if "=" in word],
+        [word for word in sys.argv[3:] if "=" not in word],
+    )

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training.test_resume_ranks import output_of
 from torch import Tensor
 
 import runs
-from tests.training.test_resume_ranks import output_of
 from tsuzuri.core.errors import Stopped, TrainingError
 from tsuzuri.core.files import append_json_line
 from tsuzuri.model.gpt import GPT

@@ -10,20 +10,33 @@ from pathlib import Path
 
 import pytest
 
+import runs
+
 OPERATIONS = 75
 """About as many as a run makes; places beyond the last begin again with the first."""
+GUARDED_OPERATIONS = 172
+"""As many as one makes that is rewound twice."""
+PLAIN = ("keep_checkpoints=1",)
 
 
-def endings(inputs: Path, folder: Path, places: Sequence[str]) -> list[str]:
-    """What `killing.py` says of the run killed at each place."""
+def endings(
+    inputs: Path,
+    folder: Path,
+    places: Sequence[str],
+    overrides: Sequence[str] = PLAIN,
+    usual: int = OPERATIONS,
+) -> list[str]:
+    """What `killing.py` says of the run killed at each place; without being killed it makes the `usual`
+    number of operations."""
     tests = Path(__file__).parents[1]
     path = os.pathsep.join(filter(None, (str(tests), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(Path(__file__).with_name("killing.py")), str(inputs), str(folder), *places]
+    program = str(Path(__file__).with_name("killing.py"))
+    command = [sys.executable, program, str(inputs), str(folder), *overrides, *places]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     operations, *found = done.stdout.splitlines()
-    assert 0.9 * OPERATIONS < int(operations) < 1.1 * OPERATIONS, "the places no longer cover a run"
+    assert 0.9 * usual < int(operations) < 1.1 * usual, "the places no longer cover a run"
     return found
 
 
@@ -38,3 +51,12 @@ def test_a_run_killed_here_and_there(inputs: Path, tmp_path: Path) -> None:
 def test_a_run_killed_everywhere(inputs: Path, tmp_path: Path) -> None:
     places = list(map(str, range(OPERATIONS + 8)))
     assert endings(inputs, tmp_path, places) == ["same"] * len(places)
+
+
+@pytest.mark.slow
+def test_a_run_killed_about_its_spikes(odd: Path, tmp_path: Path) -> None:
+    """From the first spike on: the batch computed again, the incident written down, the run rewound."""
+    places = [*map(str, range(90, GUARDED_OPERATIONS, 8)), "100+30+20"]
+    found = endings(odd, tmp_path, places, runs.GUARDED, GUARDED_OPERATIONS)
+    assert found == ["same"] * len(places)
+    assert len(runs.lines(tmp_path / "whole", "incidents.jsonl")) == 2
