@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tsuzuri.core.errors import ResourceError
-from tsuzuri.lab.aot.compiler import HOW, Compiled, compiler
+from tsuzuri.lab.aot.compiler import Compiled, compiler
 from tsuzuri.lab.aot.forms import aot_config, expected_bytes, forms, operations, scores_bytes
 from tsuzuri.lab.devices import GIB
 from tsuzuri.lab.memory import predict
 from tsuzuri.lab.plan import Plan
 from tsuzuri.lab.step import Step
 
-TOO_LARGE = re.compile(r"Used (\S+) of (\S+) hbm")
+TOO_LARGE = re.compile(r"(?:Used |\()(\d[.\w]*)\)? (?:of|exceeds available HBM) \(?(\d[.\w]*)")
+"""In the compiler's words: what it needs, and what a core has."""
+
+OTHERWISE = "try another topology, or another libtpu by --aot-python"
 
 
 def describe_aot(plan: Plan, topology: str, python: Path | None = None) -> Iterator[str]:
@@ -41,7 +44,7 @@ def describe_aot(plan: Plan, topology: str, python: Path | None = None) -> Itera
                 return
             used = TOO_LARGE.search(answer)
             if not used:
-                raise ResourceError(f"the compiler refuses it: {answer.splitlines()[0]}", hint=HOW)
+                raise ResourceError(f"the compiler refuses it: {answer.splitlines()[0]}", hint=OTHERWISE)
             needed = f"{used[1]} of the {used[2]} of a core"
             yield f"            does not fit: needs {needed}"
     raise ResourceError(

@@ -23,7 +23,8 @@ from tsuzuri.lab.config import AotConfig
 
 NEEDED = ("torch", "jax", "libtpu", "torchax")
 COLLECTIVES = r"(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)"
-NO_TPU = {"TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
+NO_TPU = {"TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+"""No metadata server is asked, no device opened, and others may compile meanwhile."""
 
 
 def main() -> None:
