@@ -160,6 +160,34 @@ def test_the_library_in_one_line(built: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_two_processes_share_a_build(recipe: Path, built: Path, tmp_path: Path) -> None:
+    def shared(*options: str) -> subprocess.CompletedProcess[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        build = ["-m", "tsuzuri", "build", str(recipe), "--out", str(tmp_path), "--boxes-from", str(built)]
+        command = [*torchrun, *build, *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = shared("--set", "train.parallel.shard=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("held-out bits per character") == 1
+    files, expected = (
+        json.loads((path / "run" / "manifest.json").read_text())["files"] for path in (tmp_path, built)
+    )
+    assert list(files) == list(expected)
+    losses, alone = (
+        [
+            line["loss"]
+            for line in map(json.loads, (path / "run" / "metrics.jsonl").read_text().splitlines())
+            if "loss" in line
+        ]
+        for path in (tmp_path, built)
+    )
+    assert losses == pytest.approx(alone, rel=1e-2)  # whatever precision was found to be fast
+    again = shared("--set", "train.parallel.shard=2", "--set", "train.seed=2")
+    assert again.returncode != 0
+    assert "was begun with another recipe: train.seed: 1 → 2" in again.stderr
+
+
 def test_mistakes_get_one_clear_error(recipe: Path, built: Path, tmp_path: Path) -> None:
     mistakes = {
         ("build", recipe, "--out", tmp_path / "a", "--set", "trian.steps=3"): "did you mean 'train'",
