@@ -21,6 +21,7 @@ from tsuzuri.core.boxes import SAMPLES
 from tsuzuri.core.errors import RecipeError, ResumeError
 from tsuzuri.core.manifest import make_box, read_manifest
 from tsuzuri.tokenizer.codec import Tokenizer
+from tsuzuri.training.watch import watch
 
 RECIPE = f"""
 tokenizer: {{vocab_size: {releases.VOCABULARY}}}
@@ -81,6 +82,20 @@ def test_when_and_what_is_evaluated_can_be_amended(folder: Path, tmp_path: Path)
     assert samples == [(4, "朝、"), (6, "夜、"), (7, "夜、")]
     assert [line["step"] for line in runs.lines(boxes["out"]) if "heldout" in line] == [4, 6, 7]
     train(folder / "recipe.yaml", **boxes, overrides=[*short, "evaluate.max_tokens=9"])  # not of the run
+
+
+def test_a_run_has_a_page_a_profile_and_a_view(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    boxes = {"tokens": folder / "tokens", "tokenizer": folder / "tokenizer", "out": folder / "watched"}
+    train(folder / "recipe.yaml", **boxes, overrides=["train.steps=6"], profile=1)
+    page = (folder / "watched" / "report.html").read_text(encoding="utf-8")
+    assert "学習" in page
+    assert "来歴" in page
+    assert 'http-equiv="refresh"' not in page, "the run is over"
+    assert [path.name for path in (folder / "watched" / "profile").iterdir()] == ["steps-4-4.json.gz"]
+    assert "Self CPU" in capfd.readouterr().err
+    (line,) = watch(folder / "watched")
+    assert line.startswith("step 6 of 6: loss ")
+    assert not {"report.html", "profile"} & set(read_manifest(folder / "watched").files)
 
 
 @pytest.mark.slow
