@@ -1,8 +1,8 @@
 """One process against ranks that share its work: the same losses, and the same run after a resume.
 
-    python bench/parallel.py [--modes "FSDP2,FSDP2 × tensor"]
+    python bench/parallel.py [--modes FSDP2 "FSDP2 × tensor"] [--settings "qwen3, AdamW"] [--compile]
 
-Real ranks over gloo on the CPU, in float32, with eager modules. Each makes five steps of a small model on
+Real ranks over gloo on the CPU, in float32. Each makes five steps of a small model on
 packed documents, with rows of unequal numbers of targets and two micro-batches a rank, then evaluates. Prints
 a table of the largest differences of a loss (nats a token) from those of one process, and whether steps four
 and five are bitwise the same after a checkpoint was read back; then JSON lines, whose ratio is the bound of
@@ -100,13 +100,15 @@ def batch(step: int) -> Tensor:
     return rows
 
 
-def found(overrides: tuple[str, ...], folder: Path) -> list[Found]:
-    """What this rank finds in every setting."""
+def found(options: argparse.Namespace, overrides: tuple[str, ...], folder: Path) -> list[Found]:
+    """What this rank finds in every setting that is asked for."""
     with ranks() as all_ranks:
         all_ranks.join(DEVICES["cpu"])
         results = []
-        for place, (shape, own) in enumerate(SETTINGS.values()):
-            values = apply_overrides(CONFIG, (*own, *overrides))
+        for place, name in enumerate(options.settings):
+            shape, own = SETTINGS[name]
+            compiled = f"compile={'always' if options.compile else 'never'}"
+            values = apply_overrides(CONFIG, (*own, *overrides, compiled))
             config = parse_config(TrainConfig, values, where="bench")
             stands = layout(config, shape, "cpu", rank=all_ranks.rank, world=all_ranks.world)
             results.append(_found(shape, config, stands, folder / str(place)))
@@ -133,7 +135,9 @@ def _made(
     shape: ModelConfig, config: TrainConfig, place: Layout, folder: Path
 ) -> tuple[Trainer, Checkpoints]:
     model = new_model(shape, place, "cpu", config.seed)
-    trainer = Trainer(model, config, DEVICES["cpu"], dtype=torch.float32, compiled=False, layout=place)
+    trainer = Trainer(
+        model, config, DEVICES["cpu"], dtype=torch.float32, compiled=config.compile == "always", layout=place
+    )
     return trainer, Checkpoints(folder, trainer.update.state(), keep=1)
 
 
@@ -153,18 +157,18 @@ def largest_difference(results: list[Found], alone: Found) -> float:
     )
 
 
-def compare(names: list[str]) -> Iterator[Comparison]:
+def compare(options: argparse.Namespace) -> Iterator[Comparison]:
     """A line of the table for each mode and setting, and what of it goes into the report."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        (alone,) = in_ranks(1, partial(found, (), path / "alone"))
+        (alone,) = in_ranks(1, partial(found, options, (), path / "alone"))
         print(f"{'mode':20}{'ranks':>6}  {'setting':24}{'largest difference':>20}  resumed")
-        for name in names:
+        for name in options.modes:
             world, overrides = MODES[name]
-            every_rank = in_ranks(world, partial(found, overrides, path / name), timeout_s=600)
+            every_rank = in_ranks(world, partial(found, options, overrides, path / name), timeout_s=600)
             if any(isinstance(of_rank, int) for of_rank in every_rank):
                 raise SystemExit(f"{name}: ranks ended with {every_rank}")
-            for place, setting in enumerate(SETTINGS):
+            for place, setting in enumerate(options.settings):
                 results = [of_rank[place] for of_rank in every_rank]
                 difference = largest_difference(results, alone[place])
                 resumed = all(result.is_resumed for result in results)
@@ -179,11 +183,13 @@ def compare(names: list[str]) -> Iterator[Comparison]:
 def main() -> None:
     """Print the table, then the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--modes", default=",".join(MODES), help="some of: " + ", ".join(MODES))
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--compile", action="store_true", help="compile the blocks, alone and in ranks")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(machine(["torch"]))
-    emit(list(compare(options.modes.split(","))))
+    emit(list(compare(options)))
 
 
 if __name__ == "__main__":

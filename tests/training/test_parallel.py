@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,15 +18,20 @@ SETTINGS = ("qwen3, AdamW", "qwen3, Muon", "gpt2, Muon", "qwen3, Muon, recompute
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, float]:
-    """name of a comparison → what was found."""
+def compared(*options: str) -> dict[str, float]:
+    """name of a comparison of the bench → what was found."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(BENCH)]
+    command = [sys.executable, str(BENCH), *options]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {line["bench"]: line["ours"] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, float]:
+    """All comparisons."""
+    return compared()
 
 
 def of(found: dict[str, float], kind: str, mode: str, setting: str) -> float:
@@ -47,4 +53,13 @@ def test_the_losses_are_those_of_one_process(found: dict[str, float], mode: str,
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("mode", MODES)
 def test_a_resumed_run_is_bitwise_the_same(found: dict[str, float], mode: str, setting: str) -> None:
+    assert of(found, "resume", mode, setting) == 1.0
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no g++ here")
+@pytest.mark.parametrize("mode", ["FSDP2", "tensor"])
+def test_compiled_blocks_are_shared_too(mode: str) -> None:
+    setting = "qwen3, Muon, recompute"
+    found = compared("--compile", "--modes", mode, "--settings", setting)
+    assert of(found, "losses", mode, setting) <= 1e-6
     assert of(found, "resume", mode, setting) == 1.0

@@ -1,8 +1,9 @@
 """Parallelism from outside: the one place where it is applied, in the one order, stated once.
 
-    tensor parallel → recompute → compile → FSDP2 or DDP
+    tensor parallel → compile → recompute → FSDP2 or DDP
 
-The files of the model know nothing of it.
+A block is compiled before it is computed twice and not after: of the two in one graph, torch 2.13 cannot keep
+what tensor parallel needs between the passes. The files of the model know nothing of all this.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ def parallelize(objective: Objective, layout: Layout, config: ParallelConfig, *,
         share_matrices(model, layout.submesh("tensor"))
         objective.gradient = vocabulary_gradient(layout.submesh("tensor"), model.config.vocab_size)
     for block in model.layers:
+        if compiled:  # all alike, so once; without the hooks, by which FSDP2 gathers a block around it
+            block.forward = torch.compile(block.forward, dynamic=False, fullgraph=True)
         if config.recompute == "blocks":
             block.forward = _recomputed(block.forward)
-        if compiled:
-            block.compile(dynamic=False, fullgraph=True)
     if layout.is_divided and layout.data_ranks > 1:
         _shard(objective, layout)
     elif layout.data_ranks > 1:

@@ -46,6 +46,29 @@ class GatheringNorm(ParallelStyle):
         return output.redistribute(placements=[Replicate()])
 
 
+class DividedLookup(ParallelStyle):
+    """An embedding (V / n, D): tokens (B, T), the same on every rank → a part of the positions (B, T / n, D).
+
+    Not torch's RowwiseParallel: what that returns is still on its way, which compiled blocks do not take.
+    """
+
+    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
+        return distribute_module(module, device_mesh, self._divided, self._tokens, self._scattered)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _divided(name: str, module: nn.Module, mesh: DeviceMesh) -> None:
+        weight = distribute_tensor(module.get_parameter("weight"), mesh, [Shard(0)], src_data_rank=None)
+        module.register_parameter("weight", nn.Parameter(weight))
+
+    @staticmethod
+    def _tokens(module: nn.Module, inputs: tuple[Tensor, ...], mesh: DeviceMesh) -> DTensor:
+        return DTensor.from_local(inputs[0], mesh, [Replicate()], run_check=False)
+
+    @staticmethod
+    def _scattered(module: nn.Module, output: DTensor, mesh: DeviceMesh) -> Tensor:
+        return output.redistribute(placements=[SEQUENCE]).to_local()
+
+
 class VocabularyHead(ParallelStyle):
     """A head (V / n, D), which the loss reads as it is."""
 
@@ -61,7 +84,7 @@ def share_matrices(model: GPT, mesh: DeviceMesh) -> None:
     plan: dict[str, ParallelStyle] = {"norm": GatheringNorm()}
     for name, module in model.named_children():
         if isinstance(module, nn.Embedding):
-            plan[name] = RowwiseParallel(input_layouts=Replicate(), output_layouts=SEQUENCE)
+            plan[name] = DividedLookup()
     if not model.config.tie_word_embeddings:
         plan["lm_head"] = VocabularyHead()
     parallelize_module(model, mesh, plan)
