@@ -36,13 +36,15 @@ Save = Callable[[int], Callable[[], object]]
 def trainer(size: str, rows: int) -> Trainer:
     """A model with its optimizer on the device of this machine."""
     device = choose_device("auto")
+    shape = model_config(size, vocab_size=32_000)
     config = TrainConfig(
         batch_rows=rows,
         micro_batch_rows=rows,
+        sequence_length=min(256, shape.max_position_embeddings),
         schedule=ScheduleConfig(warmup_steps=1),
         optimizer=OptimizerConfig(kind="adamw"),
     )
-    model = GPT(model_config(size, vocab_size=32_000), torch.Generator().manual_seed(1)).to(device.kind)
+    model = GPT(shape, torch.Generator().manual_seed(1)).to(device.kind)
     dtype = torch.float32 if device.kind == "cpu" else torch.bfloat16
     return Trainer(model, config, device, dtype=dtype, compiled=False)
 
