@@ -1,8 +1,9 @@
 """One process against ranks that share its work: the same losses, and the same run after a resume.
 
     python bench/parallel.py [--modes FSDP2 "FSDP2 × tensor"] [--settings "qwen3, AdamW"] [--compile]
+                             [--device cuda]
 
-Real ranks over gloo on the CPU, in float32. Each makes five steps of a small model on
+Real ranks in float32, over gloo on the CPU or on a GPU each. Each makes five steps of a small model on
 packed documents, with rows of unequal numbers of targets and two micro-batches a rank, then evaluates. Prints
 a table of the largest differences of a loss (nats a token) from those of one process, and whether steps four
 and five are bitwise the same after a checkpoint was read back; then JSON lines, whose ratio is the bound of
@@ -56,7 +57,6 @@ CONFIG = {
     "micro_batch_rows": ROWS,
     "sequence_length": LENGTH,
     "schedule": {"warmup_steps": 1},
-    "device": "cpu",
     "precision": "float32",
 }
 SETTINGS: dict[str, tuple[ModelConfig, tuple[str, ...]]] = {
@@ -103,14 +103,14 @@ def batch(step: int) -> Tensor:
 def found(options: argparse.Namespace, overrides: tuple[str, ...], folder: Path) -> list[Found]:
     """What this rank finds in every setting that is asked for."""
     with ranks() as all_ranks:
-        all_ranks.join(DEVICES["cpu"])
+        all_ranks.join(DEVICES[options.device])
         results = []
         for place, name in enumerate(options.settings):
             shape, own = SETTINGS[name]
             compiled = f"compile={'always' if options.compile else 'never'}"
-            values = apply_overrides(CONFIG, (*own, *overrides, compiled))
+            values = apply_overrides(CONFIG, (*own, *overrides, compiled, f"device={options.device}"))
             config = parse_config(TrainConfig, values, where="bench")
-            stands = layout(config, shape, "cpu", rank=all_ranks.rank, world=all_ranks.world)
+            stands = layout(config, shape, options.device, rank=all_ranks.rank, world=all_ranks.world)
             results.append(_found(shape, config, stands, folder / str(place)))
         return results
 
@@ -123,7 +123,7 @@ def _found(shape: ModelConfig, config: TrainConfig, place: Layout, folder: Path)
     checkpoints.wait()
     losses += _losses(trainer, range(SAVED, STEPS))
     with readable(trainer.model, torch.float32) as model, torch.no_grad():
-        rows = batch(STEPS).clamp(min=0)
+        rows = batch(STEPS).clamp(min=0).to(config.device)
         hidden = model(rows[:, :-1]).flatten(0, 1)
         losses.append(token_losses(hidden, model.head, rows[:, 1:].flatten()).mean().item())
     trainer, checkpoints = _made(shape, config, place, folder)
@@ -134,9 +134,14 @@ def _found(shape: ModelConfig, config: TrainConfig, place: Layout, folder: Path)
 def _made(
     shape: ModelConfig, config: TrainConfig, place: Layout, folder: Path
 ) -> tuple[Trainer, Checkpoints]:
-    model = new_model(shape, place, "cpu", config.seed)
+    model = new_model(shape, place, config.device, config.seed)
     trainer = Trainer(
-        model, config, DEVICES["cpu"], dtype=torch.float32, compiled=config.compile == "always", layout=place
+        model,
+        config,
+        DEVICES[config.device],
+        dtype=torch.float32,
+        compiled=config.compile == "always",
+        layout=place,
     )
     return trainer, Checkpoints(folder, trainer.update.state(), keep=1)
 
@@ -185,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--compile", action="store_true", help="compile the blocks, alone and in ranks")
     options = parser.parse_args()
     torch.set_num_threads(1)

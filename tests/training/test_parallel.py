@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCH = Path(__file__).parents[2] / "bench" / "parallel.py"
 MODES = ("DDP", "FSDP2", "tensor", "FSDP2 × tensor", "replicas × FSDP2", "replicas × tensor", "FSDP2 of 4")
@@ -62,4 +63,14 @@ def test_compiled_blocks_are_shared_too(mode: str) -> None:
     setting = "qwen3, Muon, recompute"
     found = compared("--compile", "--modes", mode, "--settings", setting)
     assert of(found, "losses", mode, setting) <= 1e-6
+    assert of(found, "resume", mode, setting) == 1.0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="this machine has fewer than two GPUs")
+@pytest.mark.parametrize("mode", ["DDP", "FSDP2", "tensor"])
+def test_gpus_share_a_run(mode: str) -> None:
+    setting = "qwen3, Muon"
+    found = compared("--device", "cuda", "--modes", mode, "--settings", setting)
+    assert of(found, "losses", mode, setting) <= 1e-5  # kernels sum in an order of their own
     assert of(found, "resume", mode, setting) == 1.0
