@@ -158,3 +158,10 @@ def test_a_stopped_run_exits_with_its_signal(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_the_parser_names_the_program() -> None:
     assert parser().prog == "tsuzuri"
+
+
+@pytest.mark.parametrize("steps", ["-1", "some", ""])
+def test_a_count_is_a_number(steps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["build", "r.yaml", "--out", "o", "--profile", steps])
+    assert "is no number of 0 or more" in capsys.readouterr().err

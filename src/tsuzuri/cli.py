@@ -54,6 +54,13 @@ def some_path(text: str) -> Path:
     return Path(text)
 
 
+def some_count(text: str) -> int:
+    """The number, 0 or more, that an argument is."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
+    return int(text)
+
+
 def argument(*flags: str, **options: Any) -> Argument:
     """An argument of a command."""
     return Argument(flags, options)
@@ -121,7 +128,7 @@ AMEND = argument(
 )
 PROFILE = argument(
     "--profile",
-    type=int,
+    type=some_count,
     default=0,
     metavar="STEPS",
     help="trace so many steps of the training, after a few, and name the operations that take longest",

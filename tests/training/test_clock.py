@@ -15,7 +15,7 @@ from tsuzuri.training.clock import characters_per_token
 from tsuzuri.training.watch import Watch, read_standing
 
 
-def half_speed(*unused: object) -> float:
+def peak_speed(*unused: object) -> float:
     """Tokens a second at the peak of a made-up device."""
     return 1e6
 
@@ -23,7 +23,7 @@ def half_speed(*unused: object) -> float:
 def test_speed_memory_and_mfu_are_read_and_drawn(inputs: Path, finished: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    runs.run(inputs, tmp_path, watch=Watch(full_speed=half_speed))
+    runs.run(inputs, tmp_path, watch=Watch(full_speed=peak_speed))
     reading = next(line for line in runs.lines(tmp_path, "timings.jsonl") if line["stage"] == "train")
     assert reading["mfu"] == reading["tokens_per_s"] / 1e6
     events = EventAccumulator(str(tmp_path / "tensorboard"))
@@ -74,6 +74,17 @@ def test_steps_are_looked_into(
     assert "aten::mm" in said
     assert f"traced into {trace}" in said
     assert runs.contents(tmp_path) == runs.contents(finished)
+
+
+def test_too_few_steps_to_look_into_are_said(
+    inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs.run(inputs, tmp_path / "few", watch=Watch(profile_steps=4))
+    (trace,) = (tmp_path / "few" / "profile").iterdir()
+    assert trace.name == "steps-4-6.json.gz", "as many as there are"
+    runs.run(inputs, tmp_path / "none", "steps=3", watch=Watch(profile_steps=4))
+    assert "nothing was looked into: only 3 steps or fewer were left" in capfd.readouterr().err
+    assert not (tmp_path / "none" / "profile").exists()
 
 
 def test_characters_of_a_token_are_a_mean_over_what_is_drawn(tmp_path: Path) -> None:

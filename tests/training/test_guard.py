@@ -122,6 +122,25 @@ def test_a_step_beyond_its_limits_changes_nothing_and_none_after_it_does(limits:
     assert is_as_before(made, before)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_a_step_beyond_its_limits_waits_for_nothing_on_a_card() -> None:
+    model = GPT(runs.MODEL, torch.Generator().manual_seed(3)).to("cuda")
+    made = Trainer(model, runs.train_config(), DEVICES["cuda"], dtype=torch.bfloat16, compiled=False)
+    for step in range(2):  # what is made once may wait
+        made.step(step, rows(step), 0)
+    before = state(made)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        metrics = made.step(2, rows(2), 0, Limits(loss=1.0))
+        later = made.step(3, rows(3), 0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert not metrics["applied"]
+    assert not later["applied"]
+    assert is_as_before(made, before)
+
+
 def test_limits_that_are_kept_change_no_bit() -> None:
     free, held = trainer(), trainer()
     for step in range(4):

@@ -19,6 +19,7 @@ from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import OptimizerConfig
 from tsuzuri.training.devices import DEVICES
+from tsuzuri.training.limits import Limits
 from tsuzuri.training.step import Trainer
 
 LONG = 3 * BLOCK
@@ -63,7 +64,7 @@ def make_steps(shape: ModelConfig, precision: torch.dtype, *options: str) -> Non
     rows[:, ::5] = 0
     trainer.step(0, rows, eos_id=0)
     with NothingIsAsked():
-        trainer.step(1, rows, eos_id=0)
+        trainer.step(1, rows, eos_id=0, limits=Limits(loss=5.0, grad_norm=2.0))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_a_step_does_not_wait_for_the_card(compiled: bool, kind: str, request: p
     for step in range(2):  # what is made once may wait
         trainer.step(step, rows, eos_id=0)
     request.getfixturevalue("no_waiting")
-    trainer.step(2, rows, eos_id=0)
+    trainer.step(2, rows, eos_id=0, limits=Limits(loss=5.0, grad_norm=2.0))
 
 
 def test_no_compiler_is_named() -> None:

@@ -6,7 +6,7 @@
     ├── IntegrityError     a file is not what its checksum says, or two boxes do not belong together
     ├── ResumeError        the same folder was begun with another recipe or other inputs
     ├── ResourceError      disk, memory or a device is not there or not enough
-    ├── TrainingError      a run went wrong by itself: its loss is no number any more
+    ├── TrainingError      a run went wrong by itself: too many of its steps had to be left out
     ├── Stopped            a run was asked to stop (SIGTERM, Ctrl-C), saved itself and can go on
     └── MissingExtraError  an optional part of the package is not installed
 
@@ -54,7 +54,7 @@ class ResourceError(TsuzuriError):
 
 
 class TrainingError(TsuzuriError):
-    """A run went wrong by itself: its loss is no number any more."""
+    """A run went wrong by itself: too many of its steps had to be left out."""
 
 
 class Stopped(TsuzuriError):  # noqa: N818 (it reports no fault)

@@ -63,7 +63,7 @@ class ScheduleConfig(Config):
 class GuardConfig(Config):
     """What a run does about steps that are not like those before; see `training.guard`."""
 
-    window: int = Field(default=128, ge=8)
+    window: int = Field(default=128, ge=8, le=5_000)
     """Steps before a step that it is compared with. None is judged before so many follow the warm-up."""
     deviations: float = Field(default=15.0, gt=0)
     """Median absolute deviations above the median from which a loss, or a norm of the gradient, is a spike."""

@@ -23,21 +23,27 @@ def profiled(box: Path, steps: int, kind: str) -> Iterator[Callable[[], None]]:
 
     `kind` is the device's. The trace opens in chrome://tracing or ui.perfetto.dev. With 0 steps nothing is.
     """
-    if not steps:
+    if steps < 1:
         yield lambda: None
         return
     activities = {profiler.ProfilerActivity.CPU}
     if kind == "cuda":
         activities.add(profiler.ProfilerActivity.CUDA)
 
+    traced: list[Path] = []
+
     def finish(trace: profiler.profile) -> None:
-        path = box / FOLDER / f"steps-{trace.step_num - steps + 1}-{trace.step_num}.json.gz"
+        path = box / FOLDER / f"steps-{WARM_UP_STEPS + 1}-{trace.step_num}.json.gz"
         with disk_errors(path):
             path.parent.mkdir(exist_ok=True)
             trace.export_chrome_trace(str(path))
+        traced.append(path)
         order = "self_cuda_time_total" if kind == "cuda" else "self_cpu_time_total"
         table = trace.key_averages().table(
-            sort_by=order, row_limit=TABLE_ROWS, max_name_column_width=40, header=f"{steps} steps"
+            sort_by=order,
+            row_limit=TABLE_ROWS,
+            max_name_column_width=40,
+            header=f"{trace.step_num - WARM_UP_STEPS} steps",
         )
         say(f"{table}\ntraced into {path}")
 
@@ -47,3 +53,5 @@ def profiled(box: Path, steps: int, kind: str) -> Iterator[Callable[[], None]]:
         on_trace_ready=finish,
     ) as running:
         yield running.step
+    if not traced:
+        say(f"nothing was looked into: only {WARM_UP_STEPS} steps or fewer were left")

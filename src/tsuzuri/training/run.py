@@ -32,6 +32,7 @@ from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import Choices
 
 CHECKPOINTS = "checkpoints"
+HISTORY_LINES = 10_000
 FIXED = (
     "model.",
     "train.optimizer.kind",
@@ -139,11 +140,12 @@ class RunLog:
 
         self._paths = {name: box / name for name in (METRICS, SAMPLES)}
         self.history: list[dict[str, Any]] = []
-        """The lines of `metrics.jsonl` that are kept."""
+        """The last of the lines of steps that are kept."""
         for name, path in self._paths.items():
             kept = [line for line in read_json_lines(path) if line["step"] <= step]
             write_text(path, "".join(map(_line, kept)))
-            self.history = kept if name == METRICS else self.history
+            if name == METRICS:
+                self.history = [line for line in kept if "loss" in line][-HISTORY_LINES:]
         self._files = {name: open(path, "a", encoding="utf-8") for name, path in self._paths.items()}  # noqa: SIM115
         self._events = SummaryWriter(str(box / "tensorboard"), purge_step=step + 1 if step else None)
 
