@@ -40,6 +40,7 @@ def describe_aot(plan: Plan, topology: str, python: Path | None = None) -> Itera
             yield f"form        {describe_form(form)}"
             answer = process.compile(aot_config(form, topology))
             if isinstance(answer, Compiled):
+                assert answer.cores == form.devices, f"libtpu has {answer.cores} cores in {topology}"
                 yield from describe_compiled(form, answer)
                 return
             used = TOO_LARGE.search(answer)

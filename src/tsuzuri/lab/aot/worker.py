@@ -23,6 +23,8 @@ from tsuzuri.lab.config import AotConfig
 
 NEEDED = ("torch", "jax", "libtpu", "torchax")
 COLLECTIVES = r"(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)"
+MEGACORE = "v4:"
+"""Of these a chip's two cores are one device, as they are run; libtpu would take them for two."""
 NO_TPU = {"TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
 """No metadata server is asked, no device opened, and others may compile meanwhile."""
 
@@ -64,7 +66,8 @@ def _compiled(config: AotConfig) -> dict[str, Any]:
 
     from tsuzuri.lab.aot.step import CORES, Program
 
-    cores = get_topology_desc(platform="tpu", topology_name=config.topology).devices
+    options = {"chip_config_name": "megacore"} if config.topology.startswith(MEGACORE) else {}
+    cores = get_topology_desc(platform="tpu", topology_name=config.topology, **options).devices
     started = time.perf_counter()
     program = Program(config, Mesh(np.array(cores), (CORES,)))
     lowered = program.jitted().lower(*program.arguments())
