@@ -275,6 +275,14 @@ def test_too_many_incidents_stop_a_run_until_it_is_amended(odd: Path, tmp_path: 
     assert [line["step"] for line in runs.lines(tmp_path) if "loss" in line] == list(range(1, 41))
 
 
+def test_a_document_that_is_at_every_spike_is_named(spiked: Path, tmp_path: Path) -> None:
+    for line in incidents(spiked):
+        append_json_line(tmp_path / "incidents.jsonl", line)
+    with pytest.raises(TrainingError) as stopped:
+        Incidents(tmp_path, runs.train_config("guard.max_incidents=2"), amendments=0)
+    assert stopped.value.message.endswith("read more than once: b 100 (2 times)")
+
+
 def test_where_the_hardware_failed_other_advice_is_given(inputs: Path, tmp_path: Path) -> None:
     fault = after_step(1, falsify(lambda output: output.flip(1), 2 * 19))
     with pytest.raises(TrainingError) as stopped:

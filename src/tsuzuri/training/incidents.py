@@ -9,6 +9,7 @@ twice.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ class Incidents:
             return
         raise TrainingError(
             f"too much went wrong within {WITHIN_STEPS:,} steps, so the run stands:\n"
-            + "\n".join(f"  {described(line)}\n    read: {read(line)}" for line in near),
+            + "\n".join(f"  {described(line)}\n    read: {read(line)}" for line in near)
+            + suspects(near),
             hint=advice(near, self.config.optimizer.learning_rate / 2),
         )
 
@@ -153,6 +155,18 @@ def read(incident: Incident) -> str:
     first, last = incident["rows"]
     of = ", ".join(f"{count} of {source}" for source, count in sorted(sources.items()))
     return f"rows {first:,} to {last:,} ({of}), documents {', '.join(shown)}{more}"
+
+
+def suspects(incidents: Sequence[Incident]) -> str:
+    """A line with the documents that more than one of them has read, if there are any."""
+    found = Counter(
+        document
+        for incident in incidents
+        for document in {name for sample in incident["samples"] for name in sample["documents"]}
+    )
+    often = sorted((-count, name) for name, count in found.items() if count > 1)
+    names = [f"{name} ({-count} times)" for count, name in often[:NAMED_DOCUMENTS]]
+    return f"\n  read more than once: {', '.join(names)}" if names else ""
 
 
 def advice(incidents: Sequence[Incident], lower: float) -> str:
