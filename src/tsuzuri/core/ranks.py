@@ -10,7 +10,7 @@ import os
 
 def world() -> int:
     """The number of processes that share a run."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
 def rank() -> int:
@@ -20,7 +20,7 @@ def rank() -> int:
 
 def local_rank() -> int:
     """Its number among those of its machine, from 0."""
-    return int(os.environ["LOCAL_RANK"]) if world() > 1 else 0
+    return int(os.environ.get("LOCAL_RANK", "0")) if world() > 1 else 0
 
 
 def is_first() -> bool:
