@@ -66,7 +66,7 @@ class GuardConfig(Config):
     window: int = Field(default=128, ge=8, le=5_000)
     """Steps before a step that it is compared with. None is judged before so many follow the warm-up."""
     deviations: float = Field(default=15.0, gt=0)
-    """Median absolute deviations above the median from which a loss, or a norm of the gradient, is a spike."""
+    """Median absolute deviations above the median from which a loss, or a gradient's norm, is a spike."""
     max_incidents: int = Field(default=3, ge=1)
     """Steps left out, for a spike or a number that is none, within 1,000 steps that stop the run."""
 
