@@ -78,6 +78,12 @@ def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
         list(watch(tmp_path))
 
 
+def test_a_run_of_an_older_version_is_named_as_such(tmp_path: Path) -> None:
+    append_json_line(tmp_path / "timings.jsonl", {"stage": "machine", "device": "AMD EPYC"})
+    with pytest.raises(InputError, match="begun by an older tsuzuri"):
+        list(watch(tmp_path))
+
+
 def test_the_view_holds_every_figure_within_eighty_columns(run: Path) -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     console.print(read_standing(run).panel())

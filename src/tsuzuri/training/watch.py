@@ -179,6 +179,11 @@ def read_standing(box: Path) -> Standing:
     """How the run in a box stands by its logs. InputError when no run was begun there."""
     metrics, timings = _last_lines(box / METRICS), _last_lines(box / TIMINGS)
     machine: Mapping[str, Any] = next((line for line in reversed(timings) if "steps" in line), {})
+    if timings and not machine:
+        raise InputError(
+            f"the run in {box} was begun by an older tsuzuri, which did not say how long it is to be",
+            hint=f"tsuzuri report {box.parent}",
+        )
     if not machine:
         raise InputError(
             f"{box} holds no run that was begun", hint="give the folder of a run, or of a build that trains"
