@@ -20,7 +20,8 @@ from tsuzuri.data.box import TokenBox
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import TrainConfig
-from tsuzuri.training.loop import Hook, train
+from tsuzuri.training.hooks import Hook
+from tsuzuri.training.loop import train
 from tsuzuri.training.watch import Watch
 
 VOCABULARY = 64

@@ -25,7 +25,7 @@ from tsuzuri.core.errors import Stopped
 from tsuzuri.core.ranks import rank, world
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
-from tsuzuri.training.loop import Hook
+from tsuzuri.training.hooks import Hook
 
 MODEL = runs.MODEL.model_copy(update={"num_key_value_heads": 2})  # heads that two ranks can share
 SAMPLES = runs.HOOKS[1]  # which lets the model compute; of a shared one no rank has all weights at hand

@@ -13,7 +13,7 @@ import torch
 import runs
 from tsuzuri.core.errors import IntegrityError, ResourceError
 from tsuzuri.training import checkpoint
-from tsuzuri.training.loop import Hook
+from tsuzuri.training.hooks import Hook
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(3.0)}
 

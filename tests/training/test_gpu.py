@@ -12,7 +12,7 @@ import runs
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.devices import DEVICES, probe_precision
-from tsuzuri.training.loop import Hook
+from tsuzuri.training.hooks import Hook
 from tsuzuri.training.step import Trainer
 
 pytestmark = [

@@ -19,9 +19,9 @@ from tsuzuri.core.files import append_json_line
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
 from tsuzuri.training.devices import DEVICES
+from tsuzuri.training.hooks import Hook
 from tsuzuri.training.incidents import Incidents
 from tsuzuri.training.limits import Limits
-from tsuzuri.training.loop import Hook
 from tsuzuri.training.step import Trainer
 
 BEYOND = ("guard.deviations=1000",)

@@ -15,7 +15,7 @@ from tsuzuri.core.manifest import read_manifest
 from tsuzuri.model.gpt import GPT
 from tsuzuri.model.hf import load_model
 from tsuzuri.training import checkpoint
-from tsuzuri.training.loop import Hook
+from tsuzuri.training.hooks import Hook
 from tsuzuri.training.run import stop_requests
 from tsuzuri.training.update import Update
 from tsuzuri.training.watch import Watch

@@ -15,7 +15,7 @@ from tsuzuri.core.boxes import METRICS
 from tsuzuri.core.errors import IntegrityError, RecipeError, ResumeError
 from tsuzuri.core.manifest import MANIFEST, read_manifest
 from tsuzuri.training.checkpoint import newest_step
-from tsuzuri.training.loop import Hook
+from tsuzuri.training.hooks import Hook
 from tsuzuri.training.run import RunLog, open_run
 
 LOWER = "train.optimizer.learning_rate=0.001"

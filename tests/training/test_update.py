@@ -14,7 +14,7 @@ from tsuzuri.core.errors import RecipeError
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import OptimizerConfig
 from tsuzuri.training.devices import DEVICES
-from tsuzuri.training.loop import Hook
+from tsuzuri.training.hooks import Hook
 from tsuzuri.training.step import Trainer
 
 KINDS = get_args(OptimizerConfig.model_fields["kind"].annotation)

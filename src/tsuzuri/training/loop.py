@@ -10,7 +10,7 @@ Of the ranks that share a run all make the same steps and call the same hooks; t
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from tsuzuri.training.clock import Clock, machine_facts
 from tsuzuri.training.config import TrainConfig, require_context
 from tsuzuri.training.devices import Choices, Device, choose, choose_device, memory_errors
 from tsuzuri.training.guard import Guard, until_not_rewound
+from tsuzuri.training.hooks import Hook, MakeHooks, no_hooks
 from tsuzuri.training.incidents import Incidents
 from tsuzuri.training.layout import Layout, layout
 from tsuzuri.training.parallelize import new_model
@@ -49,31 +50,6 @@ from tsuzuri.training.saving import Checkpoints
 from tsuzuri.training.step import Trainer
 from tsuzuri.training.watch import Watch, watching
 from tsuzuri.training.whole import gathered, readable
-
-
-@dataclass(frozen=True)
-class Hook:
-    """Something to do with the model now and then: evaluation, samples. Its result is logged by its name."""
-
-    name: str
-    every: int
-    """Steps between two calls; 0: at the end alone. It is always called at the end."""
-    run: Callable[[GPT, torch.dtype], Any]
-    """Its result must depend on the model alone, or a resumed run would log something else."""
-    log: str = METRICS
-    """The log of the run that its result goes to."""
-
-    def is_due(self, step: int, steps: int) -> bool:
-        """Whether it is to be called after `step` of `steps`."""
-        return step == steps or (self.every > 0 and step % self.every == 0)
-
-
-MakeHooks = Callable[[TrainConfig, Mapping[str, Any]], Sequence[Hook]]
-
-
-def no_hooks(config: TrainConfig, evaluate: Mapping[str, Any]) -> Sequence[Hook]:
-    """The hooks of a run that is only trained."""
-    return ()
 
 
 def train(
