@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,12 @@ from tsuzuri.training.optimizers import build_optimizers, state_tensors
 from tsuzuri.training.optimizers.rounding import Rounding
 
 BAR = 0.15
+GIVEN_BACK = {
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "MALLOC_TRIM_THRESHOLD_": "262144",
+    "MALLOC_TOP_PAD_": "0",
+}
+"""For glibc: what is freed goes back at once. By default it keeps about as much as activations took."""
 WAYS: dict[str, dict[str, object]] = {
     "adamw, 4 rows": {"recipe": RECIPES["adamw"], "rows": 4},
     "adamw, 4 rows recomputed": {"recipe": RECIPES["adamw"], "rows": 4, "recompute": True},
@@ -82,7 +89,8 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, float]:
     """What a process of its own measures of one way."""
     command = [sys.executable, __file__, "--child", name, "--size", options.size, "--device", options.device]
     command += ["--length", str(options.length), "--precision", options.precision]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    environment = {**os.environ, **GIVEN_BACK}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -177,7 +177,7 @@ def _loss(step: Step) -> float:
     limit = CHUNK_LOGITS.get(step.device.kind, CHUNK_LOGITS["cuda"])
     chunk = min(step.micro_tokens * vocab, limit)
     copies = 0 if size == FLOAT32 else (1 if step.graph == "compiled" else 2)
-    cast = 0 if size == FLOAT32 else size * vocab * step.model.hidden_size / step.tensor
+    cast = 0 if size == step.recipe.weight_bytes else size * vocab * step.model.hidden_size / step.tensor
     hidden = 3 * size * tokens * step.model.hidden_size
     return (2 * size + FLOAT32 * copies) * chunk + cast + hidden + _head_gradient(step)
 
