@@ -31,20 +31,25 @@ from tsuzuri.generation.loops import distinct_ngrams, looped_suffix
 
 PROMPTS = Path(__file__).parents[2] / "shared" / "data" / "seed-prompts.json"
 DISTINCT_BAR = 0.85
-FIRST_JAPANESE_GPT2 = SamplingConfig(temperature=1.0, top_k=40, top_p=1.0, min_p=0.0)
+FIRST_JAPANESE_GPT2 = SamplingConfig(temperature=1.0, top_k=40, top_p=1.0, min_p=0.0, repetition_penalty=1.0)
+
+
+def rules(**fields: float) -> SamplingConfig:
+    """A setting of these rules alone."""
+    neutral = {"temperature": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+    return SamplingConfig.model_validate({**neutral, **fields})
+
 
 GRID = [
-    SamplingConfig(temperature=0.0, min_p=0.0),
-    SamplingConfig(temperature=0.0, min_p=0.0, no_repeat_ngram=8),
-    SamplingConfig(temperature=0.7, min_p=0.0),
-    *(SamplingConfig(temperature=0.8, min_p=min_p) for min_p in (0.02, 0.05)),
-    *(SamplingConfig(temperature=0.9, min_p=min_p) for min_p in (0.05, 0.07)),
-    *(SamplingConfig(temperature=1.0, min_p=min_p) for min_p in (0.0, 0.05, 0.07, 0.1, 0.15)),
-    *(
-        SamplingConfig(temperature=1.0, min_p=0.1, no_repeat_ngram=8, repetition_penalty=p)
-        for p in (1.0, 1.1)
-    ),
-    *(SamplingConfig(temperature=1.0, min_p=0.0, top_p=top_p) for top_p in (0.8, 0.9, 0.95)),
+    rules(temperature=0.0),
+    rules(temperature=0.0, no_repeat_ngram=8),
+    rules(temperature=0.7),
+    *(rules(min_p=min_p) for min_p in (0.0, 0.02, 0.05, 0.1)),
+    *(rules(min_p=min_p, repetition_penalty=1.1) for min_p in (0.02, 0.03, 0.05, 0.1)),
+    *(rules(temperature=0.9, min_p=min_p, repetition_penalty=1.15) for min_p in (0.02, 0.05)),
+    rules(min_p=0.05, no_repeat_ngram=8),
+    *(rules(top_p=top_p) for top_p in (0.8, 0.9, 0.95)),
+    rules(temperature=0.8, top_p=0.95, repetition_penalty=1.15),
     FIRST_JAPANESE_GPT2,
 ]
 

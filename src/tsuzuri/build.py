@@ -40,7 +40,7 @@ from tsuzuri.training.watch import Watch
 
 if TYPE_CHECKING:
     from tsuzuri.core.manifest import Manifest
-    from tsuzuri.training.loop import Hook
+    from tsuzuri.training.hooks import Hook
 
 
 def build(
@@ -328,7 +328,7 @@ def _hooks(
     from tsuzuri.generation.language_model import LanguageModel
     from tsuzuri.model.gpt import GPT
     from tsuzuri.tokenizer.codec import Tokenizer
-    from tsuzuri.training.loop import Hook
+    from tsuzuri.training.hooks import Hook
 
     config = parse_config(EvaluateConfig, evaluate, where="evaluate")
     data, codec = TokenBox.open(tokens, verify=False), Tokenizer.load(tokenizer)

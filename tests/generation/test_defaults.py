@@ -35,9 +35,9 @@ def test_what_a_release_writes_is_read_as_it_was(sampling: SamplingConfig) -> No
         ({"bos_token_id": 1, "eos_token_id": 2, "transformers_version": "4.0"}, {}),
         (
             {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "min_p": None},
-            {"temperature": 0.6, "top_p": 0.9, "top_k": 50, "min_p": 0.0},
+            {"temperature": 0.6, "top_p": 0.9, "top_k": 50, "min_p": 0.0, "repetition_penalty": 1.0},
         ),
-        ({"do_sample": False, "temperature": 0.6}, {"temperature": 0.0}),
+        ({"do_sample": False, "temperature": 0.6}, {"temperature": 0.0, "repetition_penalty": 1.0}),
         ({"temperature": 0.6, "stop_strings": "終"}, {"temperature": 0.6, "stop": ["終"]}),
     ],
 )

@@ -132,14 +132,14 @@ def test_more_than_a_sample_can_hold_is_refused_with_a_way_out(language_model: L
 def test_the_folder_gives_the_defaults_and_what_is_asked_for_wins(release: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(release, tmp_path / "release")
     model = tsuzuri.load(release, device="cpu")
-    stop = model.generate(PROMPT, max_new_tokens=30, temperature=0)[4]
+    stop = model.generate(PROMPT, max_new_tokens=30, temperature=0, repetition_penalty=1.0)[4]
     values = {"do_sample": False, "max_new_tokens": 9, "stop_strings": [stop], "eos_token_id": 0}
     (folder / "generation_config.json").write_text(json.dumps(values), encoding="utf-8")
     asked = tsuzuri.load(folder, device="cpu")
-    as_the_folder = {"temperature": 0, "max_new_tokens": 9, "stop": [stop]}
+    as_the_folder = {"temperature": 0, "repetition_penalty": 1.0, "max_new_tokens": 9, "stop": [stop]}
     assert asked.generate(PROMPT) == model.generate(PROMPT, **as_the_folder)
     assert "".join(asked.stream(PROMPT)) == asked.generate(PROMPT)
-    given = {"temperature": 0.9, "max_new_tokens": 20, "stop": [], "seed": 3}
+    given = {"temperature": 0.9, "repetition_penalty": 1.2, "max_new_tokens": 20, "stop": [], "seed": 3}
     assert asked.generate(PROMPT, **given) == model.generate(PROMPT, **given)
     out = io.StringIO()
     generate_text(folder, {"max_new_tokens": 5}, prompt=PROMPT, device="cpu", out=out)
@@ -257,7 +257,7 @@ def test_a_folder_of_transformers_is_used_as_transformers_does(model_type: str, 
     )[0, prompt.shape[1] :].tolist()
     written = written[: next((place for place, token in enumerate(written) if token in (0, 1)), None)]
     expected = CharacterStream().push(b"".join(ours.tokenizer.pieces[token] for token in written))
-    assert ours.generate(PROMPT, temperature=0, max_new_tokens=30) == expected
+    assert ours.generate(PROMPT, temperature=0, repetition_penalty=1.0, max_new_tokens=30) == expected
 
     tokens = torch.tensor([[0, *ids]])
     with torch.no_grad():

@@ -20,7 +20,9 @@ NAMES = {
 }
 """Transformers' name → ours."""
 DRAWN = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}
-"""What Transformers takes for a rule that a file with `do_sample` leaves out."""
+"""What Transformers takes for a rule of the draw that a file with `do_sample` leaves out."""
+ALWAYS = {"repetition_penalty": 1.0}
+"""And for a rule that holds without a draw too."""
 
 
 def sampling_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,9 +34,10 @@ def sampling_of(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(fields.get("stop"), str):
         fields["stop"] = [fields["stop"]]
     if values.get("do_sample") is True:
-        return {**DRAWN, **fields}
+        return {**DRAWN, **ALWAYS, **fields}
     if values.get("do_sample") is False:
-        return {name: value for name, value in fields.items() if name not in DRAWN} | {"temperature": 0.0}
+        kept = {name: value for name, value in fields.items() if name not in DRAWN}
+        return {**ALWAYS, **kept, "temperature": 0.0}
     return fields
 
 
