@@ -85,6 +85,16 @@ def test_what_a_finished_run_is_told_works_as_it_is_typed(
     assert len(runs.losses(tmp_path)) == int(options.rpartition("=")[2])
 
 
+def test_a_run_goes_on_that_was_begun_before_a_key_was_there(inputs: Path, begun: Path) -> None:
+    values = record(begun)
+    del values["recipe"]["train"]["guard"]
+    del values["recipe"]["train"]["optimizer"]["offload"]
+    (begun / "run.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    opened = open_run(begun, runs.MODEL, runs.train_config(), [], {})
+    assert opened.recipe == values["recipe"]
+    assert opened.configs()[1] == runs.train_config()
+
+
 def test_a_run_that_is_to_end_earlier_needs_another_folder(inputs: Path, tmp_path: Path) -> None:
     runs.run(inputs, tmp_path, "steps=3")
     with pytest.raises(ResumeError) as error:

@@ -121,7 +121,8 @@ def open_run(
         record = parse_config(RunRecord, load_yaml(box / RUN_FILE), where=str(box / RUN_FILE))
         amended = record.amended(amend, step)
         in_force = set(map(_key, differences(_mapping(*amended.configs()), asked)))
-        changed = [line for line in differences(record.recipe, asked) if _key(line) in in_force]
+        begun_with = _mapping(*RunRecord(recipe=record.recipe).configs())  # with keys younger than it
+        changed = [line for line in differences(begun_with, asked) if _key(line) in in_force]
         if changed:
             raise ResumeError(
                 f"{box} was begun with another recipe: {'; '.join(changed)}",
