@@ -3,7 +3,7 @@
 Chen and Goodman 1998 ("An Empirical Study of Smoothing Techniques for Language Modeling", §4.1.6 and eq.
 26), after Kneser and Ney 1995: three discounts an order, estimated from the counts of counts; orders below
 the highest count how many different characters come before an n-gram. Where a text is too small for the
-estimate (a count of counts is 0) the discounts are 0.5, 1 and 1.5, KenLM's fallback.
+estimate (a count of counts is 0, or nothing would be taken) they are 0.5, 1 and 1.5, KenLM's fallback.
 
 Every document is opened by order − 1 end symbols and closed by one, which is predicted too, so that all
 documents together are a proper distribution over texts. The vocabulary is open: below the unigrams lies a
@@ -143,7 +143,9 @@ def _discounts(counts: Integers) -> Floats:
         2 - 3 * share * three / two,
         3 - 4 * share * four / three,
     ]
-    return np.clip(found, 0.0, (0.0, 1.0, 2.0, 3.0))
+    if min(found[1:]) <= 0:  # nothing would be left for what never followed
+        return np.array(FALLBACK_DISCOUNTS)
+    return np.minimum(found, (0.0, 1.0, 2.0, 3.0))
 
 
 def _before(values: npt.NDArray[np.int32] | Integers) -> npt.NDArray[np.int32] | Integers:

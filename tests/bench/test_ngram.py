@@ -7,7 +7,7 @@ from math import log2
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from _ngram import END, FALLBACK_DISCOUNTS, OUTCOMES, KneserNey, bits_per_character
@@ -35,13 +35,15 @@ def test_the_outcomes_of_a_context_sum_to_one(order: int, context: str) -> None:
 
 
 def discounts(counts: Counter[str]) -> list[float]:
-    """Chen and Goodman's equation 26, or the fallback where a count of counts is zero."""
+    """Chen and Goodman's equation 26, or the fallback where a count of counts or a discount is zero."""
     n = Counter(counts.values())
     if not all(n[i] for i in (1, 2, 3, 4)):
         return list(FALLBACK_DISCOUNTS)
     y = n[1] / (n[1] + 2 * n[2])
     found = [0.0, *(i - (i + 1) * y * n[i + 1] / n[i] for i in (1, 2, 3))]
-    return [min(max(value, 0.0), i) for i, value in enumerate(found)]
+    if min(found[1:]) <= 0:
+        return list(FALLBACK_DISCOUNTS)
+    return [min(value, i) for i, value in enumerate(found)]
 
 
 def by_definition(texts: list[str], order: int, context: str, following: str) -> float:
@@ -81,6 +83,7 @@ def check_bits(texts: list[str], heldout: str, order: int) -> None:
     heldout=st.text("あいうえ", max_size=6),
     order=st.integers(1, 4),
 )
+@example(texts=["うあ", "うあ", "うあい", "ういああ"], heldout="", order=3)  # whose third discount would be 0
 def test_bits_of_small_texts_are_those_of_the_definition(texts: list[str], heldout: str, order: int) -> None:
     check_bits(texts, heldout, order)
 

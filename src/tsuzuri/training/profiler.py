@@ -33,6 +33,8 @@ def profiled(box: Path, steps: int, kind: str) -> Iterator[Callable[[], None]]:
     traced: list[Path] = []
 
     def finish(trace: profiler.profile) -> None:
+        if trace.step_num == WARM_UP_STEPS:  # the run ended as the first step to be traced would have begun
+            return
         path = box / FOLDER / f"steps-{WARM_UP_STEPS + 1}-{trace.step_num}.json.gz"
         with disk_errors(path):
             path.parent.mkdir(exist_ok=True)
