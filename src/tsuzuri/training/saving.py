@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor
 from tsuzuri.core.progress import say
 from tsuzuri.training import checkpoint
 from tsuzuri.training.peers import Peers
+from tsuzuri.training.shards import local
 
 
 class Checkpoints:
@@ -108,7 +109,7 @@ class HostCopy:
             self._copies = {name: _on_host(tensor) for name, tensor in self._tensors.items()}
         else:
             for name, tensor in self._tensors.items():
-                _local(self._copies[name]).copy_(_local(tensor), non_blocking=True)
+                local(self._copies[name]).copy_(local(tensor), non_blocking=True)
         if has_device:
             torch.accelerator.synchronize()
         return self._copies
@@ -116,14 +117,9 @@ class HostCopy:
 
 def _on_host(tensor: Tensor) -> Tensor:
     copy = tensor.detach().to("cpu", copy=True)  # of a DTensor the shards, still one
-    if tensor.device.type == "cuda" and _local(copy).numel():
+    if tensor.device.type == "cuda" and local(copy).numel():
         if isinstance(copy, DTensor):
             copy._local_tensor = copy._local_tensor.pin_memory()  # DTensor has no public way to it
         else:
             copy = copy.pin_memory()
     return copy
-
-
-def _local(tensor: Tensor) -> Tensor:
-    """What this rank holds of a tensor."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

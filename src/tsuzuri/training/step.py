@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.nn.attention.flex_attention import create_block_mask
 
 from tsuzuri.model.attention import Mask
@@ -21,6 +20,7 @@ from tsuzuri.training.limits import NO_LIMITS, Limits
 from tsuzuri.training.objective import Objective
 from tsuzuri.training.parallelize import draw_parts, parallelize, reducing
 from tsuzuri.training.schedule import learning_rate_fraction
+from tsuzuri.training.shards import local
 from tsuzuri.training.update import Update
 
 
@@ -101,8 +101,7 @@ class Trainer:
 
     def has_sound_weights(self) -> bool:
         """Whether every weight that this rank holds is a number. Waits for the device."""
-        local = (p.to_local() if isinstance(p, DTensor) else p for p in self.model.parameters())
-        return all(bool(weights.isfinite().all()) for weights in local)
+        return all(bool(local(weights).isfinite().all()) for weights in self.model.parameters())
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of step 0 … steps − 1."""

@@ -2,14 +2,13 @@
 
 The function is that of torch.optim.Adafactor, its constants those of the paper: the learning rate is what
 the steps relative to a weight's root mean square do not exceed. Deviations: nothing waits for the device,
-where torch reads two norms of every matrix; `found_inf` chooses there whether a step is made; a matrix is
-gone through thrice in pieces, so that none of its size is made beside it; one divided among ranks has the
-moments of the whole.
+where torch reads two norms of every matrix; a matrix is gone through thrice in pieces, so that none of its
+size is made beside it; one divided among ranks has the moments of the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,8 +16,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate
 
-from tsuzuri.training.memory import PIECE
-from tsuzuri.training.optimizers.rounding import Rounding, local, write
+from tsuzuri.training.optimizers.parameterwise import Parameterwise, rows_at_once
+from tsuzuri.training.optimizers.rounding import Rounding, write
+from tsuzuri.training.shards import local
 
 DECAY = -0.8  # of the second moment: it forgets t^DECAY of itself at step t
 CLIP = 1.0  # the largest root mean square of an update, before the learning rate
@@ -26,39 +26,22 @@ EPSILON = torch.finfo(torch.float32).eps  # of the second moment, as torch has i
 SMALLEST_WEIGHT = 1e-3  # the root mean square that a smaller weight is taken to have
 
 
-class Adafactor(torch.optim.Optimizer):
+class Adafactor(Parameterwise):
     """States: a float32 for each row and column of a matrix, one for each element of a vector."""
 
-    found_inf: Tensor | None = None
-    """() in float32: 1 where neither weights nor states are to change."""
-
     def __init__(self, groups: list[dict[str, Any]], *, lr: float, rounding: Rounding) -> None:
-        super().__init__(groups, {"lr": lr})
-        self.rounding = rounding
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                states = {"step": torch.zeros((), device=parameter.device)}
-                if parameter.dim() > 1:
-                    states |= {"row_var": _edge(parameter, 0), "col_var": _edge(parameter, 1)}
-                else:
-                    states["variance"] = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
-                self.state[parameter] = states
+        super().__init__(groups, {"lr": lr}, rounding)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        assert closure is None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(group, parameter, local(parameter.grad))
+    def new_states(self, parameter: Tensor) -> dict[str, Tensor]:
+        states = {"step": torch.zeros((), device=parameter.device)}
+        if parameter.dim() > 1:
+            return states | {"row_var": _edge(parameter, 0), "col_var": _edge(parameter, 1)}
+        return states | {"variance": torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)}
 
-    def _update(self, group: dict[str, Any], parameter: Tensor, gradient: Tensor) -> None:
+    def update(self, group: dict[str, Any], parameter: Tensor, gradient: Tensor, skipped: Tensor) -> None:
+        is_skipped = skipped.bool()
         states = {name: local(state) for name, state in self.state[parameter].items()}
         step = states.pop("step")
-        skipped = torch.zeros_like(step) if self.found_inf is None else self.found_inf
-        is_skipped = skipped.bool()
-        step += 1 - skipped
         means = _means_of_squares(parameter, gradient)
         new = {name: torch.lerp(states[name], mean, step**DECAY) for name, mean in means.items()}
         moment = _second_moment(parameter, new)
@@ -122,7 +105,7 @@ def _means_of_squares(parameter: Tensor, gradient: Tensor) -> dict[str, Tensor]:
 
 def _pieces(tensor: Tensor) -> Iterator[slice]:
     """Rows of a tensor that are worked on at once."""
-    rows = max(1, PIECE[tensor.device.type] // max(1, tensor[:1].numel()))
+    rows = rows_at_once(tensor)
     return (slice(start, start + rows) for start in range(0, max(1, len(tensor)), rows))
 
 

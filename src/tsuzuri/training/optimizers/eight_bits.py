@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from tsuzuri.training.memory import BLOCK
-from tsuzuri.training.optimizers.rounding import local
+from tsuzuri.training.shards import local
 
 
 class EightBits:

@@ -1,8 +1,7 @@
 """Optimizers that look at one weight at a time: AdamW with compact moments, and Adagrad.
 
 They are made in pieces, so that what a step holds beside weights, gradients and states does not grow with the
-model, and never wait for the device: whether a step is made at all is chosen there, by `found_inf`, as
-torch's fused optimizers do it (1: neither weights nor states change).
+model, and never wait for the device.
 
 AdamW (Loshchilov & Hutter 2019) keeps its moments in float32, in bfloat16, or in 8 bits with a float32 scale
 for each block of 256 (Dettmers et al. 2022, arXiv 2110.02861: dynamic tree quantization). Deviations: blocks
@@ -12,61 +11,36 @@ AdamW8bit, which the tests compare with, compiles its step for every shape and k
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from tsuzuri.training.memory import PIECE
 from tsuzuri.training.optimizers.eight_bits import EightBits, empty_scales
-from tsuzuri.training.optimizers.rounding import Rounding, local, write
+from tsuzuri.training.optimizers.parameterwise import Parameterwise, rows_at_once
+from tsuzuri.training.optimizers.rounding import Rounding, write
+from tsuzuri.training.shards import local
 
 States: TypeAlias = dict[str, Tensor]
 Moments: TypeAlias = Literal["float32", "bfloat16", "8bit"]
 
 
-class Elementwise(torch.optim.Optimizer):
-    """The part that is the same for every rule. `rounding` says how weights are written."""
+class Elementwise(Parameterwise):
+    """The part that is the same for every rule."""
 
-    found_inf: Tensor | None = None
-    """() in float32: 1 where the step is not to be made."""
-
-    def __init__(self, groups: list[dict[str, Any]], defaults: dict[str, Any], rounding: Rounding) -> None:
-        super().__init__(groups, defaults)
-        self.rounding = rounding
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self.state[parameter] = self.new_states(parameter)
-
-    def new_states(self, parameter: Tensor) -> States:
-        """The states of a parameter before the first step; `step` counts the updates."""
-        raise NotImplementedError
-
+    @abstractmethod
     def rule(
         self, group: dict[str, Any], weight: Tensor, gradient: Tensor, states: States, step: Tensor
     ) -> tuple[Tensor, States]:
         """New weight and states of a piece; weight and gradient in float32, `step` from 1."""
-        raise NotImplementedError
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        assert closure is None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(group, parameter, local(parameter.grad))
-
-    def _update(self, group: dict[str, Any], parameter: Tensor, gradient: Tensor) -> None:
-        weight = local(parameter)
-        step = self.state[parameter]["step"]
-        skipped = torch.zeros_like(step) if self.found_inf is None else self.found_inf
-        step += 1 - skipped
-        is_skipped = skipped.bool()
-        states = {name: local(state) for name, state in self.state[parameter].items() if name != "step"}
+    def update(self, group: dict[str, Any], parameter: Tensor, gradient: Tensor, skipped: Tensor) -> None:
+        weight, is_skipped = local(parameter), skipped.bool()
+        states = {name: local(state) for name, state in self.state[parameter].items()}
+        step = states.pop("step")
         generator = self.rounding.generator(parameter)
-        rows = max(1, PIECE[weight.device.type] // max(1, weight[:1].numel()))
+        rows = rows_at_once(weight)
         cut = (torch.split(tensor, rows) for tensor in (weight, gradient, *states.values()))
         for weights, gradients, *old in zip(*cut, strict=True):
             before = weights.float()

@@ -25,7 +25,8 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.distributed.tensor.placement_types import _StridedShard
 
 from tsuzuri.training.memory import CHUNK
-from tsuzuri.training.optimizers.rounding import Rounding, local, write
+from tsuzuri.training.optimizers.rounding import Rounding, write
+from tsuzuri.training.shards import local
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the published quintic's coefficients
 NEWTON_SCHULZ_STEPS = 5

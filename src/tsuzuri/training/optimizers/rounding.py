@@ -15,11 +15,6 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate
 
 
-def local(tensor: Tensor) -> Tensor:
-    """This rank's part of a tensor, sharing its memory; a plain tensor is all its own."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
 class Rounding:
     """How new values are written into weights: as they are into float32, stochastically into bfloat16.
 
