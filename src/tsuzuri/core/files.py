@@ -125,6 +125,19 @@ def read_json_lines(path: Path) -> list[Any]:
     return values
 
 
+def readable_json_lines(log: bytes) -> list[dict[str, Any]]:
+    """The objects in a piece of a JSON-lines log; torn and damaged lines are left out."""
+    found = []
+    for line in log.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
 def _cut_torn_line(file: IO[bytes]) -> None:
     """Remove what a killed process left of a line at the end, lest the next line be joined to it."""
     end = file.seek(0, os.SEEK_END)

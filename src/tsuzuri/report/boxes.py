@@ -15,7 +15,7 @@ from typing import Any
 from tsuzuri.core.boxes import INCIDENTS, METRICS, RUN_FILE, SAMPLES, SCORES
 from tsuzuri.core.config import load_yaml
 from tsuzuri.core.errors import IntegrityError
-from tsuzuri.core.files import read_json_lines
+from tsuzuri.core.files import read_json_lines, readable_json_lines
 from tsuzuri.core.manifest import MANIFEST, PENDING, TIMINGS, Manifest, read_manifest
 
 STAGES = ("documents", "tokenizer", "tokens", "run", "evaluation", "release")
@@ -146,15 +146,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 
 def _read_clock(path: Path) -> list[dict[str, Any]]:
     """The clock readings that can be read: nothing depends on them, so a damaged one is passed over."""
-    readings = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            reading = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(reading, dict):
-            readings.append(reading)
-    return readings
+    return readable_json_lines(path.read_bytes()) if path.exists() else []
 
 
 def _read_json(path: Path) -> dict[str, Any]:

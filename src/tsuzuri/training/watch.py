@@ -6,7 +6,6 @@ the logs of the run alone.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -23,6 +22,7 @@ from rich.text import Text
 
 from tsuzuri.core.boxes import METRICS
 from tsuzuri.core.errors import InputError
+from tsuzuri.core.files import readable_json_lines
 from tsuzuri.core.manifest import MANIFEST, TIMINGS
 from tsuzuri.core.progress import LOG_EVERY_S, say
 from tsuzuri.core.ranks import is_first
@@ -223,13 +223,4 @@ def _last_lines(path: Path) -> list[dict[str, Any]]:
         return []
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        lines = file.read().split(b"\n")
-    found = []
-    for line in lines:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
+        return readable_json_lines(file.read())
