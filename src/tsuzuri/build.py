@@ -20,8 +20,6 @@ from tsuzuri.core.progress import say
 from tsuzuri.core.ranks import is_first
 from tsuzuri.data.components import plan, table
 from tsuzuri.evaluate.config import EvaluateConfig
-from tsuzuri.lab.aot.forms import plan_values
-from tsuzuri.lab.aot.page import describe_aot
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.forecast import predicted_bytes
 from tsuzuri.lab.plan import HINT, config_of, make_plan
@@ -34,13 +32,12 @@ from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.release.terms import check_terms
 from tsuzuri.release.thanks import supporter_names
 from tsuzuri.report.boxes import boxes_of
-from tsuzuri.report.build import build_report
 from tsuzuri.training.config import TrainConfig, require_context
-from tsuzuri.training.watch import Watch
 
 if TYPE_CHECKING:
     from tsuzuri.core.manifest import Manifest
     from tsuzuri.training.hooks import Hook
+    from tsuzuri.training.watch import Watch
 
 
 def build(
@@ -71,14 +68,14 @@ def build(
         _check_sources(wanted, _make_documents(wanted, boxes["documents"]))
         _make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
         _pack(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
-    watch = _watch(lambda: build_report(out, live=True), profile)
+    watch = _watch(lambda: _page(out, live=True), profile)
     _train(wanted, boxes["tokens"], boxes["tokenizer"], boxes["run"], amend, watch)
     if not is_first():
         return
     remove_outdated(boxes)
     _evaluate(wanted, boxes["run"], boxes["tokens"], boxes["evaluation"])
     _release(wanted, boxes)
-    page = build_report(out)
+    page = _page(out)
     yield from _closing_words(boxes, page)
 
 
@@ -140,6 +137,8 @@ def plan_run(
         yield from describe_project(load_project(project))
         return
     if aot:
+        from tsuzuri.lab.aot.forms import plan_values
+
         values = plan_values(aot, values)
     if recipe:
         wanted = load_recipe(recipe)
@@ -156,6 +155,8 @@ def plan_run(
 
         yield from describe_measured(made)
     if aot:
+        from tsuzuri.lab.aot.page import describe_aot
+
         yield from describe_aot(made, aot, aot_python)
 
 
@@ -198,10 +199,10 @@ def train(
     """Token shards → weights, and a page about them in `out`, made anew now and then meanwhile."""
     _require_torch()
     boxes = {"tokenizer": tokenizer, "tokens": tokens, "run": out}
-    watch = _watch(lambda: build_report(out, boxes, live=True), profile)
+    watch = _watch(lambda: _page(out, boxes, live=True), profile)
     made = _train(load_recipe(recipe, overrides), tokens, tokenizer, out, amend, watch)
     if is_first():
-        build_report(out, boxes)
+        _page(out, boxes)
     return _summary(out, made)
 
 
@@ -224,7 +225,7 @@ def release(recipe: Path, build: Path, overrides: Sequence[str] = ()) -> str:
 
 def report(build: Path) -> str:
     """A build, finished or not → its page."""
-    return str(build_report(build))
+    return str(_page(build))
 
 
 def _check(recipe: Recipe, documents: Path) -> None:
@@ -285,8 +286,17 @@ def _pack(recipe: Recipe, documents: Path, tokenizer: Path, box: Path) -> Manife
     return pack(recipe.pack, documents, tokenizer, box)
 
 
+def _page(out: Path, boxes: Mapping[str, Path] | None = None, *, live: bool = False) -> Path:
+    """The page about as much as there is, made anew."""
+    from tsuzuri.report.build import build_report
+
+    return build_report(out, boxes, live=live)
+
+
 def _watch(report: Callable[[], Path], profile: int) -> Watch:
     """What is shown of a run beside its logs."""
+    from tsuzuri.training.watch import Watch
+
     return Watch(full_speed, predicted_bytes, report, profile)
 
 
