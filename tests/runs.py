@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,20 @@ GUARDED = (
     "guard.deviations=4",
 )
 """Of a run that compares its steps closely with those before: of the odd document, two are spikes."""
+
+
+def at_step(number: int, action: Callable[[GPT], object]) -> Hook:
+    """A hook that does something with the model after one step, the first time it comes there."""
+    calls = 0
+
+    def hook(model: GPT, dtype: torch.dtype) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            action(model)
+        return 1
+
+    return Hook("action", 1, hook)
 
 
 def train_config(*overrides: str) -> TrainConfig:

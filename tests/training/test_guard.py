@@ -45,23 +45,9 @@ def sound(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return box
 
 
-def after_step(step: int, action: Callable[[GPT], object]) -> list[Hook]:
-    """A hook that does something with the model after a step, the first time that it comes there."""
-    calls = 0
-
-    def hook(model: GPT, dtype: torch.dtype) -> int:
-        nonlocal calls
-        calls += 1
-        if calls == step:
-            action(model)
-        return 1
-
-    return [Hook("action", 1, hook)]
-
-
 def quiet() -> list[Hook]:
     """The same hook, which does nothing."""
-    return after_step(0, lambda model: None)
+    return [runs.at_step(0, lambda model: None)]
 
 
 def falsify(outputs: Callable[[Tensor], Tensor], *calls: int) -> Callable[[GPT], object]:
@@ -215,7 +201,7 @@ def test_a_sound_run_is_not_touched(inputs: Path, sound: Path, tmp_path: Path) -
 def test_a_run_stopped_about_its_spike_ends_as_one_that_never_was(
     odd: Path, spiked: Path, tmp_path: Path, step: int
 ) -> None:
-    stop = after_step(step, lambda model: os.kill(os.getpid(), signal.SIGTERM))
+    stop = [runs.at_step(step, lambda model: os.kill(os.getpid(), signal.SIGTERM))]
     with pytest.raises(Stopped):
         runs.run(odd, tmp_path / "run", *runs.GUARDED, hooks=stop)
     runs.run(odd, tmp_path / "run", *runs.GUARDED, hooks=quiet())
@@ -226,7 +212,7 @@ def test_numbers_that_do_not_come_again_are_the_hardwares_fault(
     inputs: Path, sound: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The block's output is turned round once, in the 20th step; of two micro-batches a step, the second."""
-    fault = after_step(1, falsify(lambda output: output.flip(1), 2 * 19))
+    fault = [runs.at_step(1, falsify(lambda output: output.flip(1), 2 * 19))]
     runs.run(inputs, tmp_path, *runs.GUARDED, "guard.deviations=6", hooks=fault)
     (incident,) = incidents(tmp_path)
     assert incident["step"] == 20
@@ -240,7 +226,7 @@ def test_numbers_that_do_not_come_again_are_the_hardwares_fault(
 def test_a_step_whose_loss_is_no_number_is_left_out_and_named(
     inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    fault = after_step(1, falsify(lambda output: output * torch.nan, 2 * 11))
+    fault = [runs.at_step(1, falsify(lambda output: output * torch.nan, 2 * 11))]
     runs.run(inputs, tmp_path, *runs.GUARDED, *BEYOND, hooks=fault)
     (incident,) = incidents(tmp_path)
     assert (incident["kind"], incident["step"], incident["loss"]) == ("not a number", 12, "nan")
@@ -284,7 +270,7 @@ def test_a_document_that_is_at_every_spike_is_named(spiked: Path, tmp_path: Path
 
 
 def test_where_the_hardware_failed_other_advice_is_given(inputs: Path, tmp_path: Path) -> None:
-    fault = after_step(1, falsify(lambda output: output.flip(1), 2 * 19))
+    fault = [runs.at_step(1, falsify(lambda output: output.flip(1), 2 * 19))]
     with pytest.raises(TrainingError) as stopped:
         runs.run(inputs, tmp_path, *runs.GUARDED, "guard.deviations=6", "guard.max_incidents=1", hooks=fault)
     assert "test this machine's memory" in stopped.value.hint
@@ -293,7 +279,7 @@ def test_where_the_hardware_failed_other_advice_is_given(inputs: Path, tmp_path:
 def test_a_spike_before_the_first_checkpoint_goes_back_to_the_first_weights(
     inputs: Path, sound: Path, tmp_path: Path
 ) -> None:
-    fault = after_step(1, falsify(lambda output: output.flip(1), 2 * 19))
+    fault = [runs.at_step(1, falsify(lambda output: output.flip(1), 2 * 19))]
     late = (*runs.GUARDED, "guard.deviations=6", "checkpoint_every=40")
     runs.run(inputs, tmp_path, *late, hooks=fault)
     assert [line["rewound_to"] for line in incidents(tmp_path)] == [0]

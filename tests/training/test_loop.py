@@ -21,20 +21,6 @@ from tsuzuri.training.update import Update
 from tsuzuri.training.watch import Watch
 
 
-def at_step(number: int, action: Any) -> Hook:
-    """A hook that does something with the model after one step, the first time it comes there."""
-    calls = 0
-
-    def hook(model: GPT, dtype: torch.dtype) -> int:
-        nonlocal calls
-        calls += 1
-        if calls == number:
-            action(model)
-        return 1
-
-    return Hook("action", 1, hook)
-
-
 def idle(model: GPT) -> None:
     """What the hook of a run does to which nothing happens."""
 
@@ -127,15 +113,15 @@ def test_a_run_learns(inputs: Path, tmp_path: Path) -> None:
     [*((signal.SIGTERM, step) for step in range(1, 7)), (signal.SIGINT, 3), (signal.SIGUSR1, 4)],
 )
 def test_a_run_asked_to_stop_saves_and_goes_on(inputs: Path, tmp_path: Path, number: int, step: int) -> None:
-    runs.run(inputs, tmp_path / "whole", hooks=(*runs.HOOKS, at_step(0, idle)))
-    stop = at_step(step, lambda model: os.kill(os.getpid(), number))
+    runs.run(inputs, tmp_path / "whole", hooks=(*runs.HOOKS, runs.at_step(0, idle)))
+    stop = runs.at_step(step, lambda model: os.kill(os.getpid(), number))
     with pytest.raises(
         Stopped, match=f"{signal.Signals(number).name}, saved after step {step} of 6"
     ) as stopped:
         runs.run(inputs, tmp_path / "run", hooks=(*runs.HOOKS, stop))
     assert stopped.value.by == number
     assert checkpoint.newest_step(tmp_path / "run" / "checkpoints") == step
-    runs.run(inputs, tmp_path / "run", hooks=(*runs.HOOKS, at_step(0, idle)))
+    runs.run(inputs, tmp_path / "run", hooks=(*runs.HOOKS, runs.at_step(0, idle)))
     assert runs.contents(tmp_path / "run") == runs.contents(tmp_path / "whole")
 
 
@@ -191,11 +177,11 @@ def test_weights_that_are_no_numbers_are_never_saved(inputs: Path, tmp_path: Pat
         model.head.data[5] = torch.nan
 
     with pytest.raises(TrainingError, match=r"step 4: weights are no numbers, [^$]*rank 0 is at fault"):
-        runs.run(inputs, tmp_path, hooks=[at_step(3, poison)])
+        runs.run(inputs, tmp_path, hooks=[runs.at_step(3, poison)])
     assert checkpoint.newest_step(tmp_path / "checkpoints") == 2
     assert all(tensor.isfinite().all() for tensor in saved(tmp_path).values())
     manifest = runs.run(
-        inputs, tmp_path, hooks=[at_step(0, idle)], amend=["train.optimizer.learning_rate=0.003"]
+        inputs, tmp_path, hooks=[runs.at_step(0, idle)], amend=["train.optimizer.learning_rate=0.003"]
     )
     assert manifest.counts["amendments"] == [{"step": 2, "set": ["train.optimizer.learning_rate=0.003"]}]
     assert len(runs.losses(tmp_path)) == 6
@@ -245,12 +231,15 @@ def no_memory_on_a_gpu() -> None:
     "take", [no_memory_on_a_gpu, lambda: torch.empty(1 << 60, dtype=torch.uint8), lambda: bytearray(1 << 60)]
 )
 def test_too_little_memory_is_named(inputs: Path, tmp_path: Path, take: Callable[[], Any]) -> None:
-    hooks = [at_step(3, lambda model: take())]
+    hooks = [runs.at_step(3, lambda model: take())]
     with pytest.raises(ResourceError, match=r"with 2 rows[^$]*--amend train.micro_batch_rows=1"):
         runs.run(inputs, tmp_path, hooks=hooks)
     with pytest.raises(ResourceError, match=r"with 1 rows[^$]*choose a smaller model.size"):
         runs.run(
-            inputs, tmp_path, hooks=[at_step(1, lambda model: take())], amend=["train.micro_batch_rows=1"]
+            inputs,
+            tmp_path,
+            hooks=[runs.at_step(1, lambda model: take())],
+            amend=["train.micro_batch_rows=1"],
         )
 
 
