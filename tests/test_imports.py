@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "lab": {"core", "model", "training"},
     "release": {"core", "corpus", "generation", "model", "report", "tokenizer"},
     "report": {"core"},
+    "serving": {"core", "generation"},
 }
 LIGHT = (
     "tsuzuri",
@@ -34,6 +35,8 @@ LIGHT = (
     "tsuzuri.lab.project",
     "tsuzuri.core.lineage",
     "tsuzuri.corpus.build",
+    "tsuzuri.serving.engines.base",
+    "tsuzuri.serving.engines.mock",
 )
 
 
