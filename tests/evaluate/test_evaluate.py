@@ -68,7 +68,7 @@ def token_box(path: Path, tokenizer: Tokenizer, sha256: str | None = None) -> Pa
 def test_the_box_holds_bits_repetition_and_samples(model_folder: Path, tokens: Path, tmp_path: Path) -> None:
     manifest = evaluate(model_folder, tokens, CONFIG, tmp_path / "evaluation")
     result = json.loads((tmp_path / "evaluation" / "eval.json").read_text(encoding="utf-8"))
-    assert set(result) == {"bits", "repetition", "samples"}
+    assert set(result) == {"bits", "repetition", "intervals", "samples"}
     bits = result["bits"]["all"]
     assert result["bits"]["tales"] == bits
     assert bits["characters"] == 5
@@ -78,6 +78,13 @@ def test_the_box_holds_bits_repetition_and_samples(model_folder: Path, tokens: P
     assert prompts_and_seeds == [(prompt, seed) for prompt in CONFIG.prompts for seed in (5, 6, 7)]
     assert manifest == read_manifest(tmp_path / "evaluation", "evaluation")
     assert manifest.counts["bits"] == result["bits"]
+    assert manifest.counts["intervals"] == result["intervals"]
+    one = result["intervals"]["bits"]["tales"]  # one document, however often it is drawn
+    assert one == {
+        "documents": 1,
+        "bits_per_character": [pytest.approx(bits["bits_per_character"])] * 2,
+        "bits_per_byte": [pytest.approx(bits["bits_per_byte"])] * 2,
+    }
     assert (
         describe(manifest).splitlines()[1].startswith(f"all: {bits['bits_per_character']:.3f} bits/character")
     )

@@ -2,14 +2,17 @@
 
 The bits of a document are −Σ log2 p over its tokens, its closing piece included, each predicted from the
 tokens of the same document alone; they are divided by the UTF-8 bytes, or the characters, that its pieces
-stand for (the closing piece stands for none). No logits are kept: losses are computed in chunks.
+stand for (the closing piece stands for none). No logits are kept: losses are computed in chunks. What each
+document costs is kept, so that `evaluate.intervals` can draw documents again.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TypedDict
+from typing import TypeAlias, TypedDict
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from tsuzuri.core.errors import InputError
@@ -18,6 +21,9 @@ from tsuzuri.data.heldout import heldout_rows
 from tsuzuri.model.gpt import GPT
 from tsuzuri.model.loss import IGNORE, token_losses
 from tsuzuri.model.packing import document_mask, document_positions
+
+Sums: TypeAlias = npt.NDArray[np.float64]
+"""(documents, 4): the nats, tokens, bytes and characters of each, in the order of the shard."""
 
 
 class Bits(TypedDict):
@@ -31,7 +37,6 @@ class Bits(TypedDict):
     characters: int
 
 
-@torch.inference_mode()
 def heldout_bits(
     model: GPT,
     box: TokenBox,
@@ -42,6 +47,24 @@ def heldout_bits(
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Bits]:
     """The bits of each source that has held-out documents, and of `all` of them together.
+
+    The arguments are those of `heldout_sums`.
+    """
+    sums = heldout_sums(model, box, max_tokens=max_tokens, length=length, batch_rows=batch_rows, dtype=dtype)
+    return bits_of(sums)
+
+
+@torch.inference_mode()
+def heldout_sums(
+    model: GPT,
+    box: TokenBox,
+    *,
+    max_tokens: int,
+    length: int = 0,
+    batch_rows: int = 8,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Sums]:
+    """What each held-out document of each source that has some costs; of the last one as much as was read.
 
     `max_tokens` bounds each source; `length` is the context in tokens (0: the model's). Raises InputError
     where no source has held-out documents.
@@ -54,14 +77,20 @@ def heldout_bits(
         )
         for source in box.sources
     }
-    sums = {source: values for source, values in sums.items() if values[1]}
+    sums = {source: values for source, values in sums.items() if len(values)}
     if not sums:
         raise InputError(
             f"{box.path} holds no held-out documents",
             hint="collect more documents, or hold out a larger share of them",
         )
-    everything = tuple(sum(values) for values in zip(*sums.values(), strict=True))
-    return {source: _bits(*values) for source, values in {**sums, "all": everything}.items()}
+    return sums
+
+
+def bits_of(sums: dict[str, Sums]) -> dict[str, Bits]:
+    """The bits of each source, and of `all` of them together."""
+    totals = {source: values.sum(0) for source, values in sums.items()}
+    everything: Sums = np.sum(list(totals.values()), 0)
+    return {source: _bits(*values.tolist()) for source, values in {**totals, "all": everything}.items()}
 
 
 def _sums(
@@ -73,10 +102,11 @@ def _sums(
     length: int,
     batch_rows: int,
     dtype: torch.dtype,
-) -> tuple[float, int, int, int]:
-    """Nats, tokens, bytes and characters of a source's first `max_tokens` held-out tokens."""
+) -> Sums:
+    """What each of a source's first documents costs, up to `max_tokens` tokens."""
     device = model.head.device
-    nats, tokens, size, characters = 0.0, 0, 0, 0
+    found: list[Sums] = []
+    is_open = False  # whether the last document of the rows before goes on
     for inputs, targets in heldout_rows(
         box, source, length=length, max_tokens=max_tokens, batch_rows=batch_rows
     ):
@@ -86,20 +116,34 @@ def _sums(
         losses = token_losses(
             hidden.flatten(0, 1), model.head, torch.from_numpy(targets).to(device).flatten()
         )
-        nats += float(losses.double().sum())
-        predicted = targets[targets != IGNORE]
-        tokens += len(predicted)
-        size += int(box.piece_bytes[predicted].sum())
-        characters += int(box.piece_characters[predicted].sum())
-    return nats, tokens, size, characters
+        predicted = targets[targets != IGNORE]  # row by row: documents follow one another, each to its end
+        costs = np.stack(
+            [
+                losses.double().cpu().numpy()[targets.ravel() != IGNORE],
+                np.ones(len(predicted)),
+                box.piece_bytes[predicted],
+                box.piece_characters[predicted],
+            ],
+            axis=1,
+        )
+        begins = np.append(0, np.flatnonzero(predicted == box.eos_id) + 1)
+        begins = begins[begins < len(predicted)]
+        documents = np.add.reduceat(costs, begins, axis=0)
+        if is_open:
+            found[-1][-1] += documents[0]
+            documents = documents[1:]
+        if len(documents):
+            found.append(documents)
+        is_open = bool(predicted[-1] != box.eos_id)
+    return np.concatenate(found) if found else np.zeros((0, 4))
 
 
-def _bits(nats: float, tokens: int, size: int, characters: int) -> Bits:
+def _bits(nats: float, tokens: float, size: float, characters: float) -> Bits:
     bits = nats / math.log(2)
     return Bits(
         bits_per_byte=bits / max(size, 1),
         bits_per_character=bits / max(characters, 1),
-        tokens=tokens,
-        bytes=size,
-        characters=characters,
+        tokens=int(tokens),
+        bytes=int(size),
+        characters=int(characters),
     )

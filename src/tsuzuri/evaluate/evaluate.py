@@ -11,8 +11,9 @@ from tsuzuri.core.files import write_json
 from tsuzuri.core.manifest import MANIFEST, Manifest, make_box
 from tsuzuri.core.progress import track
 from tsuzuri.data.box import TokenBox, require_tokenizer
-from tsuzuri.evaluate.bits import heldout_bits
+from tsuzuri.evaluate.bits import bits_of, heldout_sums
 from tsuzuri.evaluate.config import EvaluateConfig
+from tsuzuri.evaluate.intervals import intervals
 from tsuzuri.evaluate.repetition import repetition
 from tsuzuri.generation.language_model import LanguageModel, model_folder
 from tsuzuri.model.hf import INDEX, WEIGHTS
@@ -35,16 +36,17 @@ def evaluate(
     def work() -> Mapping[str, Any]:
         result = measure(load(model_path), TokenBox.open(tokens), config)
         write_json(box / SCORES, result)
-        return {"bits": result["bits"], "repetition": result["repetition"]}
+        return {name: result[name] for name in ("bits", "repetition", "intervals")}
 
     inputs = {"model": _stands_for(model_path), "tokens": tokens}
     return make_box(box, kind="evaluation", config=config.as_mapping(), inputs=inputs, work=work)
 
 
 def measure(model: LanguageModel, tokens: TokenBox, config: EvaluateConfig) -> dict[str, Any]:
-    """What stands in `eval.json`: {bits: {source, all}, repetition, samples: [{prompt, text, seed}]}."""
+    """What stands in `eval.json`: {bits: {source, all}, repetition, intervals, samples: [{prompt, text,
+    seed}]}."""
     require_tokenizer(tokens, model.tokenizer.sha256)
-    bits = heldout_bits(
+    sums = heldout_sums(
         model.model,
         tokens,
         max_tokens=config.max_tokens,
@@ -57,9 +59,12 @@ def measure(model: LanguageModel, tokens: TokenBox, config: EvaluateConfig) -> d
         for prompt in track(config.prompts, "samples", total=len(config.prompts))
         for number, text in enumerate(model.samples(prompt, config.sampling))
     ]
+    texts = [sample["text"] for sample in samples]
+    repeated = repetition(texts)
     return {
-        "bits": bits,
-        "repetition": repetition([sample["text"] for sample in samples]),
+        "bits": bits_of(sums),
+        "repetition": repeated,
+        "intervals": intervals(sums, texts, repeated["looped_suffix_rate"]),
         "samples": samples,
     }
 
@@ -67,8 +72,8 @@ def measure(model: LanguageModel, tokens: TokenBox, config: EvaluateConfig) -> d
 def describe(manifest: Manifest) -> str:
     """The figures of an evaluation as lines of text."""
     lines = [
-        f"{source}: {bits['bits_per_character']:.3f} bits/character, {bits['bits_per_byte']:.3f} bits/byte"
-        f" ({bits['characters']:,} characters)"
+        f"{source}: {bits['bits_per_character']:.3f} bits/character{_between(manifest, source)},"
+        f" {bits['bits_per_byte']:.3f} bits/byte ({bits['characters']:,} characters)"
         for source, bits in manifest.counts["bits"].items()
     ]
     found = manifest.counts["repetition"]
@@ -78,6 +83,15 @@ def describe(manifest: Manifest) -> str:
         f" {found['looped_suffix_rate']:.0%} end in a loop"
     )
     return "\n".join(lines)
+
+
+def _between(manifest: Manifest, source: str) -> str:
+    """The interval of a source's bits per character in words; nothing where an older version measured."""
+    found = manifest.counts.get("intervals")
+    if not found:
+        return ""
+    low, high = found["bits"][source]["bits_per_character"]
+    return f" ({found['level']:.0%}: {low:.3f} to {high:.3f})"
 
 
 def _stands_for(model_path: Path) -> Path:

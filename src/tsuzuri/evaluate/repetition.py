@@ -27,12 +27,13 @@ class Repetition(TypedDict):
 def repetition(texts: Sequence[str]) -> Repetition:
     """The repetition of some sampled texts, each without its prompt."""
     return Repetition(
-        distinct_4=statistics.median(map(_distinct, texts)),
+        distinct_4=statistics.median(map(distinct, texts)),
         looped_suffix_rate=sum(bool(looped_suffix(text)) for text in texts) / len(texts),
         median_characters=statistics.median_low(map(len, texts)),
         samples=len(texts),
     )
 
 
-def _distinct(text: str) -> float:
+def distinct(text: str) -> float:
+    """The share of different 4-grams in one sample."""
     return distinct_ngrams(text, NGRAM_CHARACTERS) if len(text) >= NGRAM_CHARACTERS else 0.0
