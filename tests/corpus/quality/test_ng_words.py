@@ -46,6 +46,12 @@ def test_letters_in_two_words_count_once() -> None:
     assert found(["悪人", "人気者"], "悪人気者だ") == Matches(2, 4)
 
 
+def test_where_they_stand() -> None:
+    words = NgWords(["悪人", "人気者", "死"])
+    assert words.spans(code_points("悪人気者だ。死")) == [(0, 4), (6, 7)]
+    assert words.spans(code_points("")) == []
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.text(alphabet="あい漢字", min_size=2, max_size=4), min_size=1, max_size=6),

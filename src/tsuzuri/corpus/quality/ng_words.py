@@ -83,13 +83,23 @@ class NgWords:
 
     def find(self, points: CodePoints) -> Matches:
         """What of a text is in the list."""
+        hits, covered = self._find(points)
+        return Matches(hits, int(covered.sum()))
+
+    def spans(self, points: CodePoints) -> list[tuple[int, int]]:
+        """(start, end) of each stretch of a text that stands in the list, in order; what touches is one."""
+        _, covered = self._find(points)
+        edges = np.flatnonzero(np.diff(covered, prepend=False, append=False)).tolist()
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def _find(self, points: CodePoints) -> tuple[int, npt.NDArray[np.bool_]]:
+        """(occurrences, which characters stand in one)."""
         table = character_table()
-        hits, letters = _find(
+        return _find(
             points,
             (table.classes, table.bits_of(_KINDS_ASKED)),
             (self._slots, self._fails, self._shorter, self._word_lengths),
         )
-        return Matches(hits, letters)
 
 
 def limit_broken(
@@ -145,7 +155,7 @@ def _find(
     automaton: tuple[
         npt.NDArray[np.uint64], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]
     ],
-) -> tuple[int, int]:
+) -> tuple[int, npt.NDArray[np.bool_]]:
     slots, fails, shorter, lengths = automaton
     covered = np.zeros(len(points), dtype=np.bool_)
     state, hits = np.int64(0), 0
@@ -162,7 +172,7 @@ def _find(
                 hits += 1
                 covered[start : at + 1] = True
             ending = shorter[ending]
-    return hits, int(covered.sum())
+    return hits, covered
 
 
 @compiled
