@@ -22,10 +22,8 @@ from tsuzuri.serving.engines.base import (
 from tsuzuri.serving.engines.mock import MockEngine
 
 
-def request(
-    prompt: tuple[int, ...] = (1, 2), *, tokens: int = 5, seed: int = 0, **more: object
-) -> TokenRequest:
-    return TokenRequest(prompt, SamplingConfig(max_new_tokens=tokens, seed=seed), **more)  # type: ignore[arg-type]
+def request(*, tokens: int = 5, seed: int = 0, **more: Any) -> TokenRequest:
+    return TokenRequest((1, 2), SamplingConfig(max_new_tokens=tokens, seed=seed), **more)
 
 
 def ids(generation: Generation) -> list[int]:
