@@ -1,0 +1,100 @@
+"""Plans: what an account may use, and what a token costs it. Money is whole billionths of a yen."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from pydantic import Field
+from sqlalchemy import Connection, select
+
+from tsuzuri.core.config import Config
+from tsuzuri.serving.accounts.audit import record
+from tsuzuri.serving.accounts.clock import now_ms
+from tsuzuri.serving.accounts.errors import Invalid, NotFound
+from tsuzuri.serving.accounts.tables import accounts, plans
+
+NANO = 1_000_000_000
+
+
+class PlanTerms(Config):
+    """What a plan grants."""
+
+    requests_per_minute: int | None = Field(default=60, ge=1)
+    """Requests a minute of one account, over all its keys; none for no limit."""
+    tokens_per_day: int | None = Field(default=200_000, ge=0)
+    """Tokens a day, of prompts and answers together; none for no limit."""
+    budget_jpy_per_month: Decimal | None = Field(default=None, ge=0, le=10**9, decimal_places=6)
+    """What may be spent a month, in yen; none for no limit."""
+    concurrent_requests: int | None = Field(default=8, ge=1)
+    """Requests that may run at the same time; none for no limit."""
+    jpy_per_1k_prompt: Decimal = Field(default=Decimal(0), ge=0, le=10**6, decimal_places=6)
+    """Price of a thousand tokens of a prompt, in yen."""
+    jpy_per_1k_completion: Decimal = Field(default=Decimal(0), ge=0, le=10**6, decimal_places=6)
+    """Price of a thousand tokens written, in yen."""
+
+
+def yen(nano: int | None) -> float | None:
+    """Billionths of a yen as yen."""
+    return None if nano is None else nano / NANO
+
+
+def set_plan(connection: Connection, name: str, terms: PlanTerms, *, actor: str) -> None:
+    """Make a plan, or give an existing one other terms from here on: requests under way keep their prices."""
+    if not name.isprintable() or not 0 < len(name) <= 64 or name != name.strip() or "/" in name:
+        raise Invalid(f"{name!r} is no name for a plan: up to 64 characters on one line", "bad_plan_name")
+    budget = terms.budget_jpy_per_month
+    values: dict[str, Any] = {
+        "requests_per_minute": terms.requests_per_minute,
+        "tokens_per_day": terms.tokens_per_day,
+        "budget_month": None if budget is None else int(budget * NANO),
+        "concurrent_requests": terms.concurrent_requests,
+        "prompt_price": int(terms.jpy_per_1k_prompt * NANO) // 1000,
+        "completion_price": int(terms.jpy_per_1k_completion * NANO) // 1000,
+    }
+    if connection.execute(plans.update().where(plans.c.name == name).values(values)).rowcount == 0:
+        connection.execute(plans.insert().values(name=name, created_ms=now_ms(), **values))
+    record(connection, actor, "plan.set", name, terms.as_mapping())
+
+
+def ensure_plan(connection: Connection, name: str) -> None:
+    """Make the plan that the configuration names, with the default terms, where it does not exist yet."""
+    if connection.scalar(select(plans.c.name).where(plans.c.name == name)) is None:
+        set_plan(connection, name, PlanTerms(), actor="server")
+
+
+def check_plan(connection: Connection, name: str) -> str:
+    """`name`; NotFound, with the names that there are, where it is no plan's."""
+    names = list(connection.scalars(select(plans.c.name).order_by(plans.c.name)))
+    if name not in names:
+        raise NotFound(f"there is no plan {name!r}", "plan_not_found", hint=f"plans: {', '.join(names)}")
+    return name
+
+
+def list_plans(connection: Connection) -> list[dict[str, Any]]:
+    """Every plan with its terms."""
+    rows = connection.execute(select(plans).order_by(plans.c.name)).mappings()
+    return [{"name": row["name"], **terms_of(dict(row))} for row in rows]
+
+
+def terms_of(row: dict[str, Any]) -> dict[str, Any]:
+    """The terms in a row of `plans` as plain numbers."""
+    return {
+        "requests_per_minute": row["requests_per_minute"],
+        "tokens_per_day": row["tokens_per_day"],
+        "budget_jpy_per_month": yen(row["budget_month"]),
+        "concurrent_requests": row["concurrent_requests"],
+        "jpy_per_1k_prompt": yen(row["prompt_price"] * 1000),
+        "jpy_per_1k_completion": yen(row["completion_price"] * 1000),
+    }
+
+
+def assign_plan(connection: Connection, account: str, plan: str, *, actor: str) -> None:
+    """Put an account, by its name, under another plan."""
+    check_plan(connection, plan)
+    if (
+        connection.execute(accounts.update().where(accounts.c.name == account).values(plan=plan)).rowcount
+        == 0
+    ):
+        raise NotFound(f"there is no account {account!r}", "account_not_found", hint="tsuzuri keys list")
+    record(connection, actor, "account.plan", account, {"plan": plan})
