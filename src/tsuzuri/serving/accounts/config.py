@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import Field, field_validator
@@ -31,6 +32,27 @@ class DatabaseConfig(Config):
         return url
 
 
+class PlanTerms(Config):
+    """What a plan grants."""
+
+    requests_per_minute: int | None = Field(default=60, ge=1)
+    """Requests a minute of one account, over all its keys; none for no limit."""
+    tokens_per_day: int | None = Field(default=200_000, ge=0)
+    """Tokens a day, of prompts and answers together; none for no limit."""
+    budget_jpy_per_month: Decimal | None = Field(default=None, ge=0, le=10**9, decimal_places=6)
+    """What may be spent a month, in yen; none for no limit."""
+    concurrent_requests: int | None = Field(default=8, ge=1)
+    """Requests that may run at the same time; none for no limit."""
+    jpy_per_1k_prompt: Decimal = Field(default=Decimal(0), ge=0, le=10**6, decimal_places=6)
+    """Price of a thousand tokens of a prompt, in yen."""
+    jpy_per_1k_completion: Decimal = Field(default=Decimal(0), ge=0, le=10**6, decimal_places=6)
+    """Price of a thousand tokens written, in yen."""
+
+
+DEFAULT_PLAN = "standard"
+"""The plan of who is given none by name; made with the default terms where it does not exist."""
+
+
 class AccountsConfig(Config):
     """What the accounts ask of every caller; what a plan grants stands in the database."""
 
@@ -48,7 +70,7 @@ class AccountsConfig(Config):
     """Applications that may wait at the same time; 0 closes the waiting list."""
     claim_days: int = Field(default=30, ge=1)
     """Days in which a granted key has to be fetched."""
-    plan: str = "standard"
+    plan: str = DEFAULT_PLAN
     """The plan of an approved applicant where none is named."""
     key_cache_s: float = Field(default=1.0, ge=0)
     """Seconds for which a key that was looked up need not be looked up again. What another process changed is

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
-from pydantic import Field
 from sqlalchemy import Connection, select
 
-from tsuzuri.core.config import Config
 from tsuzuri.serving.accounts.audit import record
 from tsuzuri.serving.accounts.clock import now_ms
+from tsuzuri.serving.accounts.config import PlanTerms
 from tsuzuri.serving.accounts.errors import Invalid, NotFound
 from tsuzuri.serving.accounts.tables import accounts, plans
 
 NANO = 1_000_000_000
-
-
-class PlanTerms(Config):
-    """What a plan grants."""
-
-    requests_per_minute: int | None = Field(default=60, ge=1)
-    """Requests a minute of one account, over all its keys; none for no limit."""
-    tokens_per_day: int | None = Field(default=200_000, ge=0)
-    """Tokens a day, of prompts and answers together; none for no limit."""
-    budget_jpy_per_month: Decimal | None = Field(default=None, ge=0, le=10**9, decimal_places=6)
-    """What may be spent a month, in yen; none for no limit."""
-    concurrent_requests: int | None = Field(default=8, ge=1)
-    """Requests that may run at the same time; none for no limit."""
-    jpy_per_1k_prompt: Decimal = Field(default=Decimal(0), ge=0, le=10**6, decimal_places=6)
-    """Price of a thousand tokens of a prompt, in yen."""
-    jpy_per_1k_completion: Decimal = Field(default=Decimal(0), ge=0, le=10**6, decimal_places=6)
-    """Price of a thousand tokens written, in yen."""
 
 
 def yen(nano: int | None) -> float | None:
