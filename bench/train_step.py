@@ -54,6 +54,13 @@ SHAPES = {
         "num_attention_heads": 24,
         "intermediate_size": 4096,
     },
+    "1.3b": {
+        "hidden_size": 2048,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "head_dim": 128,
+        "intermediate_size": 5504,
+    },
 }
 
 
@@ -75,11 +82,10 @@ def shape(size: str, vocab_size: int, length: int) -> ModelConfig:
     """The qwen3 shape of a size."""
     values = SHAPES[size]
     return ModelConfig(
-        **values,
+        **{"head_dim": 64, **values},
         model_type="qwen3",
         vocab_size=vocab_size,
         num_key_value_heads=values["num_attention_heads"],
-        head_dim=64,
         max_position_embeddings=length,
     )
 

@@ -7,7 +7,14 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from tsuzuri.model.config import CHUNK_LOGITS
-from tsuzuri.model.loss import IGNORE, cross_entropy_sum, token_losses
+from tsuzuri.model.loss import (
+    IGNORE,
+    Gradient,
+    cross_entropy_sum,
+    fusible_softmax_gradient,
+    softmax_gradient,
+    token_losses,
+)
 
 LIMIT = CHUNK_LOGITS["cpu"]
 
@@ -31,13 +38,16 @@ def reference(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
     [(300, 50), (5000, LIMIT // 2048), (2100, 12_000)],
     ids=["one chunk", "chunks of 2048, the last of 904", "chunks of 699, the last of 3"],
 )
-def test_value_and_gradients_are_those_of_cross_entropy_on_full_logits(rows: int, vocab_size: int) -> None:
+@pytest.mark.parametrize("gradient", [softmax_gradient, fusible_softmax_gradient])
+def test_value_and_gradients_are_those_of_cross_entropy_on_full_logits(
+    gradient: Gradient, rows: int, vocab_size: int
+) -> None:
     """The reference is computed in float64; what F.cross_entropy itself loses in float32 is about as much."""
     hidden, head, targets = problem(rows, 3, vocab_size)
     valid = (targets != IGNORE).sum()
     exact = hidden.detach().double().requires_grad_(), head.detach().double().requires_grad_()
     expected = reference(*exact, targets) / valid
-    found = cross_entropy_sum(hidden, head, targets) / valid
+    found = cross_entropy_sum(hidden, head, targets, gradient) / valid
     assert_close(found.double(), expected, rtol=1e-6, atol=0)
     gradients = torch.autograd.grad(found, (hidden, head))
     for ours, theirs in zip(gradients, torch.autograd.grad(expected, exact), strict=True):

@@ -26,7 +26,7 @@ def softmax_gradient(logits: Tensor, index: Tensor, out: Tensor) -> Tensor:
     """Losses (n,) in float32 of logits (n, V) at index (n, 1); their gradient goes to out (n, V).
 
     Its cost is passes over (n, V), and pages of fresh memory: it makes three and asks for none where `out`
-    is in float32. It can be compiled.
+    is in float32.
     """
     if logits.dtype == torch.float32:
         log_probabilities = torch.log_softmax(logits, dim=-1, out=out)
@@ -40,13 +40,22 @@ def softmax_gradient(logits: Tensor, index: Tensor, out: Tensor) -> Tensor:
     return losses
 
 
+def fusible_softmax_gradient(logits: Tensor, index: Tensor, out: Tensor) -> Tensor:
+    """The same for a compiler: nothing is scattered, so all becomes two passes over the logits."""
+    scores = logits.float()
+    log_sum = scores.logsumexp(-1, keepdim=True)
+    is_target = torch.arange(logits.shape[1], device=logits.device) == index
+    out.copy_((scores - log_sum).exp() - is_target.float())
+    return (log_sum - scores.gather(1, index))[:, 0]
+
+
 def cross_entropy_sum(
     hidden: Tensor, head: Tensor, targets: Tensor, gradient: Gradient = softmax_gradient
 ) -> Tensor:
     """The summed negative log-likelihood (nats, float32) of targets (N,) under hidden (N, D) × head (V, D)ᵀ.
 
     For a mean, divide by the count of valid targets: it is global, over all micro-batches and ranks, so the
-    caller knows it. `gradient` is `softmax_gradient` or its compiled form.
+    caller knows it. `gradient` is `softmax_gradient` or the compiled form of the fusible one.
     """
     return _CrossEntropySum.apply(hidden, head, targets, gradient)  # type: ignore[no-any-return, no-untyped-call]
 

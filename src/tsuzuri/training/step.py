@@ -11,7 +11,7 @@ from torch.nn.attention.flex_attention import create_block_mask
 
 from tsuzuri.model.attention import Mask
 from tsuzuri.model.gpt import GPT
-from tsuzuri.model.loss import IGNORE, softmax_gradient
+from tsuzuri.model.loss import IGNORE, fusible_softmax_gradient
 from tsuzuri.model.packing import document_block_mask, document_mask, document_positions
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.devices import Device
@@ -48,7 +48,7 @@ class Trainer:
         objective = Objective(model, dtype)
         self.create_block_mask = create_block_mask
         if compiled and device.kind == "cuda":  # on a CPU the eager gradient is as fast
-            objective.gradient = torch.compile(softmax_gradient, dynamic=False)
+            objective.gradient = torch.compile(fusible_softmax_gradient, dynamic=False)
             self.create_block_mask = torch.compile(create_block_mask, dynamic=False)
         self.objective = parallelize(objective, self.layout, config.parallel, compiled=compiled)
         if self.layout.is_divided:
