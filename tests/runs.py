@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,15 @@ def losses(box: Path) -> list[float]:
 def open_tokens(inputs: Path) -> TokenBox:
     """The tokens box in `inputs`."""
     return TokenBox.open(inputs / "tokens", verify=False)
+
+
+@contextmanager
+def waiting_is_an_error() -> Iterator[None]:
+    """Within it, whatever would wait for the card is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the mode itself, that it is new
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

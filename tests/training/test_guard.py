@@ -116,12 +116,9 @@ def test_a_step_beyond_its_limits_waits_for_nothing_on_a_card() -> None:
     for step in range(2):  # what is made once may wait
         made.step(step, rows(step), 0)
     before = state(made)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with runs.waiting_is_an_error():
         metrics = made.step(2, rows(2), 0, Limits(loss=1.0))
         later = made.step(3, rows(3), 0)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert not metrics["applied"]
     assert not later["applied"]
     assert is_as_before(made, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -83,28 +83,20 @@ def test_the_guard_knows_a_question(ask: Callable[[Tensor], object]) -> None:
         ask(torch.arange(4))
 
 
-@pytest.fixture
-def no_waiting() -> Iterator[None]:
-    """Within a test, whatever would wait for the card is an error."""
-    torch.cuda.set_sync_debug_mode("error")
-    yield
-    torch.cuda.set_sync_debug_mode("default")
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 @pytest.mark.filterwarnings("default")  # torch warns of its own doings when it compiles
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
-def test_a_step_does_not_wait_for_the_card(compiled: bool, kind: str, request: pytest.FixtureRequest) -> None:
+def test_a_step_does_not_wait_for_the_card(compiled: bool, kind: str) -> None:
     config = runs.train_config(f"optimizer.kind={kind}", "sequence_length=128")
     model = GPT(SHAPE, torch.Generator().manual_seed(1)).to("cuda")
     trainer = Trainer(model, config, DEVICES["cuda"], dtype=torch.bfloat16, compiled=compiled)
     rows = torch.ones(config.batch_rows, 129, dtype=torch.long)
     for step in range(2):  # what is made once may wait
         trainer.step(step, rows, eos_id=0)
-    request.getfixturevalue("no_waiting")
-    trainer.step(2, rows, eos_id=0, limits=Limits(loss=5.0, grad_norm=2.0))
+    with runs.waiting_is_an_error():
+        trainer.step(2, rows, eos_id=0, limits=Limits(loss=5.0, grad_norm=2.0))
 
 
 def test_no_compiler_is_named() -> None:
