@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "lab": {"core", "model", "training"},
     "release": {"core", "corpus", "generation", "model", "report", "tokenizer"},
     "report": {"core"},
-    "serving": {"core", "generation"},
+    "serving": {"core", "corpus", "generation", "model", "tokenizer"},
 }
 LIGHT = (
     "tsuzuri",
@@ -37,6 +37,7 @@ LIGHT = (
     "tsuzuri.corpus.build",
     "tsuzuri.serving.engines.base",
     "tsuzuri.serving.engines.mock",
+    "tsuzuri.serving.server",
 )
 
 

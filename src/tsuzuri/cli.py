@@ -140,6 +140,7 @@ TOKENS = folder("tokens", "the folder of token shards")
 MODEL = argument(
     "path", type=some_path, metavar="MODEL", help="a release, a run, a build or a Hugging Face folder"
 )
+RELEASE = argument("release", type=some_path, metavar="RELEASE", help="the folder of a release")
 TEXT = argument("source", metavar="FILE", help="a text file, one text a line; - is standard input")
 DEVICE = argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
 
@@ -331,14 +332,79 @@ COMMANDS = (
     Command(
         "release build",
         "the folders of a build → a release",
-        "tsuzuri.build:release",
-        (RECIPE, folder("build", "the folder that `tsuzuri build` wrote into"), SET),
+        "tsuzuri.publish:release",
+        (
+            RECIPE,
+            folder("build", "the folder that `tsuzuri build` wrote into"),
+            SET,
+            argument(
+                "--milestone",
+                dest="milestones",
+                action="append",
+                default=[],
+                metavar="STEP",
+                help="of the weights after this step instead, or of `all` milestones; may be given again",
+            ),
+        ),
     ),
     Command(
         "release verify",
         "check sums; load in Transformers; compare logits, ids and text",
         "tsuzuri.release.verify:verify",
-        (argument("release", type=some_path, metavar="RELEASE", help="the folder of a release"),),
+        (RELEASE,),
+    ),
+    Command(
+        "release convert",
+        "a release → one file for llama.cpp, read back and compared",
+        "tsuzuri.release.convert:convert",
+        (
+            RELEASE,
+            argument("--to", default="gguf", choices=("gguf",), help="default: gguf"),
+            argument(
+                "--dtype",
+                default="f32",
+                choices=("f32", "f16", "bf16", "q8_0"),
+                help="of matrices; default: f32",
+            ),
+            argument("--out", type=some_path, metavar="FILE", help="default: beside the release"),
+        ),
+    ),
+    Command(
+        "release push",
+        "releases → a repository on a Hugging Face hub; run again to resume",
+        "tsuzuri.release.push:push",
+        (
+            argument(
+                "releases",
+                nargs="+",
+                type=some_path,
+                metavar="RELEASE",
+                help="the folder of a release; a milestone's goes to a revision of its own",
+            ),
+            argument("--repo", required=True, metavar="NAME", help="owner/name; made where it is not there"),
+            argument("--revision", metavar="BRANCH", help="default: main, or step-… of a milestone"),
+            argument("--endpoint", metavar="URL", help="of another hub; default: $HF_ENDPOINT"),
+            argument("--public", action="store_true", help="make a new repository public, not private"),
+        ),
+    ),
+    Command(
+        "thanks",
+        "supporters.yaml → special_thanks.txt of the repository and of releases",
+        "tsuzuri.release.thanks:thanks",
+        (
+            argument("supporters", type=some_path, metavar="SUPPORTERS.yaml", help="who supports, and how"),
+            argument("--on", metavar="DAY", help="the day that counts, as 2026-11-23; default: today"),
+            argument("--repository", type=some_path, metavar="DIR", help="the folder of the repository"),
+            argument(
+                "--release",
+                dest="releases",
+                nargs="+",
+                type=some_path,
+                default=[],
+                metavar="DIR",
+                help="folders of releases",
+            ),
+        ),
     ),
     Command(
         "keys create",
@@ -463,6 +529,19 @@ COMMANDS = (
         (
             argument("--limit", type=some_count, default=100, metavar="LINES", help="default: 100"),
             *(DATABASE, JSON),
+        ),
+    ),
+    Command(
+        "serve",
+        "an OpenAI-compatible API for releases",
+        "tsuzuri.serving.server:serve",
+        (
+            argument("releases", nargs="*", type=some_path, metavar="RELEASE", help="folders of releases"),
+            argument("--config", type=some_path, metavar="FILE.yaml", help="the configuration"),
+            argument("--host", metavar="ADDRESS", help="to listen at; default: 127.0.0.1"),
+            argument("--port", type=some_count, metavar="NUMBER", help="default: 8000; 0: any that is free"),
+            argument("--database", metavar="URL", help="of keys and usage: sqlite:///FILE or postgresql://…"),
+            SET,
         ),
     ),
     Command(

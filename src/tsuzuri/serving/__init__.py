@@ -1,1 +1,1 @@
-"""An engine that writes text, the API that everybody already calls, accounts and a playground. Extra: serve."""
+"""An engine that writes text, the API that everybody calls, accounts and a playground. Extra: serve."""

@@ -1,13 +1,15 @@
-"""How the server runs: one YAML file, of which every key has a default. Imports no torch and no web package."""
+"""How the server runs: one YAML file whose keys all have defaults. Imports no torch and no web package."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from tsuzuri.core.config import Config
+from tsuzuri.serving.accounts.config import AccountsConfig
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Addresses that only this machine reaches."""
@@ -26,7 +28,7 @@ class PersonalDataFilter(Config):
     """What becomes of personal data that the model writes (extra `anonymize`)."""
 
     level: Literal["standard", "strict"] = "standard"
-    """As in a recipe: identifiers, contacts and addresses; `strict`: names by honorific, handles and plates."""
+    """As in a recipe: identifiers, contacts, addresses; `strict`: names by honorific, handles, plates."""
     action: Literal["mask", "stop"] = "mask"
     """`mask`: what was found is written as its kind (`<電話番号>`); `stop`: the answer ends before it."""
 
@@ -80,7 +82,7 @@ class ModelConfig(Config):
     """The folder of a release."""
     name: str | None = Field(default=None, pattern=r"^[\w.:/-]{1,100}$")
     """What clients call it; none: what its release calls itself, or the folder's name."""
-    engine: dict[str, object] = {}
+    engine: Mapping[str, Any] = {}
     """How it is computed: the keys of an engine's configuration (`docs/serving.md`)."""
     filters: FilterConfig = FilterConfig()
     """What it may not write."""
@@ -97,13 +99,12 @@ class ServeConfig(Config):
     """What is served from the start; the first is the default."""
     releases_root: Path | None = None
     """The folder in which the admin API may load releases; none: it may load none."""
-    database: str | None = None
-    """SQLAlchemy's URL of the accounts (`sqlite:///keys.db`, `postgresql://…`); none: no keys are asked for,
-    and only this machine is served."""
+    accounts: AccountsConfig | None = None
+    """Keys, plans and usage; none: no keys are asked for, and only this machine is served."""
     limits: LimitsConfig = LimitsConfig()
     """What a request may take."""
     cors_origins: tuple[str, ...] = ()
-    """Web pages of other origins that may call the API (`https://example.jp`); none: only the server's own."""
+    """Web pages of other origins that may call this API (`https://example.jp`); none: only its own."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
     playground: bool = True
@@ -115,10 +116,10 @@ class ServeConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> ServeConfig:
-        if self.database is None and self.host not in LOOPBACK:
+        if self.accounts is None and self.host not in LOOPBACK:
             raise ValueError(
-                f"host {self.host} is reached from other machines, and without a database nobody is asked for "
-                "a key: set database, for example sqlite:///keys.db, or serve 127.0.0.1"
+                f"host {self.host} is reached from other machines, and without accounts nobody is asked for "
+                "a key: give a database of keys (--database sqlite:///tsuzuri.db), or serve 127.0.0.1"
             )
         if "*" in self.cors_origins:
             raise ValueError("cors_origins names the origins one by one; * would let any web page in")

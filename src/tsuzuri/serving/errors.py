@@ -2,8 +2,8 @@
 
     {"error": {"message": …, "type": …, "param": …, "code": …}}
 
-Any error that carries a `status` (an HTTP status) and a `code` (a word for programs) is answered so, whichever
-room raised it. A message names what was wrong and what is allowed; it never repeats a prompt, a key or a path.
+Any error that carries a `status` (HTTP's) and a `code` (a word for programs) is answered so, whichever room
+raised it. A message names what was wrong and what is allowed; it never repeats a prompt, a key or a path.
 """
 
 from __future__ import annotations

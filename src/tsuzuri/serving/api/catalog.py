@@ -1,0 +1,105 @@
+"""/v1/models, and /admin/models: what is served, and changing it while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from tsuzuri.core.errors import TsuzuriError
+from tsuzuri.serving import logs
+from tsuzuri.serving.api.entry import ERRORS, Administrator, Signed, permit, service_of
+from tsuzuri.serving.api.schemas import Asked, ModelAnswer, ModelsAnswer
+from tsuzuri.serving.config import ModelConfig, ServeConfig
+from tsuzuri.serving.errors import ApiError, invalid
+from tsuzuri.serving.models import TextModel
+
+router = APIRouter(tags=["models"], responses=ERRORS)
+admin = APIRouter(tags=["admin"], responses=ERRORS)
+
+
+class LoadRequest(Asked):
+    """A release to serve."""
+
+    release: Annotated[str, Field(min_length=1, max_length=400)]
+    """Its folder, under the server's `releases_root`."""
+    name: Annotated[str, Field(pattern=r"^[\w.:/-]{1,100}$")] | None = None
+    """What clients call it; left out: what its release calls itself. A model of this name is replaced."""
+
+
+@router.get("/v1/models", response_model=ModelsAnswer, summary="What is served")
+async def models(request: Request, caller: Signed) -> dict[str, Any]:
+    """The models that the key may use; the first is the default of the playground."""
+    return {
+        "object": "list",
+        "data": [_told(model) for model in service_of(request).catalog if caller.allows(model.facts.name)],
+    }
+
+
+@router.get("/v1/models/{name:path}", response_model=ModelAnswer, summary="One model")
+async def model(name: str, request: Request, caller: Signed) -> dict[str, Any]:
+    """What there is to know of a model."""
+    permit(caller, name)
+    return _told(service_of(request).catalog.look(name))
+
+
+@admin.post("/admin/models", response_model=ModelAnswer, summary="Load a release, or swap a model")
+async def load(asked: LoadRequest, request: Request, caller: Administrator) -> dict[str, Any]:
+    """Serve a release from now on. Requests that run with the model it replaces end with that one."""
+    service = service_of(request)
+    service.check_open()
+    folder = _folder(service.config, asked.release)
+    known = next((item for item in service.config.models if item.name == asked.name), None)
+    config = (known or ModelConfig(path=folder)).model_copy(update={"path": folder, "name": asked.name})
+    try:
+        loaded = await service.catalog.load(config)
+    except TsuzuriError as error:
+        logs.failure("model_not_loaded", error, model=asked.name, key=caller.key_id)
+        message = "that folder holds no release that can be served"
+        raise invalid(message, param="release", code="release_not_loaded") from error
+    logs.event("model_loaded", model=loaded.facts.name, revision=loaded.facts.revision, key=caller.key_id)
+    return _told(loaded)
+
+
+@admin.delete("/admin/models/{name:path}", status_code=204, summary="Unload a model")
+async def unload(name: str, request: Request, caller: Administrator) -> None:
+    """Serve a model no more. Requests that run with it end as they would have."""
+    service_of(request).catalog.unload(name)
+    logs.event("model_unloaded", model=name, key=caller.key_id)
+
+
+def _told(model: TextModel) -> dict[str, Any]:
+    facts = model.facts
+    return {
+        "id": facts.name,
+        "object": "model",
+        "created": facts.created_at,
+        "owned_by": "tsuzuri",
+        "tsuzuri": {
+            "revision": facts.revision,
+            "context": facts.context,
+            "capabilities": sorted(facts.capabilities),
+            "defaults": dict(facts.defaults),
+            "filters": list(facts.filters),
+            "chat": facts.has_chat,
+        },
+    }
+
+
+def _folder(config: ServeConfig, release: str) -> Path:
+    """A folder under `releases_root`; ApiError for one that is not."""
+    root = config.releases_root
+    if root is None:
+        raise ApiError(
+            403, "loading_is_off", "set releases_root in the server's configuration to load releases"
+        )
+    try:
+        folder = (root / release).resolve()
+        inside = folder.is_relative_to(root.resolve()) and folder.is_dir()
+    except (OSError, ValueError):
+        inside = False
+    if not inside:
+        raise invalid("there is no such folder under the server's releases_root", param="release")
+    return folder

@@ -1,0 +1,163 @@
+"""The web application: the routes of every room on one service, behind one guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from tsuzuri.core.errors import IntegrityError, ResourceError, TsuzuriError
+from tsuzuri.core.manifest import code_version
+from tsuzuri.serving import logs
+from tsuzuri.serving.api import catalog, embeddings, operations, text
+from tsuzuri.serving.config import LOOPBACK
+from tsuzuri.serving.engines.base import EngineFailed, Overloaded
+from tsuzuri.serving.errors import error_body, error_headers
+from tsuzuri.serving.guard import Guard
+from tsuzuri.serving.service import Service
+
+DESCRIPTION = (
+    "Text from models of one's own. What OpenAI's clients send to /v1 is understood here; a parameter that "
+    "this server does not have is an error, never skipped."
+)
+CODES = {404: "not_found", 405: "method_not_allowed", 401: "missing_api_key"}
+
+
+def application(service: Service, routers: Sequence[APIRouter] = (), *, start: bool = True) -> ASGIApp:
+    """The application of a service; `routers` are those of the accounts and the playground.
+
+    With `start`, the service lives as long as the application does.
+    """
+    app = FastAPI(
+        title="Tsuzuri",
+        description=DESCRIPTION,
+        version=code_version(),
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(service) if start else None,
+    )
+    app.state.service = service
+    app.state.accounts = service.accounts
+    for router in (
+        text.router,
+        embeddings.router,
+        catalog.router,
+        catalog.admin,
+        operations.router,
+        *routers,
+    ):
+        app.include_router(router)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(TsuzuriError, _tsuzuri_error)
+    app.add_exception_handler(Exception, _unexpected)
+    app.openapi = _described(app)  # type: ignore[method-assign]
+    if service.config.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(service.config.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+    hosts = LOOPBACK if service.config.accounts is None else None
+    return Guard(app, service.config.limits, service.metrics, hosts=hosts)
+
+
+def _lifespan(service: Service) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.accounts.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    return lifespan
+
+
+def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """FastAPI's description, without the 422 that no route of ours answers."""
+    original = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = original()
+            for methods in schema["paths"].values():
+                for operation in methods.values():
+                    operation["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                schema.get("components", {}).get("schemas", {}).pop(name, None)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    return described
+
+
+async def _not_valid(request: Request, error: Exception) -> JSONResponse:
+    """What was asked has the wrong shape: the first field at fault, what is allowed, not what was given."""
+    assert isinstance(error, RequestValidationError)
+    first, *others = error.errors()
+    if first["type"] == "json_invalid" or first["loc"] == ("body",):
+        return JSONResponse(error_body(400, "bad_json", "the body is not a JSON object in UTF-8"), 400)
+    place = [str(part) for part in first["loc"][1:]]
+    param = place[0] if place else None
+    code = "unknown_parameter" if first["type"] == "extra_forbidden" else "invalid_value"
+    if first["type"] == "extra_forbidden":
+        message = f"{'.'.join(place)[:100]} is no parameter of this request"
+    elif first["type"] == "missing":
+        message = f"{'.'.join(place)} is missing"
+    else:
+        wanted = list(dict.fromkeys(item["msg"] for item in (first, *others) if item["loc"][1:2] == (param,)))
+        message = f"{param}: {'; or '.join(wanted[:6])}"
+    return JSONResponse(error_body(400, code, message, param), 400)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    messages = {404: "there is nothing at this path", 405: "this path does not take that method"}
+    message = messages.get(status, "the request can't be read" if status < 500 else "the server failed")
+    headers = dict(error.headers or {})
+    return JSONResponse(
+        error_body(status, CODES.get(status, "bad_request"), message), status, headers=headers
+    )
+
+
+async def _tsuzuri_error(request: Request, error: Exception) -> JSONResponse:
+    """Errors of ours: those with a status say it, others are the client's mistake or the engine's state."""
+    assert isinstance(error, TsuzuriError)
+    status, code = getattr(error, "status", None), getattr(error, "code", None)
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if status is None:
+        status, code = _status_of(error)
+        if isinstance(error, EngineFailed):
+            retry_after_s = 5.0
+    message = error.message
+    if status >= 500 and getattr(error, "status", None) is None:
+        logs.failure("request_failed", error, request_id=request.scope["state"]["request_id"])
+        message = "the server can't answer now"
+    headers = error_headers(retry_after_s, getattr(error, "headers", {}))
+    body = error_body(status, code, message, getattr(error, "param", None))
+    return JSONResponse(body, status, headers=headers)
+
+
+def _status_of(error: TsuzuriError) -> tuple[int, str]:
+    if isinstance(error, Overloaded):
+        return 429, "engine_overloaded"
+    if isinstance(error, EngineFailed):
+        return 503, "engine_failed"
+    if isinstance(error, ResourceError | IntegrityError):
+        return 500, "internal_error"
+    return 400, "invalid_value"
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(error_body(500, "internal_error", "the server failed to answer"), 500)

@@ -1,0 +1,124 @@
+"""Which models are served now. A swap drops nobody: who began with the old revision ends with it.
+
+A name is looked up and the model counted as in use in one step of the event loop, so a model is closed only
+when nobody holds it. Models are loaded and closed beside the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from tsuzuri.core.errors import closest
+from tsuzuri.serving.config import ModelConfig
+from tsuzuri.serving.errors import ApiError
+from tsuzuri.serving.models import TextModel
+
+Loader = Callable[[ModelConfig], TextModel]
+"""The model of a configuration; blocks."""
+
+
+@dataclass(slots=True)
+class Mounted:
+    """A model in its place, and how many requests hold it."""
+
+    model: TextModel
+    config: ModelConfig | None
+    held: int = 0
+    is_retired: bool = False
+    unused: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Catalog:
+    """Models by name. Used on one event loop."""
+
+    def __init__(self, load: Loader, *, drain_s: float) -> None:
+        self._load = load
+        self._drain_s = drain_s
+        self._mounted: dict[str, Mounted] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._loading = asyncio.Lock()
+
+    def __iter__(self) -> Iterator[TextModel]:
+        return (mounted.model for mounted in self._mounted.values())
+
+    def mount(self, model: TextModel, config: ModelConfig | None = None) -> None:
+        """Serve a model, in place of the one of its name, which is closed once nobody holds it."""
+        old = self._mounted.get(model.facts.name)
+        self._mounted[model.facts.name] = Mounted(model, config)
+        if old is not None:
+            self._retire(old)
+
+    def look(self, name: str) -> TextModel:
+        """The model of a name; ApiError 404 where there is none."""
+        return self._find(name).model
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[TextModel]:
+        """The model of a name, which is not closed meanwhile; ApiError 404 where there is none."""
+        mounted = self._find(name)
+        mounted.held += 1
+        try:
+            yield mounted.model
+        finally:
+            mounted.held -= 1
+            if mounted.is_retired and mounted.held == 0:
+                mounted.unused.set()
+
+    async def load(self, config: ModelConfig) -> TextModel:
+        """Load a release and serve it, in place of the model of its name if there is one."""
+        async with self._loading:  # one at a time: each may take the memory of a model
+            model = await asyncio.to_thread(self._load, config)
+            self.mount(model, config)
+            return model
+
+    def unload(self, name: str) -> None:
+        """Serve a model no more; requests that hold it end as they would have."""
+        mounted = self._find(name)
+        del self._mounted[name]
+        self._retire(mounted)
+
+    async def follow(self, wanted: tuple[ModelConfig, ...]) -> list[str]:
+        """Serve what a changed configuration asks for: the names loaded (+) and unloaded (−)."""
+        changes = []
+        for config in wanted:
+            if not any(config == mounted.config for mounted in self._mounted.values()):
+                changes.append(f"+{(await self.load(config)).facts.name}")
+        kept = {mounted.model.facts.name for mounted in self._mounted.values() if mounted.config in wanted}
+        for name in [name for name in self._mounted if name not in kept]:
+            self.unload(name)
+            changes.append(f"-{name}")
+        return changes
+
+    async def close(self, *, drain_s: float = 0.0) -> None:
+        """Close every model."""
+        for name in list(self._mounted):
+            mounted = self._mounted.pop(name)
+            await mounted.model.close(drain_s=drain_s)
+        await asyncio.gather(*self._retiring)
+
+    def _find(self, name: str) -> Mounted:
+        mounted = self._mounted.get(name)
+        if mounted is None:
+            known = f": {', '.join(self._mounted)}" if self._mounted else ""
+            meant = closest(name, self._mounted) or known
+            raise ApiError(
+                404, "model_not_found", f"there is no model {name[:100]!r} here{meant}", param="model"
+            )
+        return mounted
+
+    def _retire(self, mounted: Mounted) -> None:
+        mounted.is_retired = True
+        if mounted.held == 0:
+            mounted.unused.set()
+        task = asyncio.get_running_loop().create_task(self._close_unused(mounted))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _close_unused(self, mounted: Mounted) -> None:
+        """Close a model once nobody holds it, or when its time to drain is over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(mounted.unused.wait(), self._drain_s)
+        await mounted.model.close()

@@ -1,0 +1,85 @@
+"""From a release's folder to a model that is served: tokenizer, defaults, template, filters and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tsuzuri.core.errors import InputError, RecipeError, closest
+from tsuzuri.core.manifest import MANIFEST, read_manifest
+from tsuzuri.generation.defaults import sampling_of
+from tsuzuri.generation.rules import read_values, token_rules
+from tsuzuri.serving.chat import ChatTemplate, special_pieces
+from tsuzuri.serving.config import ModelConfig
+from tsuzuri.serving.engines.base import Engine
+from tsuzuri.serving.filters import Filters
+from tsuzuri.serving.models import ModelFacts, TextModel
+from tsuzuri.serving.served import ServedModel
+from tsuzuri.tokenizer.codec import Tokenizer
+
+FOLDERS = ("", "release", "model")
+"""Where the model of a release, a build or a run lies in its folder."""
+WEIGHTS = "model.safetensors"
+ENGINES = ("ours", "openai", "mock")
+
+
+def load(config: ModelConfig) -> TextModel:
+    """The model of a release, build or Hugging Face folder; InputError or IntegrityError where it is none."""
+    folder = _model_folder(config.path)
+    tokenizer = Tokenizer.load(folder)
+    name, revision = _named(folder)
+    values = read_values(folder, "config.json")
+    rules = token_rules(tokenizer, int(values.get("vocab_size", tokenizer.vocab_size)), folder)
+    filters = Filters(config.filters)
+    chat = ChatTemplate.of(folder, tokenizer)
+    specials = special_pieces(tokenizer, read_values(folder, "tokenizer_config.json"))
+    engine = _engine(folder, config.engine, values)
+    facts = ModelFacts(
+        name=config.name or name,
+        revision=revision,
+        created_at=int((folder / "config.json").stat().st_mtime),
+        context=engine.context,
+        vocab_size=engine.vocab_size,
+        capabilities=engine.capabilities,
+        defaults=sampling_of(read_values(folder, "generation_config.json")),
+        filters=tuple(filters.kinds),
+        has_chat=chat is not None,
+    )
+    names = {index: piece for piece, index in specials}
+    return ServedModel(facts, engine, tokenizer, rules, filters=filters, chat=chat, special_names=names)
+
+
+def _engine(folder: Path, asked: Mapping[str, Any], values: Mapping[str, Any]) -> Engine:
+    """The engine that `engine.kind` names (`ours`), with its other keys as its configuration."""
+    kind, keys = asked.get("kind", "ours"), {key: value for key, value in asked.items() if key != "kind"}
+    if kind == "mock":
+        from tsuzuri.serving.engines.mock import MockEngine
+
+        size, context = int(values["vocab_size"]), int(values["max_position_embeddings"])
+        return MockEngine(vocab_size=size, context=context, **keys)
+    raise RecipeError(
+        f"no engine {kind!r}{closest(str(kind), ENGINES)}", hint=f"engines: {', '.join(ENGINES)}"
+    )
+
+
+def _named(folder: Path) -> tuple[str, str]:
+    """What a release calls itself, and its revision: its version and the beginning of its weights' sum."""
+    name = folder.resolve().name
+    if name in FOLDERS:
+        name = folder.resolve().parent.name
+    if not (folder / MANIFEST).exists():
+        return name, ""
+    manifest = read_manifest(folder)
+    sums = manifest.files.get(WEIGHTS, "")[:12]
+    version = str(manifest.config.get("version", ""))
+    return str(manifest.config.get("name") or name), "-".join(filter(None, (version, sums)))
+
+
+def _model_folder(path: Path) -> Path:
+    for inner in FOLDERS:
+        if (path / inner / "config.json").exists():
+            return path / inner
+    raise InputError(
+        f"{path} holds no model: it has no config.json", hint="give the folder of a release or of a build"
+    )

@@ -1,0 +1,188 @@
+"""`tsuzuri serve`: from a configuration to a listening process, and its end.
+
+SIGTERM and SIGINT: no new connections; what runs is finished within `drain_s`, the rest handed back (503, or
+an error event in its stream); bills are written; a second SIGINT waits for nothing. SIGHUP: the file is read
+again and models are loaded, swapped and unloaded as it now says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tsuzuri.core.config import apply_overrides, load_yaml, parse_config
+from tsuzuri.core.errors import MissingExtraError, RecipeError, TsuzuriError
+from tsuzuri.serving import logs
+from tsuzuri.serving.config import ServeConfig
+
+try:
+    import uvicorn
+
+    from tsuzuri.serving.access import Accounts, OpenAccess
+    from tsuzuri.serving.app import application
+    from tsuzuri.serving.catalog import Catalog
+    from tsuzuri.serving.connection import connection_class
+    from tsuzuri.serving.loading import load
+    from tsuzuri.serving.service import Service
+except ModuleNotFoundError as error:
+    if error.name and error.name.startswith("tsuzuri"):
+        raise
+    raise MissingExtraError(error.name or "fastapi", "serve") from error
+
+GRACE_S = 5.0
+"""After `drain_s`: for what was handed back to be told so and billed."""
+
+
+def serve(
+    releases: Sequence[Path] = (),
+    *,
+    config: Path | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    database: str | None = None,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Serve releases until told to stop. What is given here goes over what the file says."""
+    options = Options(releases, config, host, port, database, tuple(overrides))
+    wanted = options.read()
+    if not wanted.models:
+        raise RecipeError("there is nothing to serve", hint="tsuzuri serve RELEASE, or --config serve.yaml")
+    logs.start_log(wanted.log_level)
+    Server(wanted, options).run()
+
+
+class Options:
+    """What the command line says, over a file that may change."""
+
+    def __init__(
+        self,
+        releases: Sequence[Path],
+        config: Path | None,
+        host: str | None,
+        port: int | None,
+        database: str | None,
+        overrides: Sequence[str],
+    ) -> None:
+        self._releases = releases
+        self._config = config
+        self._given: dict[str, Any] = {
+            name: value for name, value in (("host", host), ("port", port)) if value is not None
+        }
+        self._database = database
+        self._overrides = overrides
+
+    def read(self) -> ServeConfig:
+        """The configuration as it stands now."""
+        values = load_yaml(self._config) if self._config else {}
+        if self._releases:
+            values["models"] = [{"path": str(path)} for path in self._releases]
+        values |= self._given
+        if self._database is not None:
+            accounts = dict(values.get("accounts") or {})
+            values["accounts"] = {
+                **accounts,
+                "database": {**accounts.get("database", {}), "url": self._database},
+            }
+        where = str(self._config or "serve")
+        return parse_config(ServeConfig, apply_overrides(values, self._overrides), where=where)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with our application, which is told when it is to stop and when to read its file."""
+
+    def __init__(self, config: ServeConfig, options: Options | None = None) -> None:
+        self._wanted = config
+        self._options = options
+        self._reloading: asyncio.Task[None] | None = None
+        self._listener = listen(config.host, config.port)
+        accounts, routers = accounts_of(config)
+        self.catalog = Catalog(load, drain_s=config.limits.request_s)
+        self.service = Service(config, self.catalog, accounts)
+        super().__init__(
+            uvicorn.Config(
+                application(self.service, routers),
+                http=connection_class(config.limits),
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                proxy_headers=bool(config.trusted_proxies),
+                forwarded_allow_ips=list(config.trusted_proxies),
+                timeout_keep_alive=max(1, round(config.limits.keep_alive_s)),
+                timeout_graceful_shutdown=round(config.drain_s + GRACE_S),
+                backlog=2048,
+            )
+        )
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Load the models, then listen until told to stop."""
+        for model in self._wanted.models:
+            loaded = load(model)
+            self.catalog.mount(loaded, model)
+            logs.event("model_loaded", model=loaded.facts.name, revision=loaded.facts.revision)
+        host, port = self._listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        if self._wanted.accounts is None:
+            logs.event("open", note="no key is asked for, and only this machine is served")
+        print(f"http://{shown}:{port}", file=sys.stdout, flush=True)
+        super().run([self._listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and to SIGHUP too."""
+        await super().startup(sockets)
+        if self._options is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        logs.event("started", models=[model.facts.name for model in self.catalog])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then end."""
+        self.service.begin_drain()
+        await super().shutdown(sockets)
+
+    def _reload(self) -> None:
+        if self._options is not None and (self._reloading is None or self._reloading.done()):
+            self._reloading = asyncio.get_running_loop().create_task(self._follow())
+
+    async def _follow(self) -> None:
+        assert self._options is not None
+        try:
+            wanted = self._options.read()
+            changes = await self.catalog.follow(wanted.models)
+            logs.event("reloaded", changes=changes)
+        except TsuzuriError as error:  # the old models go on
+            logs.event("not_reloaded", level=logging.ERROR, problem=error.message)
+
+
+def accounts_of(config: ServeConfig) -> tuple[Accounts, list[Any]]:
+    """The accounts of a configuration, and their routes with those of the playground."""
+    routers: list[Any] = []
+    accounts: Accounts = OpenAccess()
+    if config.accounts is not None:
+        from tsuzuri.serving.accounts.routes import router
+        from tsuzuri.serving.accounts.service import Accounts as Kept
+
+        kept = Kept(config.accounts)
+        accounts = kept
+        routers.append(router(kept))
+    return accounts, routers
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; OSError with its reason where it can't."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
+    return listener
