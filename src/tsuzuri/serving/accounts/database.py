@@ -42,6 +42,8 @@ PASSING_STATES = ("08", "40", "53", "55", "57", "58")
 """Classes of PostgreSQL's SQLSTATE that say: not now. Connection, rollback, resources, locks, shutdown,
 disk."""
 
+_TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+
 Result = TypeVar("Result")
 
 
@@ -62,16 +64,19 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables to the newest revision. Raises IntegrityError where they are of a newer
         version."""
-        with self.begin() as connection:
+
+        def upgrade(connection: Connection) -> None:
             if not self.is_sqlite:
-                connection.execute(select_lock, {"key": MIGRATION_LOCK})
-            try:
-                alembic_command.upgrade(alembic_config(connection), "head")
-            except CommandError as error:
-                raise IntegrityError(
-                    f"the accounts in {self.shown_url} were made by a newer version: {error}",
-                    hint="install the newer tsuzuri, or give another database",
-                ) from error
+                connection.execute(_TAKE_LOCK, {"key": MIGRATION_LOCK})
+            alembic_command.upgrade(alembic_config(connection), "head")
+
+        try:
+            self.write(upgrade)
+        except CommandError as error:
+            raise IntegrityError(
+                f"the accounts in {self.shown_url} were made by a newer version: {error}",
+                hint="install the newer tsuzuri, or give another database",
+            ) from error
 
     @property
     def shown_url(self) -> str:
@@ -112,9 +117,6 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
-
-
-select_lock = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 def alembic_config(connection: Connection) -> AlembicConfig:
