@@ -21,6 +21,7 @@ from tsuzuri.serving.config import LOOPBACK
 from tsuzuri.serving.engines.base import EngineFailed, Overloaded
 from tsuzuri.serving.errors import error_body, error_headers
 from tsuzuri.serving.guard import Guard
+from tsuzuri.serving.models import PromptTooLong
 from tsuzuri.serving.service import Service
 
 DESCRIPTION = (
@@ -156,7 +157,7 @@ def _status_of(error: TsuzuriError) -> tuple[int, str]:
         return 503, "engine_failed"
     if isinstance(error, ResourceError | IntegrityError):
         return 500, "internal_error"
-    return 400, "invalid_value"
+    return 400, "context_length_exceeded" if isinstance(error, PromptTooLong) else "invalid_value"
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

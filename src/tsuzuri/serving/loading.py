@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tsuzuri.core.config import Config, parse_config
 from tsuzuri.core.errors import InputError, RecipeError, closest
 from tsuzuri.core.manifest import MANIFEST, read_manifest
 from tsuzuri.generation.defaults import sampling_of
@@ -22,6 +23,19 @@ FOLDERS = ("", "release", "model")
 """Where the model of a release, a build or a run lies in its folder."""
 WEIGHTS = "model.safetensors"
 ENGINES = ("ours", "openai", "mock")
+
+
+class MockConfig(Config):
+    """An engine without a model, for trying what stands around it."""
+
+    tokens: int | None = None
+    """Written for every request; none: as many as it may."""
+    tokens_per_s: float | None = None
+    """Of each request; none: all at once."""
+    slots: int = 64
+    """Requests written together."""
+    queue: int = 256
+    """Requests that may wait."""
 
 
 def load(config: ModelConfig) -> TextModel:
@@ -57,7 +71,8 @@ def _engine(folder: Path, asked: Mapping[str, Any], values: Mapping[str, Any]) -
         from tsuzuri.serving.engines.mock import MockEngine
 
         size, context = int(values["vocab_size"]), int(values["max_position_embeddings"])
-        return MockEngine(vocab_size=size, context=context, **keys)
+        mock = parse_config(MockConfig, keys, where="engine", hint="see docs/serving.md")
+        return MockEngine(vocab_size=size, context=context, **mock.model_dump())
     raise RecipeError(
         f"no engine {kind!r}{closest(str(kind), ENGINES)}", hint=f"engines: {', '.join(ENGINES)}"
     )

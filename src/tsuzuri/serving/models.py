@@ -13,11 +13,16 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tsuzuri.core.errors import InputError
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.serving.engines.base import EngineStats
 
 TextFinish = Literal["stop", "length", "content_filter", "cancelled", "timeout"]
 """The model or a stop text ended it; the limit on tokens; a filter; `cancel`; the deadline."""
+
+
+class PromptTooLong(InputError):  # noqa: N818 (named after what it says)
+    """More than the model sees at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tsuzuri.serving.chat import ChatTemplate
 from tsuzuri.serving.config import FilterConfig
 from tsuzuri.serving.engines.base import Engine, EngineStats, TokenRequest
 from tsuzuri.serving.filters import Filters
-from tsuzuri.serving.models import ModelFacts, Prompt, TextRequest
+from tsuzuri.serving.models import ModelFacts, Prompt, PromptTooLong, TextRequest
 from tsuzuri.serving.writing import Pieces, Writing
 from tsuzuri.tokenizer.codec import Tokenizer
 
@@ -115,8 +115,8 @@ class ServedModel:
             raise self._too_long(f"{len(ids):,} tokens")
         return Prompt(tuple(ids), self._tokenizer.decode(ids) if text is None else text, opening)
 
-    def _too_long(self, what: str) -> InputError:
-        return InputError(
+    def _too_long(self, what: str) -> PromptTooLong:
+        return PromptTooLong(
             f"the prompt has {what}, more than fit: {self.facts.name} sees {self.facts.context:,} tokens, "
             f"of which a prompt may take {self._room - 1:,}"
         )

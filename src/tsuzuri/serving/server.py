@@ -11,7 +11,6 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,17 +121,25 @@ class Server(uvicorn.Server):
             )
         )
 
+    @property
+    def address(self) -> str:
+        """Where it listens, as a URL."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Load the models, then listen until told to stop."""
-        for model in self._wanted.models:
-            loaded = load(model)
-            self.catalog.mount(loaded, model)
-            logs.event("model_loaded", model=loaded.facts.name, revision=loaded.facts.revision)
-        host, port = self._listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
+        try:
+            for model in self._wanted.models:
+                loaded = load(model)
+                self.catalog.mount(loaded, model)
+                logs.event("model_loaded", model=loaded.facts.name, revision=loaded.facts.revision)
+        except BaseException:
+            self._listener.close()
+            raise
         if self._wanted.accounts is None:
             logs.event("open", note="no key is asked for, and only this machine is served")
-        print(f"http://{shown}:{port}", file=sys.stdout, flush=True)
+        print(self.address, flush=True)
         super().run([self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -22,7 +22,7 @@ SEEDS = 2**62
 async def completion(model: TextModel, asked: CompletionRequest, limits: LimitsConfig) -> AskedText:
     """The samples of a completion: `n`, or `best_of`, of each prompt."""
     samples = samples_of(asked)
-    prompts = texts_of(asked.prompt or "", param="prompt")
+    prompts = texts_of("" if asked.prompt is None else asked.prompt, param="prompt")
     if len(prompts) * samples > limits.choices:
         raise invalid(
             f"{len(prompts)} prompts with {samples} samples each: a request may have {limits.choices}",
