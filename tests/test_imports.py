@@ -32,6 +32,7 @@ LIGHT = (
     "tsuzuri.cli",
     "tsuzuri.recipe",
     "tsuzuri.build",
+    "tsuzuri.planning",
     "tsuzuri.lab.project",
     "tsuzuri.core.lineage",
     "tsuzuri.corpus.build",

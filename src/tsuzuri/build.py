@@ -20,11 +20,7 @@ from tsuzuri.core.progress import say
 from tsuzuri.core.ranks import is_first
 from tsuzuri.data.components import plan, table
 from tsuzuri.evaluate.config import EvaluateConfig
-from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.forecast import predicted_bytes
-from tsuzuri.lab.plan import HINT, config_of, make_plan
-from tsuzuri.lab.plan import describe as describe_plan
-from tsuzuri.lab.project import describe_project, load_project
 from tsuzuri.lab.speed import full_speed
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import model_config, rung
@@ -119,45 +115,6 @@ def describe(recipe: Recipe) -> Iterator[str]:
     yield f"            (the ladder: steps of {row.batch_tokens:,} tokens, AdamW at {row.learning_rate:g})"
     operations = 6 * model.num_matrix_parameters * tokens
     yield f"compute     {operations:.2e} floating-point operations (6 a matrix weight and token)"
-
-
-def plan_run(
-    recipe: Path | None = None,
-    project: Path | None = None,
-    measure: bool = False,
-    aot: str | None = None,
-    aot_python: Path | None = None,
-    **values: Any,
-) -> Iterator[str]:
-    """The plan of a run, by the values of a PlanConfig over those of a recipe; or that of a project.
-
-    `aot` is the topology of TPUs that its step is then compiled for, in the environment of `aot_python`.
-    """
-    if project:
-        yield from describe_project(load_project(project))
-        return
-    if aot:
-        from tsuzuri.lab.aot.forms import plan_values
-
-        values = plan_values(aot, values)
-    if recipe:
-        wanted = load_recipe(recipe)
-        config = config_of(wanted.model, wanted.tokenizer.vocab_size, wanted.train, values)
-        overrides = wanted.model.overrides if config.size == wanted.model.size else {}
-        model = model_config(config.size, vocab_size=config.vocab_size, overrides=overrides)
-        made = make_plan(config, model, prefer=wanted.train.optimizer.kind)
-    else:
-        made = make_plan(parse_config(PlanConfig, values, where="plan", hint=HINT))
-    yield from describe_plan(made)
-    if measure:
-        _require_torch()
-        from tsuzuri.lab.measure import describe_measured
-
-        yield from describe_measured(made)
-    if aot:
-        from tsuzuri.lab.aot.page import describe_aot
-
-        yield from describe_aot(made, aot, aot_python)
 
 
 def corpus(recipe: Path, out: Path, overrides: Sequence[str] = ()) -> str:

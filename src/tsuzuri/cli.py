@@ -557,7 +557,7 @@ COMMANDS = (
     Command(
         "plan",
         "before a run: what fits, how long it takes and what it costs",
-        "tsuzuri.build:plan_run",
+        "tsuzuri.planning:plan_run",
         (
             argument("recipe", nargs="?", type=some_path, metavar="RECIPE.yaml", help="plan for this recipe"),
             argument("--project", type=some_path, metavar="FILE.yaml", help="plan stages end to end"),

@@ -16,10 +16,11 @@ import pytest
 from tsuzuri.cli import main
 from tsuzuri.core.errors import InputError, RecipeError, ResourceError
 from tsuzuri.lab.aot.compiler import Compiled, compiler
-from tsuzuri.lab.aot.forms import aot_config, expected_bytes, forms, operations, plan_values, scores_bytes
+from tsuzuri.lab.aot.forms import aot_config, forms, operations, plan_values
 from tsuzuri.lab.aot.page import describe_aot
 from tsuzuri.lab.config import AotConfig, PlanConfig
 from tsuzuri.lab.devices import device_row
+from tsuzuri.lab.memory import predict, scores_bytes
 from tsuzuri.lab.plan import Plan, make_plan
 from tsuzuri.lab.step import Step
 from tsuzuri.model.ladder import model_config
@@ -66,15 +67,15 @@ def test_the_forms_need_less_and_less_memory_and_the_last_is_the_least() -> None
     assert every[0] == step
     assert all(form.recompute for form in every[1:])
     assert [form.rows for form in every[1:]] == 2 * [32, 16, 8, 4, 2, 1]
-    needed = [expected_bytes(form) for form in every if form.recompute and not form.sharded]
+    needed = [predict(form).total for form in every if form.recompute and not form.sharded]
     assert needed == sorted(needed, reverse=True)
-    assert min(every, key=expected_bytes) == every[-1]
+    assert min(every, key=lambda form: predict(form).total) == every[-1]
     assert every[-1].sharded
 
 
 def test_only_forms_that_are_predicted_to_fit_are_compiled_and_the_last() -> None:
     tried = list(forms(STEP))
-    assert all(expected_bytes(form) <= STEP.device.usable_bytes for form in tried)
+    assert all(predict(form).total <= STEP.device.usable_bytes for form in tried)
     assert tried[0].rows < STEP.rows  # attention's scores of 32 rows are larger than a core
     small = replace(STEP, device=replace(STEP.device, memory_bytes=2**20))
     assert len(list(forms(small))) == 1

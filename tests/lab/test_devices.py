@@ -23,11 +23,23 @@ def test_every_row_has_sources_and_dates(name: str) -> None:
     assert re.fullmatch(r"20\d\d(-\d\d){0,2}", device.date)
     for price in (device.on_demand, device.preemptible):
         assert price.source
-        assert price.usd_per_hour is None or price.usd_per_hour > 0
+        if price.usd_per_hour is not None:
+            assert price.usd_per_hour > 0
+            assert re.fullmatch(r"20\d\d(-\d\d){0,2}", price.date)
 
 
-def test_a_device_counts_in_its_fastest_precision() -> None:
-    assert device_row("v100").precision == "float16"
+def test_what_can_be_rented_has_a_price() -> None:
+    unpriced = {name for name in WANTED if device_row(name).on_demand.usd_per_hour is None}
+    assert unpriced == {"a100-40", "cpu"}
+    for name in WANTED:
+        row = device_row(name)
+        if row.on_demand.usd_per_hour and row.preemptible.usd_per_hour:
+            assert row.preemptible.usd_per_hour < row.on_demand.usd_per_hour
+
+
+def test_a_device_counts_in_the_fastest_precision_that_we_train_in() -> None:
+    assert device_row("h100").precision == "bfloat16"
+    assert device_row("v100").precision == "float32", "float16 is not trained in"
     assert device_row("cpu").precision == "float32"
 
 

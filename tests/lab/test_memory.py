@@ -205,7 +205,7 @@ def test_sharding_divides_what_every_rank_had_whole() -> None:
 def test_offloaded_states_stand_in_the_host() -> None:
     memory = predict(step(recipe=RECIPES["offload-adamw"]))
     assert memory.parts["optimizer states"] == 0
-    assert memory.host_bytes == 16 * step().model.num_parameters
+    assert memory.host_bytes == (16 + 14) * step().model.num_parameters  # and the copy for a checkpoint
 
 
 def test_what_is_updated_in_the_backward_pass_keeps_one_gradient() -> None:

@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from tests.lab.steps import ON_P4D
 
+from tsuzuri.core.config import apply_overrides
 from tsuzuri.core.errors import RecipeError, ResourceError
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.devices import GIB
 from tsuzuri.lab.money import HOURS_A_MONTH, Line, rent, total
-from tsuzuri.lab.plan import Plan, describe, make_plan
+from tsuzuri.lab.plan import Plan, describe, duration, make_plan
 from tsuzuri.lab.search import Question, largest_that_fits
+from tsuzuri.lab.step import Step
 from tsuzuri.model.ladder import model_config
-from tsuzuri.training.memory import RECIPES
+from tsuzuri.training.config import TrainConfig
+from tsuzuri.training.layout import require_shares
+from tsuzuri.training.memory import RECIPES, recipe_of
 
 HIS_LARGE: dict[str, Any] = {
     "size": "gpt2-large",  # published as 640M; its shape has 736M at his vocabulary
@@ -50,7 +54,7 @@ def test_today_his_large_model_fits_with_full_quality_and_takes_weeks() -> None:
 
 def question_of_p4d(spread: str) -> Question:
     """What fits a p4d.24xlarge with AdamW in float32."""
-    return Question(ON_P4D, ("adamw",), spread)  # type: ignore[arg-type]
+    return Question(ON_P4D, (RECIPES["adamw"],), spread)  # type: ignore[arg-type]
 
 
 def test_about_two_billion_is_the_largest_replicated_model_on_p4d() -> None:
@@ -75,12 +79,13 @@ def test_180_days_on_p4d_cost_what_he_reckoned() -> None:
 
 
 def test_90_days_on_a_tpu_v3_cost_what_he_reckoned_and_2_7b_sees_enough_tokens() -> None:
-    made = plan(size="gpt3-2.7b", device="tpu-v3-8", days=90, preemptible=True, jpy_per_usd=110)
+    made = plan(size="gpt3-2.7b", device="tpu-v3-8", days=90, usd_per_hour=2.40, jpy_per_usd=110)
     assert made.total.usd == pytest.approx(5_184)
     assert made.total.jpy == pytest.approx(570_240)
     assert 40e9 < made.tokens < 100e9  # Gopher's efficiency; 20 a parameter would be 52e9
     assert made.recipe == "muon"
     assert made.fit.step.sharded
+    assert made.fit.memory.parts["attention's scores"] > GIB, "which no kernel that we know of spares a TPU"
 
 
 def test_a_month_of_a_gpu_and_of_a_tpu_cost_what_he_reckoned() -> None:
@@ -100,7 +105,7 @@ def test_a_licensed_corpus_is_a_line_of_the_bill() -> None:
 @pytest.mark.parametrize("usd_per_hour", [1.50, 1.736])
 def test_175b_on_v100s_costs_millions(usd_per_hour: float) -> None:
     gpt3 = {"size": "gpt3-175b", "tokens": 300e9, "servers": 128, "memory_recipe": "adamw"}
-    made = plan(**gpt3, device="v100x8", usd_per_hour=8 * usd_per_hour)
+    made = plan(**gpt3, device="v100x8", precision="float16", usd_per_hour=8 * usd_per_hour)
     assert 4.6e6 < made.total.usd < 12e6
     today = plan(**gpt3, device="h100x8", usd_per_hour=8 * 2.69)
     assert today.total.usd < made.total.usd / 4
@@ -116,11 +121,86 @@ def test_the_ladder_of_memory_is_walked_from_the_best_quality() -> None:
     assert made.fit.step.recompute
 
 
+@pytest.mark.parametrize(
+    ("size", "vocab_size", "device", "servers"),
+    [
+        *(("gpt3-2.7b", 32_000, device, 1) for device in ("rtx3090", "cpu", "h100x8", "tpu-v3-8")),
+        ("gpt3-13b", 32_000, "p4d.24xlarge", 2),
+        ("gpt3-175b", 32_000, "h200x8", 8),
+        ("gpt2-large", 20_573, "tpu-v5e-8", 1),  # a vocabulary that nothing divides
+    ],
+)
+def test_training_can_be_told_to_make_the_step_that_is_planned(
+    size: str, vocab_size: int, device: str, servers: int
+) -> None:
+    """What is planned is what a recipe with the settings of the page is predicted to hold, and refused by
+    nothing."""
+    made = plan(size=size, vocab_size=vocab_size, device=device, servers=servers)
+    step = made.fit.step
+    options = [word for line in describe(made) for word in line.split() if word.startswith("train.")]
+    values = {**apply_overrides({"train": {}}, options)["train"], "steps": 100}
+    train = TrainConfig.model_validate(values)
+    require_shares(train, step.model, step.data_ranks, step.tensor)
+    assert train.parallel.over(step.devices) == (1 if step.sharded else step.data_ranks, *shares(step))
+    assert train.tokens_per_step == step.tokens
+    assert recipe_of(train.optimizer) == step.recipe
+    assert (train.micro_batch_rows, train.parallel.recompute == "blocks") == (step.rows, step.recompute)
+
+
+def shares(step: Step) -> tuple[int, int]:
+    """Parts that a copy of the weights, and every product, is divided into."""
+    return step.data_ranks if step.sharded else 1, step.tensor
+
+
+@pytest.mark.parametrize(
+    ("recipe", "values", "only"),
+    [
+        ("bf16-adafactor-in-backward", {"device": "h100x8"}, "one device alone"),
+        ("offload-adamw", {"device": "h100x8", "spread": "sharded"}, "whole weights on each device"),
+    ],
+)
+def test_a_recipe_that_training_refuses_on_these_devices_is_not_planned(
+    recipe: str, values: dict[str, Any], only: str
+) -> None:
+    with pytest.raises(RecipeError, match=f"{recipe} is for {only}"):
+        plan(size="gpt3-1.3b", memory_recipe=recipe, **values)
+
+
+def test_what_is_nearest_rests_on_nothing_that_training_refuses() -> None:
+    with pytest.raises(
+        ResourceError, match=r"at least 83\.\d GiB on each device \(bf16-adafactor\)"
+    ) as error:
+        plan(size="gpt3-175b", device="p4d.24xlarge")
+    assert error.value.hint.startswith("nearest: --size gpt3-13b, or --servers 4")
+
+
+def test_float16_is_planned_on_request_alone_and_said_to_be_others() -> None:
+    assert plan(device="v100").fit.step.precision == "float32"
+    page = "\n".join(describe(plan(device="v100", precision="float16")))
+    assert "float16 is what others train in" in page
+    assert "settings" not in page
+
+
+def test_the_host_and_the_disk_hold_checkpoints() -> None:
+    card, node = (
+        plan(memory_recipe="adamw"),
+        plan(memory_recipe="adamw", device="h100x8", spread="replicated"),
+    )
+    parameters = card.fit.step.model.num_parameters
+    assert card.fit.memory.host_bytes == 12 * parameters, "weights and two moments, copied before they change"
+    assert node.fit.memory.host_bytes == 8 * 12 * parameters, "by each process of a server"
+    tokens, checkpoints = 2 * card.tokens / 1e9, 4 * 12 * parameters / 1e9
+    assert f"{tokens + checkpoints:,.1f} GB: tokens, and 4 checkpoints of 1.3 GB" in "\n".join(describe(card))
+    here = plan(memory_recipe="adamw", device="cpu").fit.memory
+    assert here.parts["checkpoint copy"] == 12 * parameters
+    assert here.held_bytes == here.total - here.parts["framework"] - 12 * parameters
+
+
 def test_the_page_says_what_it_rests_on() -> None:
     page = "\n".join(describe(plan(size="gpt3-2.7b", jpy_per_kwh=30, usd_per_gb_month=0.02)))
     for part in ("adafactor", "muon needs", "quality", "GiB", "tokens/s", "bound by", "modula", "kWh at ¥30"):
         assert part in page
-    unset = "\n".join(describe(plan(device="cpu", size="15m")))
+    unset = "\n".join(describe(plan(device="a100-40", size="15m")))
     assert "price unset" in unset
     assert "without devices and storage" in unset
 
@@ -154,6 +234,14 @@ def test_a_batch_of_any_size_is_planned_at_once() -> None:
     step = plan(size="tiny", device="cpu", batch_tokens=10**12).fit.step
     assert step.rows <= 4096
     assert step.tokens == pytest.approx(1e12)
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(30, "30.0 days"), (0.5, "12.0 hours"), (0.01, "14.4 minutes"), (0.0002, "17 seconds")],
+)
+def test_times_are_in_units_of_their_size(days: float, words: str) -> None:
+    assert duration(days) == words
 
 
 def test_currencies_are_added_up_for_themselves_without_a_rate() -> None:

@@ -49,7 +49,9 @@ def test_a_stage_can_be_a_plan() -> None:
     stage = lay_out(config)[0]
     assert stage.plan
     assert stage.days == make_plan(stage.plan.config).days
-    assert "tokens by" in "\n".join(describe_project(config))
+    page = "\n".join(describe_project(config))
+    assert "tokens by" in page
+    assert page.endswith(" without storage"), "what has no price is missing in the sum too"
 
 
 def test_a_wrong_key_in_a_project_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

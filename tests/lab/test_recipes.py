@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tsuzuri.build import plan_run
 from tsuzuri.lab.devices import DEVICES
 from tsuzuri.lab.memory import predict
 from tsuzuri.lab.plan import TOKENS_A_PARAMETER, Plan, config_of, make_plan
 from tsuzuri.lab.step import Step
 from tsuzuri.model.ladder import model_config
+from tsuzuri.planning import plan_run
 from tsuzuri.recipe import Recipe, load_recipe
-from tsuzuri.training.memory import RECIPES
+from tsuzuri.training.memory import RECIPES, recipe_of
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 CARDS = {
@@ -33,7 +33,7 @@ def planned(name: str, device: str) -> tuple[Recipe, Plan]:
     recipe = load_recipe(FOLDER / f"{name}.yaml")
     config = config_of(recipe.model, recipe.tokenizer.vocab_size, recipe.train, {"device": device})
     model = model_config(config.size, vocab_size=config.vocab_size, overrides=recipe.model.overrides)
-    return recipe, make_plan(config, model, prefer=recipe.train.optimizer.kind)
+    return recipe, make_plan(config, model, prefer=recipe_of(recipe.train.optimizer))
 
 
 @pytest.mark.parametrize("device", ["rtx4090", "h100", "h100x8"])

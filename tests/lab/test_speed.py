@@ -51,6 +51,13 @@ def test_a_row_at_a_time_over_a_slow_network_is_bound_by_links() -> None:
     )
 
 
+def test_nothing_hides_what_tensor_parallel_sends() -> None:
+    whole, shared = (predict_speed(replace(NODE, sharded=True, tensor=tensor)) for tensor in (1, 8))
+    sent = 4 * 24 * 2 * 2048 * NODE.batch_tokens * 2 * 7 / 8  # bytes: reductions, layers, bfloat16, width
+    assert shared.bound == whole.bound == "products"
+    assert shared.step_s - whole.step_s == pytest.approx(sent / NODE.device.link, rel=1e-6)
+
+
 def test_one_short_row_is_bound_by_memory() -> None:
     card = replace(NODE, device=DEVICES["rtx4090"], rows=1, length=64, batch_tokens=64)
     assert predict_speed(card).bound == "memory"

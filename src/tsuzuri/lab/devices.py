@@ -4,8 +4,8 @@ Figures are of one device of a row: the card of a GPU server, the core of a TPU 
 Peaks are dense products with float32 sums. Links between cards are NVLink's and PCIe's one way; networks are
 those of NVIDIA's DGX servers, of p4d.24xlarge, and for V100 of p3dn.24xlarge. `efficiency` is the share of
 the peak that training reaches with compiled code, recomputation counted as work. A price is of the whole row,
-in USD an hour; one that no source gives is unset. Power is the board's (a TPU's measured mean), without host
-and cooling.
+in USD an hour; one that no source gives is unset. Those of TPUs are of us-central1 (v4: us-central2). Power
+is the board's (a TPU's measured mean), without host and cooling.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from tsuzuri.core.errors import RecipeError, closest
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
+UNTRAINED: Precision = "float16"
+"""It needs a scaled loss, which our training does not make; of what others train in it a plan is made on
+request."""
+
 TERA, GIGA, GIB = 10**12, 10**9, 2**30
 
 
@@ -31,7 +35,7 @@ class Price:
     usd_per_hour: float | None = None
     source: str = "no source at hand"
     date: str = ""
-    """ISO date, or as much of one as the source has."""
+    """ISO date of the source, or as much of one as it has, or when it was read where it has none."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,13 @@ class Device:
 
     @property
     def precision(self) -> Precision:
-        """The fastest of its precisions."""
-        return max(self.peaks, key=lambda precision: self.peaks[precision])
+        """The fastest of its precisions in which we train."""
+        ours = [precision for precision in self.peaks if precision != UNTRAINED]
+        return max(ours, key=lambda precision: self.peaks[precision])
+
+    def is_called(self, torch_name: str) -> bool:
+        """Whether a card of that name, as torch gives it, is one of these."""
+        return bool(self.names) and re.search(self.names, torch_name) is not None
 
     @property
     def overhead_bytes(self) -> int:
@@ -80,6 +89,10 @@ class Device:
 
 USABLE = 0.95
 
+READ = "2026-11-23"
+CATALOG = "Google Cloud, by SkyPilot's catalog v8 (commit 006059e)"
+RUNPOD = ("RunPod, by deploybase.ai", "2026-03-10")
+SPHERON = ("Spheron, its blog", "2026-06-03")
 PALM = "PaLM (arXiv 2204.02311), table 3"
 NVIDIA_A100 = ("NVIDIA A100 data sheet", "2021-06")
 NVIDIA_H100 = ("NVIDIA H100 data sheet, SXM", "2023")
@@ -107,6 +120,9 @@ A100_80 = Device(
     "(gpt-simple)",
     *NVIDIA_A100,
     power_w=400,
+    on_demand=Price(1.69, *SPHERON),
+    preemptible=Price(0.82, *SPHERON),
+    names="A100",
 )
 H100 = Device(
     "cuda",
@@ -129,6 +145,8 @@ H200 = Device(
     "nanoGPT 1.5B, compiled: about 50,000 tokens/s (lzwjava.github.io)",
     *NVIDIA_H200,
     power_w=700,
+    on_demand=Price(5.55, *SPHERON),
+    preemptible=Price(3.31, *SPHERON),
     names="H200$",
 )
 V100 = Device(
@@ -141,17 +159,27 @@ V100 = Device(
     "NVIDIA V100 data sheet, SXM2",
     "2020-01",
     power_w=300,
+    on_demand=Price(3.06, "AWS p3.2xlarge, of 16 GB, by deploybase.ai", "2025-06-03"),
+    preemptible=Price(1.09, "AWS p3.2xlarge, of 16 GB, by deploybase.ai", "2025-06-03"),
     names="V100-SXM2",
 )
 
 
 def _node(device: Device, *, link: float, network: float, on_demand: Price | None = None) -> Device:
     """Eight cards in one server."""
-    values = {**vars(device), "count": 8, "link": link, "network": network, "on_demand": on_demand or Price()}
-    return Device(**values)
+    prices = {"on_demand": on_demand or Price(), "preemptible": Price()}
+    return Device(**{**vars(device), "count": 8, "link": link, "network": network, **prices})
 
 
-def _tpu(generation: str, tera: float, memory_bytes: int, bandwidth: float, **values: object) -> Device:
+def _tpu(
+    generation: str,
+    tera: float,
+    memory_bytes: int,
+    bandwidth: float,
+    on_demand: float,
+    preemptible: float,
+    **values: object,
+) -> Device:
     """A slice of TPUs; its efficiency, where nothing else is known, is that of PaLM's run on v4.
 
     Links one way: v3 and v4 by Jouppi et al. (2020, CACM 63:7; 2023, arXiv 2304.01433), later ones half of
@@ -161,7 +189,9 @@ def _tpu(generation: str, tera: float, memory_bytes: int, bandwidth: float, **va
         "efficiency": 0.462,
         "efficiency_source": f"PaLM 540B on v4, for want of a figure of its own: {PALM}",
         "source": f"Google Cloud TPU documentation, {generation}",
-        "date": "2026-11-23",
+        "date": READ,
+        "on_demand": Price(on_demand, CATALOG, READ),
+        "preemptible": Price(preemptible, CATALOG, READ),
         **values,
     }
     return Device("tpu", {"bfloat16": tera * TERA}, memory_bytes, bandwidth, **known)  # type: ignore[arg-type]
@@ -179,6 +209,8 @@ DEVICES: dict[str, Device] = {
         "2020-09",
         power_w=350,
         link=PCIE_4,
+        on_demand=Price(0.39, *RUNPOD),
+        preemptible=Price(0.22, *RUNPOD),
         names="RTX 3090$",
     ),
     "rtx4090": Device(
@@ -192,6 +224,8 @@ DEVICES: dict[str, Device] = {
         "2022-10",
         power_w=450,
         link=PCIE_4,
+        on_demand=Price(0.60, *RUNPOD),
+        preemptible=Price(0.34, *RUNPOD),
         names="RTX 4090$",
     ),
     "a100-40": A100_40,
@@ -205,7 +239,12 @@ DEVICES: dict[str, Device] = {
         network=400 * GIGA,
         on_demand=Price(98.32, "AWS p5.48xlarge, by disintermediate.global", "2026-03"),
     ),
-    "h200x8": _node(H200, link=450 * GIGA, network=400 * GIGA),
+    "h200x8": _node(
+        H200,
+        link=450 * GIGA,
+        network=400 * GIGA,
+        on_demand=Price(43.26, "AWS p5e.48xlarge in a capacity block, its price list", "2024-12"),
+    ),
     "p4d.24xlarge": _node(
         A100_40,
         link=300 * GIGA,
@@ -219,17 +258,18 @@ DEVICES: dict[str, Device] = {
         123 / 2,
         16 * GIB,
         450 * GIGA,
+        8.00,
+        2.04,
         count=8,
         efficiency=0.325,
         efficiency_source=f"Gopher 280B: {PALM}",
         power_w=110.0,
         link=82 * GIGA,
-        preemptible=Price(2.40, "the first author's plan for 2.7B"),
     ),
-    "tpu-v4-8": _tpu("v4", 275, 32 * GIB, 1200 * GIGA, count=4, power_w=170.0, link=150 * GIGA),
-    "tpu-v5e-8": _tpu("v5e", 197, 16 * GIGA, 819 * GIGA, count=8, link=200 * GIGA),
-    "tpu-v5p-8": _tpu("v5p", 459, 95 * GIGA, 2765 * GIGA, count=4, link=300 * GIGA),
-    "tpu-v6e-8": _tpu("v6e", 918, 32 * GIGA, 1638 * GIGA, count=8, link=400 * GIGA),
+    "tpu-v4-8": _tpu("v4", 275, 32 * GIB, 1200 * GIGA, 12.88, 3.69, count=4, power_w=170.0, link=150 * GIGA),
+    "tpu-v5e-8": _tpu("v5e", 197, 16 * GIGA, 819 * GIGA, 9.60, 1.96, count=8, link=200 * GIGA),
+    "tpu-v5p-8": _tpu("v5p", 459, 95 * GIGA, 2765 * GIGA, 16.80, 3.34, count=4, link=300 * GIGA),
+    "tpu-v6e-8": _tpu("v6e", 918, 32 * GIGA, 1638 * GIGA, 21.60, 4.35, count=8, link=400 * GIGA),
     "cpu": Device(
         "cpu",
         {"float32": 106 * GIGA, "bfloat16": 17 * GIGA},
@@ -269,8 +309,15 @@ def _slice(name: str, generation: str, chips: int) -> Device:
 
 def peak_of(torch_name: str, precision: str) -> float | None:
     """FLOP/s of the card that torch calls so, at a precision of products; None where no row is of it."""
-    rows = (row for row in DEVICES.values() if row.names and re.search(row.names, torch_name))
+    rows = (row for row in DEVICES.values() if row.is_called(torch_name))
     return next((peak for row in rows for kind, peak in row.peaks.items() if kind == precision), None)
+
+
+def row_of(torch_name: str) -> tuple[str, Device] | None:
+    """The row, and its name, of one card that torch calls so; None where no row is of it."""
+    return next(
+        ((key, row) for key, row in DEVICES.items() if row.names and re.search(row.names, torch_name)), None
+    )
 
 
 def _machine_memory_bytes() -> int:

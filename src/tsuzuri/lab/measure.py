@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 import torch
 
 from tsuzuri.core.config import parse_config
-from tsuzuri.core.errors import RecipeError
-from tsuzuri.lab.devices import GIB
+from tsuzuri.core.errors import RecipeError, ResourceError
+from tsuzuri.lab.devices import DEVICES as PLANNED
+from tsuzuri.lab.devices import GIB, UNTRAINED
 from tsuzuri.lab.memory import predict
 from tsuzuri.lab.plan import DAY_S, Plan, duration
 from tsuzuri.lab.speed import Speed, predict_speed
 from tsuzuri.lab.step import Step
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import TrainConfig
-from tsuzuri.training.devices import can_compile, choose_device, memory_errors
+from tsuzuri.training.devices import DEVICES, Device, can_compile, choose_device, memory_errors
 from tsuzuri.training.peak import PeakMemory
 from tsuzuri.training.step import Trainer
 
@@ -49,11 +50,11 @@ class Measured:
 def measure(plan: Plan) -> Measured:
     """Three steps of a plan's shape, of at most two micro-batches, after one that warms up.
 
-    RecipeError when the plan is for another kind of device, for several, or for what training cannot do.
+    RecipeError when the plan is for another device, for several, or for what training cannot do,
+    ResourceError when this machine has none of its kind.
     """
     wanted = plan.fit.step
-    _check(wanted)
-    compiled = wanted.graph == "compiled" and can_compile(choose_device(wanted.device.kind))
+    compiled = can_compile(_require_here(wanted)) and wanted.graph == "compiled"
     batches = 1 if wanted.recipe.in_backward else min(2, wanted.micro_batches)
     step = replace(
         wanted, batch_tokens=batches * wanted.micro_tokens, graph="compiled" if compiled else "eager"
@@ -66,20 +67,7 @@ def run_steps(step: Step) -> tuple[float, int]:
     """Tokens a second of three steps after one that warms up, and the most bytes held for them all."""
     device = choose_device(step.device.kind)
     peak = PeakMemory(device)
-    values = {
-        "steps": STEPS + 1,
-        "batch_rows": step.batch_tokens // step.length,
-        "micro_batch_rows": step.rows,
-        "sequence_length": step.length,
-        "optimizer": {
-            "kind": step.recipe.optimizer,
-            "weights": step.recipe.weights,
-            "in_backward": step.recipe.in_backward,
-            "offload": step.recipe.offload,
-        },
-        "parallel": {"recompute": "blocks" if step.recompute else "none"},
-        "schedule": {"warmup_steps": 0},
-    }
+    values = {**step.train_values(), "steps": STEPS + 1, "schedule": {"warmup_steps": 0}}
     config = parse_config(TrainConfig, values, where="plan --measure")
     compiled = step.graph == "compiled"
     with memory_errors(config):
@@ -116,10 +104,25 @@ def describe_measured(plan: Plan) -> Iterator[str]:
     )
 
 
-def _check(step: Step) -> None:
-    if step.devices > 1 or step.device.kind == "tpu":
+def _require_here(wanted: Step) -> Device:
+    """The device of this machine that the step is for; an error where there is none of the kind."""
+    if wanted.devices > 1 or wanted.device.kind == "tpu":
         raise RecipeError(
             "steps are measured on one device of this machine", hint="plan for one card or the cpu"
         )
-    if step.precision == "float16":
-        raise RecipeError("training has no float16", hint="--precision float32 or bfloat16")
+    if wanted.precision == UNTRAINED:
+        raise RecipeError(f"training has no {UNTRAINED}", hint="--precision float32 or bfloat16")
+    device = DEVICES[wanted.device.kind]
+    if not device.is_available():
+        raise ResourceError(
+            f"steps are measured on a device of this machine, which has no {device.kind}",
+            hint="give --measure where the card is, or plan for --device cpu",
+        )
+    name = device.name()
+    others = [row for row, planned in PLANNED.items() if planned.is_called(name) and planned.count == 1]
+    if others and not wanted.device.is_called(name):
+        raise RecipeError(
+            f"the card of this machine is not the one that is planned for: {name}",
+            hint=f"--device {others[0]}",
+        )
+    return device

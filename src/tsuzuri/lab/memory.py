@@ -4,7 +4,8 @@ Bytes of activations are counted from our own model's code: what autograd keeps 
 the compiled graph what the minimal cut of torch.compile keeps: the residual stream, the inputs and outputs of
 products, and the weights as they were cast. Tests compare both with autograd itself, on a CPU; a GPU's peak
 has not been compared yet, which `tsuzuri plan --measure` does. The plain graph adds what attention without a
-fused kernel keeps (Korthikanti et al. 2022, arXiv 2205.05198, §4.1) and the steps of GELU's formula.
+fused kernel keeps (Korthikanti et al. 2022, arXiv 2205.05198, §4.1) and the steps of GELU's formula. Of TPUs
+nothing is known that would spare attention's scores: they are counted as libtpu's compiler holds them.
 
 Sharding is that of FSDP2: a block's weights are gathered while it is computed, with those of the next one.
 Devices that share tensors are taken to share the sequence of the activations too, and those that share Muon's
@@ -21,6 +22,11 @@ from tsuzuri.model.config import CHUNK_LOGITS, ModelConfig
 from tsuzuri.training.memory import CHUNK, PIECE
 
 FLOAT32 = 4
+SCORES = 3
+"""Numbers for each head and pair of positions that a TPU holds in a block's backward pass, and as many that
+it keeps where the block is not recomputed: of 125M and 2.7B, compiled for v3 and v5e by libtpu 0.0.52."""
+NOT_IN_STEPS = ("framework", "checkpoint copy")
+"""Parts that a process holds before its first step, or from its first checkpoint on."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Memory:
     moment: str
     parts: dict[str, float]
     host_bytes: float = 0.0
-    """In the host's memory, for all devices of a server."""
+    """In the host's memory, for all devices of a server: masters of what is offloaded, and what a checkpoint
+    is written from."""
 
     @property
     def total(self) -> float:
@@ -39,8 +46,8 @@ class Memory:
 
     @property
     def held_bytes(self) -> float:
-        """All but the framework's: what a process comes to hold above what it held before."""
-        return self.total - self.parts.get("framework", 0.0)
+        """What a process comes to hold in its steps above what it held before them."""
+        return self.total - sum(self.parts.get(part, 0.0) for part in NOT_IN_STEPS)
 
     def describe(self) -> str:
         """The parts in GiB on one line."""
@@ -89,13 +96,30 @@ def predict(step: Step) -> Memory:
         Memory("in the optimizer", {**always, "gradients": gradients, **update}),
     ]
     largest = max(moments, key=lambda moment: moment.total)
-    host = recipe.host_bytes_per_parameter * model.num_parameters / (step.servers if step.sharded else 1)
-    if not step.sharded:
-        host *= step.device.count
     parts = {**largest.parts, "framework": float(step.device.overhead_bytes)}
+    if step.device.kind == "tpu":
+        parts["attention's scores"] = scores_bytes(step)
+    masters = recipe.host_bytes_per_parameter * model.num_parameters
+    copy = stored_bytes(step) / step.shards
     if step.device.kind == "cpu":  # its memory is the host's
-        parts, host = {**parts, "masters": host}, 0.0
-    return Memory(largest.moment, parts, host)
+        return Memory(largest.moment, {**parts, "masters": masters, "checkpoint copy": copy})
+    return Memory(largest.moment, parts, step.device.count * (masters + copy))
+
+
+def stored_bytes(step: Step) -> float:
+    """Bytes of a checkpoint, of which each process copies its part into the host's memory to write it:
+    weights, float32 masters where they are offloaded, and the optimizer's states."""
+    recipe = step.recipe
+    masters = FLOAT32 if recipe.offload else 0
+    return (recipe.weight_bytes + masters) * step.model.num_parameters + _all_states(step)
+
+
+def scores_bytes(step: Step) -> float:
+    """Bytes of attention's scores of the block that is computed, and of those that all others keep, where no
+    fused kernel spares them."""
+    pairs = step.rows * step.length**2 * step.model.num_attention_heads / step.tensor
+    kept = 0 if step.recompute else step.model.num_hidden_layers
+    return SCORES * step.activation_bytes * pairs * (1 + kept)
 
 
 def kept_bytes(model: ModelConfig, graph: Graph, size: int, length: int) -> float:
@@ -127,15 +151,18 @@ def working_bytes(step: Step) -> float:
 
 
 def _states(step: Step) -> float:
+    """On a device."""
+    return 0.0 if step.recipe.offload else _all_states(step) / step.shards
+
+
+def _all_states(step: Step) -> float:
     memory = step.recipe.memory
-    if step.recipe.offload:
-        return 0.0
     blocks = _matrices(step.model)
     others = step.model.num_parameters - blocks
     if memory.factored:
         embedding = step.model.vocab_size + step.model.hidden_size
-        return FLOAT32 * (_edges(step.model) + embedding) / step.shards
-    return (memory.matrices * blocks + memory.others * others) / step.shards
+        return FLOAT32 * (_edges(step.model) + embedding)
+    return memory.matrices * blocks + memory.others * others
 
 
 def _gradients(step: Step) -> float:

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tsuzuri.training.config import TrainConfig
+
 HOURS_A_MONTH = 730
 DAYS_A_MONTH = HOURS_A_MONTH / 24
+KEPT = TrainConfig().keep_checkpoints + 1
+"""Checkpoints of a run: the newest, and the milestone before the learning rate falls."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,15 @@ def electricity(kwh: float, jpy_per_kwh: float) -> Line:
     return Line("electricity", jpy=kwh * jpy_per_kwh, note=f"{kwh:,.0f} kWh at ¥{jpy_per_kwh:g}")
 
 
-def storage(stored_bytes: float, days: float, usd_per_gb_month: float | None) -> Line:
-    """The line for what lies on disks meanwhile."""
-    gigabytes = stored_bytes / 1e9
+def storage(token_bytes: float, checkpoint_bytes: float, days: float, usd_per_gb_month: float | None) -> Line:
+    """The line for what lies on disks meanwhile: tokens, and checkpoints, one more than a run keeps."""
+    gigabytes = (token_bytes + (KEPT + 1) * checkpoint_bytes) / 1e9
     months = days / DAYS_A_MONTH
     usd = None if usd_per_gb_month is None else gigabytes * months * usd_per_gb_month
-    return Line("storage", usd=usd, note=f"{gigabytes:,.1f} GB of tokens and two checkpoints")
+    checkpoints = (
+        f"{KEPT + 1} checkpoints of {checkpoint_bytes / 1e9:,.1f} GB: {KEPT} kept, one being written"
+    )
+    return Line("storage", usd=usd, note=f"{gigabytes:,.1f} GB: tokens, and {checkpoints}")
 
 
 def total(lines: Sequence[Line], jpy_per_usd: float | None) -> Total:
@@ -85,5 +92,5 @@ def describe(lines: Sequence[Line], jpy_per_usd: float | None) -> Iterator[str]:
 
 def without(lines: Sequence[Line]) -> str:
     """What a total leaves out, in words: the lines without a price."""
-    names = [line.name for line in lines if line.usd is None and line.jpy is None]
+    names = dict.fromkeys(line.name for line in lines if line.usd is None and line.jpy is None)
     return f" without {' and '.join(names)}" if names else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.lab import money
 from tsuzuri.lab.config import PlanConfig
-from tsuzuri.lab.devices import GIB, device_row
+from tsuzuri.lab.devices import GIB, UNTRAINED, device_row
+from tsuzuri.lab.memory import stored_bytes
 from tsuzuri.lab.money import Line
 from tsuzuri.lab.search import Fit, Question, first_fit, least_bytes
 from tsuzuri.lab.speed import reachable
@@ -19,7 +21,7 @@ from tsuzuri.lab.step import Step
 from tsuzuri.model.config import ModelConfig, ModelRecipe
 from tsuzuri.model.ladder import model_config, rung
 from tsuzuri.training.config import TrainConfig
-from tsuzuri.training.memory import RECIPES, memory_recipe
+from tsuzuri.training.memory import RECIPES, MemoryRecipe, memory_recipe
 
 TOKENS_A_PARAMETER = 20
 DAY_S = 86_400
@@ -48,10 +50,12 @@ class Plan:
     @property
     def recipe(self) -> str:
         """The name of its memory recipe."""
-        return next(name for name, recipe in RECIPES.items() if recipe == self.fit.step.recipe)
+        return self.fit.step.recipe.name
 
 
-def make_plan(config: PlanConfig, model: ModelConfig | None = None, prefer: str | None = None) -> Plan:
+def make_plan(
+    config: PlanConfig, model: ModelConfig | None = None, prefer: MemoryRecipe | None = None
+) -> Plan:
     """The plan for a model, by default that of `config.size`, trying the memory recipe `prefer` first.
 
     Raises RecipeError for a size, device or recipe that is not there, ResourceError when nothing fits.
@@ -66,8 +70,9 @@ def make_plan(config: PlanConfig, model: ModelConfig | None = None, prefer: str 
     days = tokens / per_day
     power_w = fit.step.device.power_w
     kwh = None if power_w is None else power_w * fit.step.devices * days * 24 / 1000
-    better = itertools.takewhile(lambda name: RECIPES[name] != fit.step.recipe, question.recipes)
-    passed_over = tuple((name, least_bytes(question, name)) for name in better)
+    better = itertools.takewhile(lambda recipe: recipe != fit.step.recipe, question.recipes)
+    least = ((recipe.name, least_bytes(question, recipe)) for recipe in better)
+    passed_over = tuple((name, needed) for name, needed in least if needed < math.inf)
     return Plan(config, fit, tokens, days, kwh, tuple(_bill(config, fit, tokens, days, kwh)), passed_over)
 
 
@@ -87,8 +92,8 @@ def config_of(
     return parse_config(PlanConfig, {**own, **values}, where="plan", hint=HINT)
 
 
-def describe(plan: Plan) -> Iterator[str]:
-    """The plan as a page of text."""
+def describe(plan: Plan, train: TrainConfig = TrainConfig()) -> Iterator[str]:  # noqa: B008 (frozen)
+    """The plan as a page of text, with what it changes in the `train` of a recipe."""
     config, step, speed = plan.config, plan.fit.step, plan.fit.speed
     model, device = step.model, step.device
     shape = f"{model.num_hidden_layers} layers of {model.hidden_size}"
@@ -102,16 +107,20 @@ def describe(plan: Plan) -> Iterator[str]:
     yield f"quality     {step.recipe.quality}"
     yield f"memory      {plan.fit.memory.describe()}"
     if plan.fit.memory.host_bytes:
-        yield f"            and {plan.fit.memory.host_bytes / GIB:.1f} GiB in the host's memory"
+        host = f"{plan.fit.memory.host_bytes / GIB:.2f} GiB of the host's memory"
+        yield f"            and {host}, from the first checkpoint on"
     yield (
         f"step        {step.tokens:,} tokens: {step.micro_batches} × {step.rows} rows of {step.length} "
         f"on {step.data_ranks}, {speed.step_s:.3g} s"
     )
+    yield from _settings(step, train)
     yield (
         f"speed       {speed.tokens_per_s:,.0f} tokens/s, {speed.mfu:.0%} of the peak in {step.precision}, "
         f"bound by {speed.bound}"
     )
     yield f"            (efficiency: {_efficiency_source(plan)})"
+    if step.precision == UNTRAINED:
+        yield f"            ({UNTRAINED} is what others train in: ours is not able to)"
     yield (
         f"time        {duration(plan.days)} for {plan.tokens:.4g} tokens, "
         f"{plan.tokens / model.num_parameters:.1f} a parameter"
@@ -122,7 +131,7 @@ def describe(plan: Plan) -> Iterator[str]:
     yield from money.describe(plan.bill, config.jpy_per_usd)
 
 
-def _question(config: PlanConfig, model: ModelConfig | None, prefer: str | None) -> Question:
+def _question(config: PlanConfig, model: ModelConfig | None, prefer: MemoryRecipe | None) -> Question:
     row = rung(config.size)
     model = model or model_config(config.size, vocab_size=config.vocab_size)
     device = device_row(config.device)
@@ -132,14 +141,13 @@ def _question(config: PlanConfig, model: ModelConfig | None, prefer: str | None)
             f"{config.device} has no products in {precision}", hint=f"it has: {', '.join(device.peaks)}"
         )
     if config.memory_recipe:
-        memory_recipe(config.memory_recipe)
-        names = [config.memory_recipe]
+        recipes = (memory_recipe(config.memory_recipe),)
     else:
-        names = [prefer] if prefer else []
-        names += [name for name, recipe in RECIPES.items() if recipe.automatic and name != prefer]
+        first = (prefer,) if prefer else ()
+        recipes = (*first, *(recipe for recipe in RECIPES.values() if recipe.automatic and recipe != prefer))
     step = Step(
         model=model,
-        recipe=RECIPES[names[0]],
+        recipe=recipes[0],
         device=device,
         precision=precision,
         batch_tokens=config.batch_tokens or row.batch_tokens,
@@ -147,7 +155,7 @@ def _question(config: PlanConfig, model: ModelConfig | None, prefer: str | None)
         graph=config.graph,
         servers=config.servers,
     )
-    return Question(step, tuple(names), config.spread, config.efficiency)
+    return Question(step, recipes, config.spread, config.efficiency)
 
 
 def _bill(config: PlanConfig, fit: Fit, tokens: float, days: float, kwh: float | None) -> Iterator[Line]:
@@ -163,9 +171,8 @@ def _bill(config: PlanConfig, fit: Fit, tokens: float, days: float, kwh: float |
         yield money.rent(days, step.servers, None, "give --usd-per-hour, or --jpy-per-kwh for your own")
     if config.jpy_per_kwh is not None and kwh is not None:
         yield money.electricity(kwh, config.jpy_per_kwh)
-    checkpoint = (4 + step.recipe.memory.matrices) * step.model.num_parameters
     token_bytes = 2 if step.model.vocab_size <= 2**16 else 4
-    yield money.storage(token_bytes * tokens + 2 * checkpoint, days, config.usd_per_gb_month)
+    yield money.storage(token_bytes * tokens, stored_bytes(step), days, config.usd_per_gb_month)
     if config.corpus_licence_jpy is not None:
         yield Line("corpus licence", jpy=config.corpus_licence_jpy, note="once")
 
@@ -181,6 +188,28 @@ def _form(step: Step) -> str:
     return ", ".join(forms)
 
 
+def _settings(step: Step, train: TrainConfig) -> Iterator[str]:
+    """How a recipe is told to make this step, where training can make it and the recipe does not say so."""
+    if step.precision == UNTRAINED or step.graph == "plain":
+        return
+    now, wanted = (dict(_leaves(values)) for values in (train.as_mapping(), step.train_values()))
+    options = [f"--set train.{key}={_typed(value)}" for key, value in wanted.items() if now[key] != value]
+    for start in range(0, len(options), 3):
+        yield f"{'' if start else 'settings':12}{' '.join(options[start : start + 3])}"
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _typed(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _efficiency_source(plan: Plan) -> str:
     if plan.config.efficiency is not None:
         return f"{plan.config.efficiency:.0%}, as given"
@@ -190,4 +219,7 @@ def _efficiency_source(plan: Plan) -> str:
 
 def duration(days: float) -> str:
     """A time in words."""
-    return f"{days:,.1f} days" if days >= 1 else f"{24 * days:.2g} hours"
+    for unit, length in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
+        if days >= length:
+            return f"{days / length:,.1f} {unit}"
+    return f"{days * DAY_S:.2g} seconds"

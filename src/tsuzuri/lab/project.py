@@ -64,9 +64,12 @@ def describe_project(config: ProjectConfig) -> Iterator[str]:
             f"{amount}{money.without(stage.bill)}{plan}"
         )
     days = sum(stage.days for stage in stages)
-    amount = money.total([line for stage in stages for line in stage.bill], config.jpy_per_usd)
+    bill = [line for stage in stages for line in stage.bill]
     months = days / DAYS_A_MONTH
-    yield f"  {'all':{width}}  {config.start} to {stages[-1].end}  {months:6.2f} months  {amount}"
+    yield (
+        f"  {'all':{width}}  {config.start} to {stages[-1].end}  {months:6.2f} months  "
+        f"{money.total(bill, config.jpy_per_usd)}{money.without(bill)}"
+    )
 
 
 def _bill(item: StageConfig, plan: Plan | None, days: float) -> Iterator[Line]:

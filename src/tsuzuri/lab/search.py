@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -13,7 +14,8 @@ from tsuzuri.lab.speed import Speed, predict_speed
 from tsuzuri.lab.step import Step
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import LADDER, model_config
-from tsuzuri.training.memory import RECIPES
+from tsuzuri.training.config import shared_sizes
+from tsuzuri.training.memory import MemoryRecipe
 
 ENOUGH_TOKENS = 16_384
 """Computed at once, more do not make products faster."""
@@ -30,8 +32,8 @@ class Question:
 
     step: Step
     """Of it the model, devices, precision, graph, batch and length count."""
-    recipes: tuple[str, ...]
-    """Names of `training.memory.RECIPES`, the first that fits being taken."""
+    recipes: tuple[MemoryRecipe, ...]
+    """The first that fits is taken."""
     spread: Spread = "auto"
     efficiency: float | None = None
     """Share of the peak that products reach, where the device's row is not believed."""
@@ -65,18 +67,25 @@ def first_fit(question: Question) -> Fit:
     found = _first_fit(question)
     if found:
         return found
-    bytes_needed, name = min((least_bytes(question, name), name) for name in question.recipes)
+    least = {recipe.name: least_bytes(question, recipe) for recipe in question.recipes}
+    smallest = min(least, key=lambda name: least[name])
+    if least[smallest] == math.inf:
+        only = "one device alone" if question.recipes[0].in_backward else "whole weights on each device"
+        raise RecipeError(
+            f"{smallest} is for {only}: no way to share it among {step.devices} devices ({question.spread})",
+            hint="leave --memory-recipe or --spread away, or plan for one card",
+        )
     raise ResourceError(
         f"a model of {step.model.num_parameters:,} parameters does not fit: it needs at least "
-        f"{bytes_needed / GIB:.1f} GiB on each device ({name}), where "
+        f"{least[smallest] / GIB:.1f} GiB on each device ({smallest}), where "
         f"{step.device.usable_bytes / GIB:.1f} can be filled",
         hint=f"nearest: {_nearest(question)}",
     )
 
 
-def least_bytes(question: Question, recipe: str) -> float:
-    """Bytes on a device that the smallest way to make the step by a recipe needs."""
-    return min(predict(way).total for way in _ways(question, recipe))
+def least_bytes(question: Question, recipe: MemoryRecipe) -> float:
+    """Bytes on a device that the smallest way to make the step by a recipe needs; infinite without a way."""
+    return min((predict(way).total for way in _ways(question, recipe)), default=math.inf)
 
 
 def largest_that_fits(models: Iterable[ModelConfig], question: Question) -> ModelConfig | None:
@@ -86,9 +95,9 @@ def largest_that_fits(models: Iterable[ModelConfig], question: Question) -> Mode
 
 
 def _first_fit(question: Question) -> Fit | None:
-    for name in question.recipes:
+    for recipe in question.recipes:
         fits = (
-            Fit(way, predict(way), predict_speed(way, question.efficiency)) for way in _ways(question, name)
+            Fit(way, predict(way), predict_speed(way, question.efficiency)) for way in _ways(question, recipe)
         )
         fastest = max((fit for fit in fits if fit.fits), key=_merit, default=None)
         if fastest:
@@ -104,16 +113,23 @@ def _merit(fit: Fit) -> tuple[float, ...]:
     return speed, -step.tensor, -step.sharded, -step.recompute, enough, -fit.memory.total
 
 
-def _ways(question: Question, recipe: str) -> Iterator[Step]:
-    """Every way to make a step: recompute or not, replicated or sharded, tensors shared, rows at once."""
-    step = replace(question.step, recipe=RECIPES[recipe])
-    heads, count = step.model.num_key_value_heads, step.device.count
+def _ways(question: Question, recipe: MemoryRecipe) -> Iterator[Step]:
+    """Every way in which training makes a step: recompute or not, replicated or sharded, tensors shared, rows
+    at once."""
+    step = replace(question.step, recipe=recipe)
+    shared, count = shared_sizes(step.model, step.length).values(), step.device.count
     spreads = {"auto": (False, True), "replicated": (False,), "sharded": (True,)}[question.spread]
     recomputes = (False,) if step.graph == "plain" else (False, True)  # nothing was recomputed then
+    if recipe.in_backward and step.devices > 1:
+        return
     for tensor in (1, 2, 4, 8):
-        if count % tensor or heads % tensor or (tensor > 1 and question.spread == "replicated"):
+        if tensor > 1 and (question.spread == "replicated" or recipe.offload):
+            continue
+        if count % tensor or any(size % tensor for size in shared):
             continue
         for sharded in spreads if step.devices > tensor else (False,):
+            if sharded and recipe.offload:
+                continue
             for recompute in recomputes:
                 way = replace(step, tensor=tensor, sharded=sharded, recompute=recompute)
                 rows = max(1, way.batch_tokens // (way.length * way.data_ranks))

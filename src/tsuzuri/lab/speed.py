@@ -1,10 +1,11 @@
-"""Tokens a second of a training step: the slowest of products, memory and links, and then the optimizer.
+"""Tokens a second of a training step: the slowest of products, memory and links, and what waits for it.
 
 Products: six operations for each matrix weight and token, and attention's (Chowdhery et al. 2022,
 arXiv 2204.02311, appendix B; half of them where the mask is causal and its blocks are skipped), a third more
 where blocks are recomputed, at the share of the peak that the device's row gives. Links: a ring moves each
 byte once through each device; gradients are reduced in float32, weights gathered in the activations'
-precision, forward and backward, for each micro-batch.
+precision, forward and backward, for each micro-batch, all of it while products are made. What tensor parallel
+sends between two products, and the optimizer, nothing hides.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def predict_speed(step: Step, efficiency: float | None = None) -> Speed:
     products_s = flops * (4 / 3 if step.recompute else 1) / (peak * share)
     times = {"products": products_s, "memory": _weights_s(step), "links": _links_s(step)}
     bound = max(times, key=lambda name: times[name])
-    step_s = times[bound] + _update_s(step)
+    step_s = times[bound] + _shared_s(step) + _update_s(step)
     return Speed(step_s, step.tokens / step_s, flops / (peak * step_s), bound)
 
 
@@ -85,6 +86,15 @@ def _update_s(step: Step) -> float:
     return (3 * size + 2 * step.recipe.memory.matrices) * parameters / step.device.bandwidth
 
 
+def _shared_s(step: Step) -> float:
+    """Four all-reduces of activations a block and pass pair (Shoeybi et al. 2019, arXiv 1909.08053, §3)."""
+    if step.tensor == 1:
+        return 0.0
+    activations = step.activation_bytes * step.model.hidden_size * step.micro_tokens
+    share = 2 * (step.tensor - 1) / step.tensor
+    return step.micro_batches * 4 * step.model.num_hidden_layers * share * activations / step.device.link
+
+
 def _links_s(step: Step) -> float:
     ranks = step.data_ranks
     parameters = step.model.num_parameters / step.tensor
@@ -94,10 +104,6 @@ def _links_s(step: Step) -> float:
     else:
         moved = 2 * step.recipe.weight_bytes * parameters * (ranks - 1) / ranks
     seconds = 0.0
-    if step.tensor > 1:  # four all-reduces a block and pass pair (Shoeybi et al. 2019, arXiv 1909.08053, §3)
-        activations = 4 * step.model.num_hidden_layers * size * step.model.hidden_size * step.micro_tokens
-        share = 2 * (step.tensor - 1) / step.tensor
-        seconds += step.micro_batches * share * activations / step.device.link
     if step.device.count > step.tensor:
         seconds += moved / step.device.link
     if step.servers > 1:

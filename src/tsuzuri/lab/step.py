@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from tsuzuri.lab.devices import Device, Precision
 from tsuzuri.model.config import ModelConfig
@@ -75,3 +75,22 @@ class Step:
     def activation_bytes(self) -> int:
         """Bytes of a number in the activations."""
         return 4 if self.precision == "float32" else 2
+
+    def train_values(self) -> dict[str, Any]:
+        """The values of a TrainConfig by which training makes this step."""
+        return {
+            "batch_rows": self.tokens // self.length,
+            "micro_batch_rows": self.rows,
+            "sequence_length": self.length,
+            "optimizer": {
+                "kind": self.recipe.optimizer,
+                "weights": self.recipe.weights,
+                "in_backward": self.recipe.in_backward,
+                "offload": self.recipe.offload,
+            },
+            "parallel": {
+                "shard": self.data_ranks if self.sharded else 1,
+                "tensor": self.tensor,
+                "recompute": "blocks" if self.recompute else "none",
+            },
+        }

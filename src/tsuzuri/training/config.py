@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tsuzuri.core.config import Config, Seed
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.data.components import MixConfig
+from tsuzuri.model.config import ModelConfig
 
 
 class OptimizerConfig(Config):
@@ -177,6 +178,18 @@ class TrainConfig(Config):
     def tokens_per_step(self) -> int:
         """Tokens that one optimizer step sees."""
         return self.batch_rows * self.sequence_length
+
+
+def shared_sizes(model: ModelConfig, length: int) -> dict[str, int]:
+    """What the ranks of `train.parallel.tensor` divide among them, by name: it must divide all of it."""
+    return {
+        "num_attention_heads": model.num_attention_heads,
+        "num_key_value_heads": model.num_key_value_heads,
+        "intermediate_size": model.intermediate_size,
+        "vocab_size": model.vocab_size,
+        "train.sequence_length": length,
+        "max_position_embeddings": model.max_position_embeddings,
+    }
 
 
 def require_context(config: TrainConfig, positions: int) -> None:

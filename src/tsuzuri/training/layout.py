@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.model.config import ModelConfig
-from tsuzuri.training.config import TrainConfig
+from tsuzuri.training.config import TrainConfig, shared_sizes
 
 DIMENSIONS = ("replicate", "shard", "tensor")
 
@@ -92,15 +92,7 @@ def require_shares(config: TrainConfig, model: ModelConfig, data_ranks: int, ten
             f"train.batch_rows of {config.batch_rows} cannot be shared equally by {data_ranks} ranks",
             hint=f"make it a multiple of {data_ranks}",
         )
-    shared = {
-        "num_attention_heads": model.num_attention_heads,
-        "num_key_value_heads": model.num_key_value_heads,
-        "intermediate_size": model.intermediate_size,
-        "vocab_size": model.vocab_size,
-        "train.sequence_length": config.sequence_length,
-        "max_position_embeddings": model.max_position_embeddings,
-    }
-    for name, value in shared.items():
+    for name, value in shared_sizes(model, config.sequence_length).items():
         if value % tensor:
             raise RecipeError(
                 f"{name} of {value} cannot be shared equally by train.parallel.tensor={tensor}",

@@ -83,11 +83,17 @@ class MemoryRecipe:
     weights: Literal["float32", "bfloat16"] = "float32"
     """What weights and gradients are kept in; bfloat16 weights are rounded stochastically."""
     in_backward: bool = False
-    """Whether a weight is updated as soon as its gradient is there, which is then freed."""
+    """Whether a weight is updated as soon as its gradient is there, which is then freed: on one device."""
     offload: bool = False
-    """Whether float32 weights and states stand in the host's memory, and bfloat16 ones on the device."""
+    """Whether float32 weights and states stand in the host's memory: where the device has whole weights."""
     automatic: bool = True
     """Whether a plan may choose it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: the optimizer, and what is done beside it to save memory."""
+        kept = "offload" if self.offload else "bf16" if self.weights == "bfloat16" else ""
+        return "-".join(filter(None, (kept, self.optimizer, "in-backward" if self.in_backward else "")))
 
     @property
     def memory(self) -> OptimizerMemory:
@@ -111,41 +117,47 @@ class MemoryRecipe:
         return 8 + self.memory.matrices if self.offload else 0.0
 
 
-RECIPES: dict[str, MemoryRecipe] = {
-    "muon": MemoryRecipe(
+_LADDER = (
+    MemoryRecipe(
         "muon", "none: 1.1 to 1.4 times fewer tokens than AdamW to the same loss (arXiv 2509.02046)"
     ),
-    "adamw": MemoryRecipe("adamw", "none: what the others are compared with"),
-    "adamw-bf16-states": MemoryRecipe("adamw-bf16-states", "small: moments of 8 significant bits"),
-    "adamw-8bit": MemoryRecipe("adamw-8bit", "small: none was seen by its authors (arXiv 2110.02861)"),
-    "adafactor": MemoryRecipe("adafactor", "some: no momentum, a second moment of rank one"),
-    "adagrad": MemoryRecipe("adagrad", "large over a long run: its steps only ever shrink", automatic=False),
-    "bf16-adamw-8bit": MemoryRecipe(
+    MemoryRecipe("adamw", "none: what the others are compared with"),
+    MemoryRecipe("adamw-bf16-states", "small: moments of 8 significant bits"),
+    MemoryRecipe("adamw-8bit", "small: none was seen by its authors (arXiv 2110.02861)"),
+    MemoryRecipe("adafactor", "some: no momentum, a second moment of rank one"),
+    MemoryRecipe("adagrad", "large over a long run: its steps only ever shrink", automatic=False),
+    MemoryRecipe(
         "adamw-8bit", "some: weights of 8 significant bits, rounded stochastically", weights="bfloat16"
     ),
-    "bf16-adafactor": MemoryRecipe(
+    MemoryRecipe(
         "adafactor", "more: rounded weights, no momentum, a second moment of rank one", weights="bfloat16"
     ),
-    "bf16-adafactor-in-backward": MemoryRecipe(
+    MemoryRecipe(
         "adafactor",
         "much: as before, with neither accumulated batches nor a clipped norm",
         weights="bfloat16",
         in_backward=True,
     ),
-    "offload-adamw": MemoryRecipe(
+    MemoryRecipe(
         "adamw", "none, but time: states stay in the host's memory", weights="bfloat16", offload=True
     ),
-}
+)
+RECIPES: dict[str, MemoryRecipe] = {recipe.name: recipe for recipe in _LADDER}
 """From the best quality for its memory to the least memory; offloading, which costs time, comes last."""
 
 
 def recipe_of(config: OptimizerConfig) -> MemoryRecipe:
     """The rung that a run stands on, named in RECIPES or not."""
-    fields = {"weights": config.weights, "in_backward": config.in_backward, "offload": config.offload}
-    for recipe in RECIPES.values():
-        if recipe.optimizer == config.kind and all(getattr(recipe, k) == v for k, v in fields.items()):
-            return recipe
-    return MemoryRecipe(config.kind, "not known", automatic=False, **fields)  # type: ignore[arg-type]
+    own = MemoryRecipe(
+        config.kind,
+        "not known",
+        weights=config.weights,
+        in_backward=config.in_backward,
+        offload=config.offload,
+        automatic=False,
+    )
+    named = RECIPES.get(own.name, own)
+    return named if named.weights == own.weights else own
 
 
 def memory_recipe(name: str) -> MemoryRecipe:

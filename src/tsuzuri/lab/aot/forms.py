@@ -14,9 +14,6 @@ from tsuzuri.lab.speed import flops_per_token
 from tsuzuri.lab.step import Step
 
 OPTIMIZERS: tuple[str, ...] = get_args(AotConfig.model_fields["optimizer"].annotation)
-SCORES = 3
-"""Numbers for each head and pair of positions that a block holds in its backward pass, and as many that it
-keeps where it is not recomputed: of 125M and 2.7B, compiled for v3 and v5e by libtpu 0.0.52."""
 
 
 def plan_values(topology: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,20 +39,8 @@ def forms(step: Step) -> Iterator[Step]:
     if not step.recompute:
         ways.insert(0, replace(step, rows=fewer[0]))
     for way in ways:
-        if way is ways[-1] or expected_bytes(way) <= way.device.usable_bytes:
+        if way is ways[-1] or predict(way).total <= way.device.usable_bytes:
             yield way
-
-
-def expected_bytes(step: Step) -> float:
-    """Memory of one core: a plan's, and attention's scores, which no fused kernel spares here."""
-    return predict(step).total + scores_bytes(step)
-
-
-def scores_bytes(step: Step) -> float:
-    """Bytes of the scores of the block that is computed, and of those that all others keep."""
-    pairs = step.rows * step.length**2 * step.model.num_attention_heads
-    kept = 0 if step.recompute else step.model.num_hidden_layers
-    return SCORES * step.activation_bytes * pairs * (1 + kept)
 
 
 def operations(step: Step) -> float:

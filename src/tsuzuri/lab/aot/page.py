@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tsuzuri.core.errors import ResourceError
 from tsuzuri.lab.aot.compiler import Compiled, compiler
-from tsuzuri.lab.aot.forms import aot_config, expected_bytes, forms, operations, scores_bytes
+from tsuzuri.lab.aot.forms import aot_config, forms, operations
 from tsuzuri.lab.devices import GIB
 from tsuzuri.lab.memory import predict
 from tsuzuri.lab.plan import Plan
@@ -73,11 +73,8 @@ def describe_compiled(step: Step, made: Compiled) -> Iterator[str]:
         f"output {_gib(made.output_bytes)}, of it {_gib(made.alias_bytes)} in the arguments' place, "
         f"code {_gib(made.code_bytes)}"
     )
-    expected = expected_bytes(step)
-    yield (
-        f"predicted   {_gib(expected)} GiB, {expected / made.peak_bytes:.2f} of the compiler's: "
-        f"{predict(step).describe()}, and attention's scores {_gib(scores_bytes(step))}"
-    )
+    expected = predict(step)
+    yield f"predicted   {expected.total / made.peak_bytes:.2f} of the compiler's: {expected.describe()}"
     found = ", ".join(f"{count} {name}" for name, count in sorted(made.collectives.items()))
     yield f"collectives {found or 'none'} in the program"
     yield (
