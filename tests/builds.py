@@ -92,6 +92,23 @@ def scores() -> dict[str, Any]:
             "all": {"bits_per_byte": 1.569, "bits_per_character": 4.520, "tokens": 764_117},
         },
         "repetition": {"distinct_4": 0.914, "looped_suffix_rate": 0.0, "median_characters": 90, "samples": 6},
+        "intervals": {
+            "level": 0.95,
+            "resamples": 2000,
+            "bits": {
+                source: {
+                    "bits_per_character": [low, high],
+                    "bits_per_byte": [low / 2.88, high / 2.88],
+                    "documents": documents,
+                }
+                for source, low, high, documents in (
+                    ("aozora", 4.601, 4.752, 61),
+                    ("kyoto-wikipedia", 4.03, 4.139, 241),
+                    ("all", 4.47, 4.574, 302),
+                )
+            },
+            "repetition": {"distinct_4": [0.85, 0.95], "looped_suffix_rate": [0.0, 0.39]},
+        },
         "samples": [
             {"prompt": prompt, "text": text, "seed": seed}
             for place, prompt in enumerate(PROMPTS)

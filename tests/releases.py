@@ -13,6 +13,7 @@ from tsuzuri.model.gpt import GPT
 from tsuzuri.model.hf import save_model
 from tsuzuri.release.build import build_release
 from tsuzuri.release.config import ReleaseConfig
+from tsuzuri.release.cost import Rates, no_rates
 from tsuzuri.tokenizer.codec import Tokenizer
 from tsuzuri.tokenizer.config import TokenizerConfig
 from tsuzuri.tokenizer.train import learn_tokenizer
@@ -45,13 +46,13 @@ def write_model(run: Path, **changes: object) -> None:
     save_model(model, run / "model", eos_id=Tokenizer.load(run.parent / "tokenizer").eos_id)
 
 
-def release(out: Path, name: str = "release", **changes: object) -> Path:
+def release(out: Path, name: str = "release", rates: Rates = no_rates, **changes: object) -> Path:
     """The path of the release of the build in `out`."""
     folders = {stage: out / stage for stage in ("run", "tokenizer", "tokens", "documents", "evaluation")}
     config = ReleaseConfig.model_validate(
         {"name": "試作 30M", "supporters": ["山田 花子", "A. Smith"], **changes}
     )
-    build_release(**folders, config=config, box=out / name)
+    build_release(**folders, config=config, box=out / name, rates=rates)
     return out / name
 
 

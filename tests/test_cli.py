@@ -77,7 +77,7 @@ def test_a_group_of_commands_names_them(capsys: pytest.CaptureFixture[str]) -> N
         main(["--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert "corpus build or withdraw; see tsuzuri corpus --help" in said
-    assert "release build or verify; see tsuzuri release --help" in said
+    assert "release build or verify or convert or push; see tsuzuri release --help" in said
 
 
 def test_an_empty_path_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

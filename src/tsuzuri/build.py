@@ -24,9 +24,10 @@ from tsuzuri.lab.forecast import predicted_bytes
 from tsuzuri.lab.speed import full_speed
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import model_config, rung
+from tsuzuri.publish import make_release
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.release.terms import check_terms
-from tsuzuri.release.thanks import supporter_names
+from tsuzuri.release.thanks import thanked
 from tsuzuri.report.boxes import boxes_of
 from tsuzuri.training.config import TrainConfig, require_context
 
@@ -70,7 +71,7 @@ def build(
         return
     remove_outdated(boxes)
     _evaluate(wanted, boxes["run"], boxes["tokens"], boxes["evaluation"])
-    _release(wanted, boxes)
+    make_release(wanted, boxes)
     page = _page(out)
     yield from _closing_words(boxes, page)
 
@@ -173,13 +174,6 @@ def evaluate(
     return describe(_evaluate(load_recipe(recipe, overrides), path, tokens, out))
 
 
-def release(recipe: Path, build: Path, overrides: Sequence[str] = ()) -> str:
-    """The boxes of a build → its release."""
-    _require_torch()
-    boxes = boxes_of(build)
-    return _summary(boxes["release"], _release(load_recipe(recipe, overrides), boxes))
-
-
 def report(build: Path) -> str:
     """A build, finished or not → its page."""
     return str(_page(build))
@@ -197,7 +191,7 @@ def _check(recipe: Recipe, documents: Path) -> None:
             f"{recipe.tokenizer.vocab_size:,}",
             hint="leave vocab_size away there: it is tokenizer.vocab_size",
         )
-    supporter_names(recipe.release.supporters)
+    thanked(recipe.release.supporters)
     check_sources(recipe.corpus, documents)
 
 
@@ -213,7 +207,7 @@ def _check_sources(recipe: Recipe, documents: Manifest) -> None:
     sources = documents.counts["sources"]
     uncapped = recipe.train.mixture.model_copy(update={"max_epochs": None})  # tokens are not counted yet
     plan({name: item["documents"] - item["heldout_documents"] for name, item in sources.items()}, uncapped)
-    check_terms(sources, recipe.release.allow_restricted)
+    check_terms(sources, recipe.release.allow_restricted, recipe.release.license)
 
 
 def _model(recipe: Recipe) -> ModelConfig:
@@ -335,14 +329,6 @@ def _evaluate(recipe: Recipe, model: Path, tokens: Path, box: Path) -> Manifest:
 
     say(f"evaluation → {box}")
     return evaluate(model, tokens, recipe.evaluate, box)
-
-
-def _release(recipe: Recipe, boxes: dict[str, Path]) -> Manifest:
-    from tsuzuri.release.build import build_release
-
-    say(f"release → {boxes['release']}")
-    inputs = {name: boxes[name] for name in ("run", "tokenizer", "tokens", "documents", "evaluation")}
-    return build_release(**inputs, config=recipe.release, box=boxes["release"])
 
 
 def _closing_words(boxes: dict[str, Path], page: Path) -> Iterator[str]:

@@ -10,6 +10,7 @@ from tsuzuri.corpus.sources import debian_copyright
 FREE = Terms()
 BY = Terms(attribution=True)
 BY_SA = Terms(attribution=True, share_alike=True)
+COPYLEFT = Terms(attribution=True, share_alike=True, copyleft=True)
 UNCLEAR = Terms(unclear=True)
 
 
@@ -19,21 +20,22 @@ UNCLEAR = Terms(unclear=True)
         ("MIT", BY),
         ("BSD-3-Clause", BY),
         ("Linux-man-pages-1-para", BY),
-        ("Linux-man-pages-copyleft-var", BY_SA),
-        ("MPL-2.0", BY_SA),
+        ("Linux-man-pages-copyleft-var", COPYLEFT),
+        ("MPL-2.0", COPYLEFT),
         ("CC0-1.0", FREE),
         ("LicenseRef-PD-JP", FREE),
         ("CC-BY-4.0", BY),
         ("LicenseRef-CC-BY-2.1-JP", BY),
         ("CC-BY-SA-3.0", BY_SA),
-        ("GPL-2.0-or-later", BY_SA),
-        ("GFDL-1.3-no-invariants-or-later", BY_SA),
+        ("GPL-2.0-or-later", COPYLEFT),
+        ("GFDL-1.3-no-invariants-or-later", COPYLEFT),
         ("CC-BY-ND-2.1-JP", Terms(attribution=True, no_derivatives=True)),
         ("LicenseRef-CC-BY-NC-ND-2.1-JP", Terms(attribution=True, noncommercial=True, no_derivatives=True)),
-        ("GPL-2.0-only WITH Classpath-exception-2.0", BY_SA),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", COPYLEFT),
         ("MIT AND CC-BY-4.0", BY),
         ("CC-BY-NC-4.0 OR CC-BY-4.0", BY),
-        ("CC-BY-NC-4.0 OR GPL-3.0-only AND MIT", BY_SA),
+        ("GFDL-1.3-only OR CC-BY-SA-3.0", BY_SA),
+        ("CC-BY-NC-4.0 OR GPL-3.0-only AND MIT", COPYLEFT),
         ("(CC-BY-NC-4.0 OR MIT) AND CC-BY-4.0", BY),
         ("LicenseRef-unknown OR MIT", BY),
         ("MIT OR CC0-1.0", FREE),
@@ -77,4 +79,5 @@ def test_terms_are_said_in_both_languages() -> None:
         terms_of("CC-BY-NC-SA-4.0").in_words()
         == "商用禁止 no commercial use、表示 attribution、継承 share-alike"
     )
+    assert COPYLEFT.in_words() == "表示 attribution、継承 share-alike、コピーレフト copyleft"
     assert FREE.in_words() == "–"

@@ -21,23 +21,20 @@ from tsuzuri.core.files import append_json_line
 from tsuzuri.core.lineage import describe
 from tsuzuri.core.manifest import box_sha256, read_manifest, verify_files
 from tsuzuri.generation.config import SamplingConfig
+from tsuzuri.release.cost import Rate
+from tsuzuri.release.sums import check_sums
 
 FILES = {
     "DATASHEET.md",
     "LICENSE",
-    "README.md",
-    "SHA256SUMS",
     "config.json",
     "eval.json",
     "generation_config.json",
     "model.safetensors",
-    "special_thanks.txt",
     "tokenizer.json",
     "tokenizer_config.json",
 }
-RESTRICTED = {
-    "news": {"documents": 1, "characters": 9, "heldout_documents": 0, "licenses": {"CC-BY-ND-2.1-JP": 1}}
-}
+UNHASHED = {"README.md", "SHA256SUMS", "special_thanks.txt", "timings.jsonl", "manifest.json", ".lock"}
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +62,10 @@ def copied(build: Path, to: Path, **documents: object) -> Path:
 
 def test_a_release_has_every_file(release: Path) -> None:
     assert set(read_manifest(release, "release").files) == FILES
+    assert {path.name for path in release.iterdir()} == FILES | UNHASHED
     verify_files(release)
     assert read(release, "special_thanks.txt").endswith("山田 花子\nA. Smith\n")
-    assert "Apache License" in read(release, "LICENSE")
+    assert "SPDX-License-Identifier: CC-BY-SA-4.0" in read(release, "LICENSE")
     assert json.loads(read(release, "eval.json")) == builds.scores()
 
 
@@ -92,12 +90,34 @@ def test_a_complete_release_is_left_as_it_is(build: Path, release: Path) -> None
         releases.release(build, version="2")
 
 
-def test_clock_readings_stand_beside_the_checksums(release: Path) -> None:
+def test_what_the_clock_read_is_told_and_changes_no_hash(build: Path, release: Path, tmp_path: Path) -> None:
     readings = [json.loads(line) for line in read(release, "timings.jsonl").splitlines()]
     training = next(line for line in readings if line["stage"] == "training")
     assert training["elapsed_s"] == pytest.approx(600 * 16_384 / 1684)
-    assert "5837" not in read(release, "README.md")
     assert "timings.jsonl" not in read(release, "SHA256SUMS")
+    assert "| 歩みにかかった時間 Time in training steps | 1.62 h |" in read(release, "README.md")
+    other = copied(build, tmp_path)
+    append_json_line(
+        other / "run" / "timings.jsonl",
+        {"stage": "train", "step": 1, "elapsed_s": 3600.0, "tokens_per_s": 9.0},
+    )
+    slower = releases.release(other)
+    assert "2.62 h" in read(slower, "README.md")
+    assert box_sha256(slower) == box_sha256(release)
+
+
+def test_energy_and_cost_are_told_where_they_are_known(build: Path, release: Path) -> None:
+    assert read(release, "README.md").count("不明 not known") == 2
+    known = Rate("epyc", power_w=200.0, usd_per_hour=0.5, source="a catalogue, 2026-10")
+    card = read(
+        releases.release(build, "rated", rates=lambda name: known if "7B13" in name else None), "README.md"
+    )
+    assert "| 電力量 Energy | 0.32 kWh (the boards of epyc) |" in card
+    assert "| 費用 Cost | $0.81 (a catalogue, 2026-10) |" in card
+    own = {"power_w": 1000.0, "usd_per_hour": 2.0, "jpy_per_kwh": 31.0}
+    card = read(releases.release(build, "measured", rates=lambda _: known, **own), "README.md")
+    assert "1.62 kWh (the publisher)" in card
+    assert "$3.24 (the publisher) + 電気代 electricity ¥50" in card
 
 
 def test_lineage_leads_from_a_release_to_its_sources(release: Path) -> None:
@@ -130,23 +150,21 @@ def test_the_card_is_filled_from_the_manifests(release: Path) -> None:
     _, front, card = read(release, "README.md").split("---\n", 2)
     values = yaml.safe_load(front)
     assert values["language"] == ["ja"]
-    assert values["license"] == "apache-2.0"
+    assert values["license"] == "cc-by-sa-4.0"
     assert values["library_name"] == "transformers"
     assert values["datasets"] == ["aozora", "kyoto-wikipedia"]
     assert card.startswith("\n# 試作 30M 1.0.0\n")
     parts = ("53,870,114", "CC-BY-SA-3.0", "9,830,400", "muon", "AMD EPYC 7B13", "float32", "4.672", "0.914")
-    for part in (*parts, builds.STORIES[600][0].split("\n")[0], "Personal data was **not** removed"):
+    parts += (r"4.672 \[4.601, 4.752\]", "looped endings 0.000 [0.000, 0.390] of 6 samples")
+    parts += ("It was chosen from the licenses", "Test sets were not looked for", "wsd, warmup\\_steps 20")
+    for part in (
+        *parts,
+        builds.STORIES[600][0].split("\n")[0],
+        "**Personal data was not looked for in aozora, kyoto-wikipedia**",
+    ):
         assert part in card
     assert builds.STORIES[450][0] not in card  # one sample a prompt
     assert box_sha256(release.parent / "documents") in card
-
-
-def test_the_card_holds_nothing_of_files_outside_the_checksums(
-    build: Path, release: Path, tmp_path: Path
-) -> None:
-    other = copied(build, tmp_path)
-    append_json_line(other / "run" / "timings.jsonl", {"stage": "machine", "device": "another machine"})
-    assert read(releases.release(other), "README.md") == read(release, "README.md")
 
 
 def test_the_card_says_which_engines_do_not_compute_the_activation(release: Path, tmp_path: Path) -> None:
@@ -159,7 +177,7 @@ def test_the_card_says_which_engines_do_not_compute_the_activation(release: Path
 def test_the_hub_can_read_the_card(release: Path) -> None:
     hub = pytest.importorskip("huggingface_hub")
     data = hub.ModelCard.load(release / "README.md").data
-    assert (data.license, data.pipeline_tag) == ("apache-2.0", "text-generation")
+    assert (data.license, data.pipeline_tag) == ("cc-by-sa-4.0", "text-generation")
 
 
 def test_links_of_the_card_lead_to_files(release: Path) -> None:
@@ -188,24 +206,50 @@ def test_the_datasheet_holds_the_waterfall_and_what_was_not_done(release: Path) 
 
 
 def test_another_license_is_named_with_its_place(build: Path) -> None:
-    folder = releases.release(build, "shared", license="CC-BY-SA-4.0")
-    assert read(folder, "LICENSE").startswith("SPDX-License-Identifier: CC-BY-SA-4.0\n")
-    assert "license: cc-by-sa-4.0" in read(folder, "README.md")
+    folder = releases.release(build, "apache", license="Apache-2.0")
+    assert "Apache License" in read(folder, "LICENSE")
+    assert "It is the publisher's choice" in read(folder, "README.md")
     folder = releases.release(build, "rare", license="EUPL-1.2")
     front = yaml.safe_load(read(folder, "README.md").split("---\n")[1])
     assert (front["license"], front["license_name"]) == ("other", "EUPL-1.2")
+    assert read(folder, "LICENSE").startswith("SPDX-License-Identifier: EUPL-1.2\n")
 
 
-def test_a_forbidden_source_stops_the_release_and_an_override_is_recorded(
-    build: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("license_", "said", "chosen"),
+    [
+        ("CC-BY-ND-2.1-JP", "forbids edited copies", "Apache-2.0"),
+        ("CC-BY-NC-4.0", "forbids commercial use", "CC-BY-NC-4.0"),
+        ("GPL-2.0-or-later", "carry the same license and come with its source", "Apache-2.0"),
+        ("GFDL-1.3-only", "the same license with its notices and invariant sections", "Apache-2.0"),
+    ],
+)
+def test_a_source_that_stands_against_the_release_stops_it_and_an_override_is_recorded(
+    build: Path, tmp_path: Path, license_: str, said: str, chosen: str
 ) -> None:
-    out = copied(build, tmp_path, sources=RESTRICTED)
-    with pytest.raises(InputError, match=r"news \(CC-BY-ND-2.1-JP\)"):
+    source = {"documents": 7, "characters": 9, "heldout_documents": 0, "licenses": {license_: 7}}
+    out = copied(build, tmp_path, sources={"manuals": source})
+    with pytest.raises(InputError, match=rf"manuals: {license_} \(7 documents\) .*{said}") as caught:
         releases.release(out)
+    assert "release.allow_restricted=[manuals]" in caught.value.hint
     assert not (out / "release").exists()
-    folder = releases.release(out, allow_restricted=["news"])
-    assert "**Note**: news holds documents that forbid" in read(folder, "README.md")
-    assert read_manifest(folder).counts["restricted_sources"] == ["news"]
+    folder = releases.release(out, allow_restricted=["manuals"])
+    assert f"- manuals: {license_} (7 documents) " in read(folder, "README.md")
+    assert said in read(folder, "README.md")
+    assert read_manifest(folder).counts["restricted_sources"] == ["manuals"]
+    assert read_manifest(folder).counts["license"] == chosen
+
+
+def test_names_stand_in_one_file_alone_and_change_no_hash(build: Path, release: Path) -> None:
+    named = {path.name for path in release.iterdir() if "山田".encode() in path.read_bytes()}
+    assert named == {"special_thanks.txt"}
+    other = releases.release(build, "others", supporters=["鈴木"])
+    assert box_sha256(other) == box_sha256(release)
+    assert releases.release(build, "others", supporters=["佐藤"]) == other  # the same release, other thanks
+    assert read(other, "special_thanks.txt").endswith("\n佐藤\n")
+    assert check_sums(other) == len(FILES) + 2
+    releases.release(build, "others", supporters=[])
+    assert read(other, "special_thanks.txt").endswith("\n佐藤\n")
 
 
 def test_an_unfinished_box_is_named(build: Path, tmp_path: Path) -> None:

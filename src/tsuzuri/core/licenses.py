@@ -30,6 +30,8 @@ class Terms:
     """Whoever passes the text on must name its authors."""
     share_alike: bool = False
     """What is made from the text must carry the same license."""
+    copyleft: bool = False
+    """The same, and no license that people give weights under is that one: GPL, GFDL, MPL and their like."""
     noncommercial: bool = False
     """Commercial use is forbidden."""
     no_derivatives: bool = False
@@ -49,6 +51,7 @@ class Terms:
             "改変禁止 no edited copies": self.no_derivatives,
             "表示 attribution": self.attribution,
             "継承 share-alike": self.share_alike,
+            "コピーレフト copyleft": self.copyleft,
             "要確認 unclear, read it": self.unclear,
         }
         return "、".join(word for word, applies in words.items() if applies) or "–"
@@ -103,9 +106,9 @@ def _license(identifier: str) -> Terms:
         return Terms()
     parts = identifier.removeprefix("LicenseRef-").split("-")
     if parts[0] == "CC" and not {"BY", "SA", "NC", "ND"}.isdisjoint(parts):
-        return Terms("BY" in parts, "SA" in parts, "NC" in parts, "ND" in parts)
+        return Terms("BY" in parts, "SA" in parts, noncommercial="NC" in parts, no_derivatives="ND" in parts)
     if identifier.startswith(SHARE_ALIKE):
-        return Terms(attribution=True, share_alike=True)
+        return Terms(attribution=True, share_alike=True, copyleft=True)
     if identifier.startswith(ATTRIBUTION):
         return Terms(attribution=True)
     return _unclear(identifier)
@@ -116,6 +119,6 @@ def _unclear(name: str) -> Terms:
     return Terms(noncommercial="nc" in words, no_derivatives="nd" in words, unclear=True)
 
 
-def _strictness(terms: Terms) -> tuple[int, bool, bool, bool]:
+def _strictness(terms: Terms) -> tuple[int, bool, bool, bool, bool]:
     restrictions = terms.noncommercial + terms.no_derivatives
-    return restrictions, terms.unclear, terms.share_alike, terms.attribution
+    return restrictions, terms.unclear, terms.copyleft, terms.share_alike, terms.attribution

@@ -26,10 +26,13 @@ PENDING = "pending.json"
 TIMINGS = "timings.jsonl"
 FORMAT_VERSION = 1
 UNHASHED = frozenset(
-    {MANIFEST, PENDING, TIMINGS, ".lock", "tensorboard", "profile", "checkpoints", "report.html"}
+    (
+        *(MANIFEST, PENDING, TIMINGS, ".lock", "tensorboard", "profile", "checkpoints", "report.html"),
+        *("README.md", "special_thanks.txt", "SHA256SUMS"),
+    )
 )
-"""Not in a manifest: itself, what is there only during the work, clock readings and what shows them, what has
-its own sums."""
+"""Not in a manifest: itself, what is there only during the work, clock readings and what shows them (a
+report, a release's card), names that come and go, what has its own sums or is sums."""
 SECTIONS = {
     "documents": "corpus.",
     "tokenizer": "tokenizer.",

@@ -19,11 +19,12 @@ from tsuzuri.generation.defaults import generation_values
 from tsuzuri.model.hf import load_model, save_model
 from tsuzuri.release.card import model_card
 from tsuzuri.release.config import ReleaseConfig
+from tsuzuri.release.cost import Rates, cost, no_rates
 from tsuzuri.release.facts import Facts
 from tsuzuri.release.license import license_text
 from tsuzuri.release.sums import write_sums
 from tsuzuri.release.terms import check_terms
-from tsuzuri.release.thanks import special_thanks, supporter_names
+from tsuzuri.release.thanks import THANKS, special_thanks, thanked, write_thanks
 from tsuzuri.report.boxes import Build, read_build
 
 
@@ -36,8 +37,10 @@ def build_release(
     evaluation: Path,
     config: ReleaseConfig,
     box: Path,
+    rates: Rates = no_rates,
 ) -> Manifest:
-    """The manifest of the release of `run` in the folder `box`; a complete one is left as it is.
+    """The manifest of the release of `run` in the folder `box`; a complete one is left as it is, but for the
+    supporters that `config` names. `rates` tells what devices cost.
 
     Raises InputError when a source's license forbids it or a box is not finished, IntegrityError when a box
     has changed or the tokenizer is not the one that the run was trained with.
@@ -49,22 +52,27 @@ def build_release(
         "documents": documents,
         "evaluation": evaluation,
     }
-    config = config.model_copy(update={"supporters": supporter_names(config.supporters)})
+    names = special_thanks(thanked(config.supporters))
     for stage, folder in inputs.items():
         read_manifest(folder, stage)  # raises where a box is not finished, which a report may leave out
     build = read_build(inputs)
-    check_terms(build.counts("documents").get("sources", {}), config.allow_restricted)
+    check_terms(build.counts("documents").get("sources", {}), config.allow_restricted, config.license)
     _check_tokenizer(build, tokenizer)
-    return make_box(
+    manifest = make_box(
         box,
         kind="release",
-        config=config.as_mapping(),
+        config={key: value for key, value in config.as_mapping().items() if key != "supporters"},
         inputs=inputs,
-        work=lambda: _write(inputs, build, config, Path(box)),
+        work=lambda: _write(inputs, build, config, Path(box), names, rates),
     )
+    if config.supporters:
+        write_thanks(Path(box), names)
+    return manifest
 
 
-def _write(inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box: Path) -> dict[str, Any]:
+def _write(
+    inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box: Path, names: str, rates: Rates
+) -> dict[str, Any]:
     for stage in ("tokenizer", "evaluation"):
         verify_files(inputs[stage])
     verify_files(inputs["run"], [name for name in build.manifests["run"].files if name.startswith("model/")])
@@ -77,20 +85,21 @@ def _write(inputs: Mapping[str, Path], build: Build, config: ReleaseConfig, box:
     ids = {"bos_token_id": eos_id, "eos_token_id": eos_id, "pad_token_id": eos_id}
     write_json(box / "generation_config.json", ids | generation_values(config.sampling))
     hashes = {stage: box_sha256(path) for stage, path in inputs.items()}
-    facts = Facts(config=config, model=model.config, build=build, hashes=hashes)
-    assert isinstance(config.supporters, tuple), "the names were read before the box was begun"
+    facts = Facts(config, model.config, build, hashes, cost(build, config, rates))
     texts = {
         "README.md": model_card(facts),
         "DATASHEET.md": datasheet(config.name, build.config("documents"), build.counts("documents")),
-        "special_thanks.txt": special_thanks(config.supporters),
-        "LICENSE": license_text(config.license),
+        THANKS: names,
+        "LICENSE": license_text(facts.license),
     }
     for name, text in texts.items():
         write_text(box / name, text)
     write_sums(box)
     if build.speed_lines:
         record_timing(box, "training", elapsed_s=build.elapsed_s, tokens_per_s=build.tokens_per_s)
-    return {"parameters": model.config.num_parameters, "restricted_sources": facts.restricted_sources}
+    counts = {"parameters": model.config.num_parameters, "license": facts.license}
+    milestone = {"milestone": build.counts("run")["steps"]} if facts.milestone_of else {}
+    return {**counts, "restricted_sources": list(facts.overridden), **milestone}
 
 
 def _check_tokenizer(build: Build, tokenizer: Path) -> None:

@@ -20,14 +20,22 @@ class ReleaseConfig(Config):
     """The version of the weights."""
     description: str = ""
     """A sentence or two on what the model is for, put at the top of the card."""
-    license: str = Field(default="Apache-2.0", pattern=r"^[A-Za-z0-9.+-]+$")
-    """The SPDX identifier that the weights are given under."""
+    license: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.+-]+$")
+    """The SPDX identifier that the weights are given under; unset: chosen from the documents' licenses."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """What the weights are stored in."""
     supporters: tuple[str, ...] | Path = ()
-    """Names for special_thanks.txt, or the path of a UTF-8 file with one on a line."""
+    """Names for special_thanks.txt, or the path of a UTF-8 file: one name on a line, or, if it ends in .yaml,
+    what `tsuzuri thanks` reads. They stand in that file alone."""
     allow_restricted: tuple[str, ...] = ()
-    """Sources used although their licenses forbid commercial use or edited copies; the card says so."""
+    """Sources used although their licenses forbid commercial use or edited copies, or ask what the release's
+    license does not give; the card says so."""
+    power_w: float | None = Field(default=None, gt=0)
+    """Watts that the machine took while it trained; unset: those of its boards, where they are known."""
+    usd_per_hour: float | None = Field(default=None, gt=0)
+    """What the machine cost; unset: the price in the table of devices, where it has one."""
+    jpy_per_kwh: float | None = Field(default=None, gt=0)
+    """Price of electricity, for a machine of one's own."""
     sampling: SamplingConfig = SamplingConfig()
     """How the model samples by default: generation_config.json, without seed and samples."""
 

@@ -133,10 +133,10 @@ def _write(
     dtype: Format,
 ) -> None:
     writer = gguf.GGUFWriter(path, config.model_type)
-    values = read_manifest(release).config if (release / MANIFEST).exists() else {}
-    writer.add_name(values.get("name") or release.absolute().name)
-    if values.get("license"):
-        writer.add_license(values["license"])
+    if (release / MANIFEST).exists():
+        manifest = read_manifest(release)
+        writer.add_name(manifest.config.get("name", release.absolute().name))
+        writer.add_license(manifest.counts.get("license", manifest.config.get("license")))
     writer.add_languages(["ja"])
     _add_shape(gguf, writer, config, dtype)
     _add_vocabulary(writer, release, config, vocabulary)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tsuzuri.core.licenses import terms_of
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.release.config import ReleaseConfig
+from tsuzuri.release.cost import Cost
+from tsuzuri.release.terms import chosen_license, conflicts
 from tsuzuri.report.boxes import Build
 
 
@@ -20,6 +21,8 @@ class Facts:
     build: Build
     hashes: dict[str, str]
     """stage → SHA-256 of its manifest."""
+    cost: Cost | None
+    """What the training took; none where no clock was read."""
 
     @property
     def sources(self) -> dict[str, dict[str, Any]]:
@@ -39,11 +42,19 @@ class Facts:
         ]
 
     @property
-    def restricted_sources(self) -> list[str]:
-        """The sources with a license against commercial use or edited copies."""
-        return list(
-            dict.fromkeys(source for source, license_, _ in self.licenses if terms_of(license_).is_restricted)
-        )
+    def license(self) -> str:
+        """The SPDX identifier of the weights' license."""
+        return self.config.license or chosen_license(self.sources)
+
+    @property
+    def overridden(self) -> dict[str, list[str]]:
+        """source → what its licenses say against the release that was made all the same."""
+        return conflicts(self.sources, self.config.license)
+
+    @property
+    def milestone_of(self) -> int:
+        """The steps of the whole run, of whose way this is a milestone; 0 for its end."""
+        return int(self.build.counts("run").get("milestone_of", 0))
 
     @property
     def tokens_seen(self) -> int:
@@ -54,8 +65,3 @@ class Facts:
     def training_flops(self) -> float:
         """Floating-point operations of the training: 6 a matrix parameter and token (Kaplan et al. 2020)."""
         return 6.0 * self.model.num_matrix_parameters * self.tokens_seen
-
-    @property
-    def anonymised(self) -> bool:
-        """Whether personal data was looked for in the documents of every source."""
-        return set(self.sources) <= set(self.build.counts("documents").get("personal_data", {}))

@@ -17,7 +17,7 @@ UNSUMMED = frozenset({SUMS, MANIFEST, PENDING, TIMINGS, ".lock"})
 
 def write_sums(folder: Path) -> None:
     """Write the SHA-256 of every file of a release into its SHA256SUMS."""
-    lines = [f"{sha256_file(folder / name)}  {name}\n" for name in _names(folder)]
+    lines = [f"{sha256_file(folder / name)}  {name}\n" for name in summed(folder)]
     write_text(folder / SUMS, "".join(lines))
 
 
@@ -37,7 +37,7 @@ def check_sums(folder: Path) -> int:
             raise IntegrityError(f"{folder / name} is missing", hint=HINT)
         if sha256_file(folder / name) != sha256:
             raise IntegrityError(f"{folder / name} is damaged: its SHA-256 differs from {SUMS}", hint=HINT)
-    strangers = [name for name in _names(folder) if name not in sums]
+    strangers = [name for name in summed(folder) if name not in sums]
     if strangers:
         raise IntegrityError(
             f"{folder / strangers[0]} is not part of the release: {SUMS} does not name it", hint=HINT
@@ -45,6 +45,7 @@ def check_sums(folder: Path) -> int:
     return len(sums)
 
 
-def _names(folder: Path) -> list[str]:
+def summed(folder: Path) -> list[str]:
+    """The names of the files of a release that stand in its SHA256SUMS."""
     files = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file())
     return [name for name in files if name not in UNSUMMED]

@@ -120,6 +120,19 @@ def load(path: Path, tensors: Mapping[str, Tensor], *, peers: Peers | None = Non
         )
 
 
+def load_stored(path: Path, prefixes: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint whose names begin so, whole; IntegrityError when it is damaged."""
+    verify(path)
+    items = filesystem.FileSystemReader(path).read_metadata().state_dict_metadata
+    tensors = {
+        name: torch.empty(item.size, dtype=item.properties.dtype)
+        for name, item in sorted(items.items())
+        if isinstance(item, metadata.TensorStorageMetadata) and name.startswith(prefixes)
+    }
+    state_dict_loader._load_state_dict(dict(tensors), filesystem.FileSystemReader(path), no_dist=True)
+    return tensors
+
+
 def verify(path: Path, *, peers: Peers | None = None) -> None:
     """Compare every file of a checkpoint with its SHA-256; IntegrityError names the first at fault.
 
