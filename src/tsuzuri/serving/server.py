@@ -179,6 +179,10 @@ def accounts_of(config: ServeConfig) -> tuple[Accounts, list[Any]]:
         kept = Kept(config.accounts)
         accounts = kept
         routers.append(router(kept))
+    if config.playground:
+        from tsuzuri.serving.playground import routes as playground
+
+        routers.append(playground.router(has_accounts=config.accounts is not None))
     return accounts, routers
 
 

@@ -1,0 +1,1 @@
+"""The web page: plain files without a build step, and the routes that serve them."""
