@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -46,19 +47,20 @@ async def accounts_at(config: DatabaseConfig, **more: Any) -> AsyncIterator[Acco
 
 def check_sums(connection: Connection, *, is_settled: bool = True) -> None:
     """Balances and holds are the sums of the requests; nothing is open where all is settled."""
-    names = ("prompt_tokens", "completion_tokens", "cost")
-    for length in (10, 7):
-        period = func.substr(requests.c.day, 1, length)
-        sums = [func.sum(requests.c[name]) for name in names]
-        done = requests.c.settled_ms.is_not(None)
-        rows = connection.execute(
-            select(requests.c.account_id, period, func.count(), *sums)
-            .where(done)
-            .group_by(requests.c.account_id, period)
-        )
-        wanted = {(row[0], row[1]): tuple(map(int, row[2:])) for row in rows}
-        kept = connection.execute(select(balances).where(func.length(balances.c.period) == length))
-        assert {(row[0], row[1]): tuple(row[2:]) for row in kept} == wanted
+    sums = [func.sum(requests.c[name]) for name in ("prompt_tokens", "completion_tokens", "cost")]
+    done = requests.c.settled_ms.is_not(None)
+    by_day = select(requests.c.account_id, requests.c.day, func.count(), *sums).where(done)
+    wanted: Counter[tuple[str, str, int]] = Counter()
+    for account, day, *amounts in connection.execute(by_day.group_by(requests.c.account_id, requests.c.day)):
+        for period in (day, day[:7]):
+            for place, amount in enumerate(amounts):
+                wanted[account, period, place] += int(amount)
+    kept = {
+        (row[0], row[1], place): amount
+        for row in connection.execute(select(balances))
+        for place, amount in enumerate(row[2:])
+    }
+    assert kept == wanted
     held = [func.sum(requests.c[name]) for name in ("held_tokens", "held_cost")]
     rows = connection.execute(
         select(requests.c.account_id, func.count(), *held)

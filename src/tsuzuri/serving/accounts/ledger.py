@@ -223,6 +223,8 @@ class Ledger:
         cost = prompt * hold.prompt_price + completion * hold.completion_price
         self._closed.append((*values_of(hold), prompt, completion, cost, change.outcome, change.at_ms))
         for period in (hold.day, hold.day[:7]):
+            tokens, spent = self._used.get((hold.account_id, period), (0, 0))
+            self._used[hold.account_id, period] = (tokens + prompt + completion, spent + cost)
             sums = self._added.setdefault((hold.account_id, period), [0, 0, 0, 0])
             for place, amount in enumerate((1, prompt, completion, cost)):
                 sums[place] += amount

@@ -37,6 +37,7 @@ from tsuzuri.serving.accounts.writer import Writer
 MINUTE_S = 60.0
 MOST_CACHED_KEYS = 10_000
 MOST_TOKENS = 2**31
+MOST_CHARACTERS = 200
 Result = TypeVar("Result")
 
 
@@ -141,8 +142,9 @@ class Accounts:
         since, Conflict for an id that was counted before, StorageUnavailable.
         """
         model = caller.model if model is None else model
-        if not 0 < len(request_id) <= 200 or len(model) > 200:
-            raise Invalid("a request id has 1 to 200 characters", "bad_request_id")
+        for name in (request_id, model):
+            if not name.isprintable() or len(name) > MOST_CHARACTERS:
+                raise Invalid(f"an id has up to {MOST_CHARACTERS} printable characters", "bad_id")
         if not (0 <= prompt_tokens <= MOST_TOKENS and 0 <= max_new_tokens <= MOST_TOKENS):
             raise Invalid(f"a request may use up to {MOST_TOKENS} tokens", "bad_token_count")
         headers = self._take_rate(caller)
