@@ -97,7 +97,7 @@ class Database:
             try:
                 with self.begin() as connection:
                     return change(connection)
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 if not is_passing(error):
                     raise
                 if time.monotonic() > until:
@@ -106,13 +106,16 @@ class Database:
 
     def read(self, question: Callable[[Connection], Result]) -> Result:
         """What `question` returns, from one moment's state; StorageUnavailable where there is no answer."""
-        try:
-            with self.engine.begin() as connection:
-                return question(connection)
-        except DBAPIError as error:
-            if is_passing(error):
-                raise StorageUnavailable from error
-            raise
+        for is_last in (False, True):  # the first connection may be one that the database has ended
+            try:
+                with self.engine.begin() as connection:
+                    return question(connection)
+            except (DBAPIError, OSError) as error:
+                if not is_passing(error):
+                    raise
+                if is_last:
+                    raise StorageUnavailable from error
+        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """Close every connection."""
@@ -128,8 +131,12 @@ def alembic_config(connection: Connection) -> AlembicConfig:
     return config
 
 
-def is_passing(error: DBAPIError) -> bool:
+def is_passing(error: Exception) -> bool:
     """Whether the same may succeed later: locked, full, unreachable, shutting down."""
+    if isinstance(error, OSError):  # of a socket: pg8000 passes some on as they are
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return True
     told = error.orig.args[0] if error.orig is not None and error.orig.args else None

@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from tsuzuri.serving.accounts.clock import now_ms
 from tsuzuri.serving.accounts.database import Database
 from tsuzuri.serving.accounts.journal import Progress, dead_journals
 from tsuzuri.serving.accounts.ledger import Ledger, open_holds
 from tsuzuri.serving.accounts.metering import Hold, Settle, billed
-from tsuzuri.serving.accounts.tables import requests
+from tsuzuri.serving.accounts.tables import holds, requests
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +33,11 @@ def settle_dead(database: Database, *, day_offset_h: float) -> int:
         def settle(
             connection: Connection, instance: str = instance, found: Mapping[str, Progress] = progress
         ) -> int:
-            holds = open_holds(connection, requests.c.instance == instance)
-            _settle(connection, [(hold, found.get(hold.id)) for hold in holds], "killed", day_offset_h)
-            return len(holds)
+            # a database server may still be finishing the last transaction of the process that was killed
+            connection.execute(select(holds.c.account_id).order_by(holds.c.account_id).with_for_update())
+            left = open_holds(connection, requests.c.instance == instance)
+            _settle(connection, [(hold, found.get(hold.id)) for hold in left], "killed", day_offset_h)
+            return len(left)
 
         count += database.write(settle)
         path.unlink()
@@ -48,9 +50,9 @@ def settle_lost(database: Database, opened_before_ms: int, *, day_offset_h: floa
     """Settle what has been open for longer than any request lasts; how many requests that were."""
 
     def settle(connection: Connection) -> int:
-        holds = open_holds(connection, requests.c.opened_ms < opened_before_ms)
-        _settle(connection, [(hold, None) for hold in holds], "lost", day_offset_h)
-        return len(holds)
+        left = open_holds(connection, requests.c.opened_ms < opened_before_ms)
+        _settle(connection, [(hold, None) for hold in left], "lost", day_offset_h)
+        return len(left)
 
     return database.write(settle)
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from tsuzuri.serving.accounts.database import PAUSE_S, Database, is_passing
 from tsuzuri.serving.accounts.errors import StorageUnavailable
@@ -135,7 +134,7 @@ class Writer:
                 else:
                     answers = [group[0].change(connection)]  # type: ignore[operator]
         except Exception as error:
-            if isinstance(error, DBAPIError) and is_passing(error):
+            if is_passing(error):
                 return False
             if len(group) > 1:  # one that cannot be written must not fail the others
                 tried = [self._try([asked]) for asked in group]
