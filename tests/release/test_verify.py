@@ -51,7 +51,7 @@ def test_a_whole_release_passes(whole: Path) -> None:
         "token ids",
         "greedy text",
     ]
-    assert "32 tokens, the same" in str(verification)
+    assert "144 tokens, the same" in str(verification)
 
 
 def test_half_precision_passes_too(build: Path) -> None:

@@ -201,9 +201,9 @@ def licensing(facts: Facts) -> str:
             "(release.allow\\_restricted):\n\n" + "\n".join(lines)
         )
     chosen = (
-        "文書のライセンスから選ばれたものです。 It was chosen from the licenses of the documents."
+        "文書のライセンスから選ばれたものです。 It was chosen from the licenses of the documents. "
         if facts.config.license is None
-        else "公開者が選んだものです。 It is the publisher's choice."
+        else "公開者が選んだものです。 It is the publisher's choice. "
     )
     return section(
         "ライセンス License",

@@ -22,6 +22,8 @@ from tsuzuri.release.sums import SUMS, check_sums, summed
 
 MAIN = "main"
 PUBLIC_HUB = "https://huggingface.co"
+WAYS = ("httpx", "httpx2", "httpcore", "httpcore2")
+"""Whose errors are of the way to the hub: the client's, of its older and newer versions."""
 KEPT = frozenset({".gitattributes"})
 """What the hub itself puts into a repository."""
 
@@ -136,21 +138,17 @@ def _hub_errors(hub: Any, endpoint: str, token: str) -> Iterator[None]:
         yield
     except hub.errors.HFValidationError as error:
         raise RecipeError(f"--repo is no name of a repository: {error}", hint="--repo owner/name") from error
-    except (hub.errors.HfHubHTTPError, RuntimeError, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
-            raise
+    except (FileNotFoundError, PermissionError):
+        raise  # of this machine
+    except Exception as error:
         cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         status = getattr(getattr(cause, "response", None), "status_code", None)
-        said = " ".join(str(cause).replace(token, "…").split())[:400]
-        raise ResourceError(
-            f"the hub at {endpoint} answered {status}: {said}" if status else f"no way to {endpoint}: {said}",
-            hint=_way_out(status),
-        ) from None
-    except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
+        of_the_way = type(cause).__module__.split(".")[0] in WAYS or isinstance(cause, OSError)
+        if not (status or of_the_way or isinstance(error, ValueError | RuntimeError)):
             raise
-        said = " ".join(str(error).replace(token, "…").split())[:400] or type(error).__name__
-        raise ResourceError(f"no way to {endpoint}: {said}", hint=_way_out(None)) from None
+        said = " ".join(str(cause).replace(token, "…").split())[:400] or type(cause).__name__
+        what = f"the hub at {endpoint} answered {status}" if status else f"no push to {endpoint}"
+        raise ResourceError(f"{what}: {said}", hint=_way_out(status)) from None
 
 
 def _way_out(status: int | None) -> str:
