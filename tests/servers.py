@@ -21,7 +21,8 @@ from tsuzuri.tokenizer.train import learn_tokenizer
 VOCABULARY = 512
 CONTEXT = 256
 CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
@@ -82,7 +83,7 @@ def ask(
         answer = connection.getresponse()
         content = answer.read()
         named = {name.lower(): value for name, value in answer.getheaders()}
-        is_json = named.get("content-type", "").startswith("application/json")
+        is_json = bool(content) and named.get("content-type", "").startswith("application/json")
         return answer.status, named, json.loads(content) if is_json else content
     finally:
         connection.close()

@@ -31,10 +31,10 @@ DESCRIPTION = (
 CODES = {404: "not_found", 405: "method_not_allowed", 401: "missing_api_key"}
 
 
-def application(service: Service, routers: Sequence[APIRouter] = (), *, start: bool = True) -> ASGIApp:
-    """The application of a service; `routers` are those of the accounts and the playground.
+def application(service: Service, routers: Sequence[APIRouter] = ()) -> ASGIApp:
+    """The application of a service; `routers` are those of its accounts and the playground.
 
-    With `start`, the service lives as long as the application does.
+    The service lives as long as the application does.
     """
     app = FastAPI(
         title="Tsuzuri",
@@ -42,10 +42,9 @@ def application(service: Service, routers: Sequence[APIRouter] = (), *, start: b
         version=code_version(),
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(service) if start else None,
+        lifespan=_lifespan(service),
     )
     app.state.service = service
-    app.state.accounts = service.accounts
     for router in (
         text.router,
         embeddings.router,

@@ -32,6 +32,8 @@ HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"cache-control", b"no-store"),
 )
 """Of every answer that does not bring its own."""
+UNHEARD_BODIES = 16
+"""Times the largest body that is read, and thrown away, of one that is too large."""
 SECURE_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 
@@ -86,10 +88,8 @@ class Guard:
         if scope["method"] not in WITH_BODY:
             return b""
         headers, limit = dict(scope["headers"]), self._limits.body_bytes
-        too_large = ApiError(413, "body_too_large", f"a request may have {limit:,} bytes")
         declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:20]) > limit:
-            raise too_large
+        is_too_large = declared.isdigit() and int(declared[:20]) > limit
         parts: list[bytes] = []
         size = 0
         try:
@@ -98,15 +98,19 @@ class Guard:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         return None
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if size > limit:
-                        raise too_large
-                    if not message.get("more_body"):
+                    size += len(message.get("body", b""))
+                    is_too_large = is_too_large or size > limit
+                    if is_too_large:  # read on for a while: who still sends does not hear the answer
+                        parts.clear()
+                    else:
+                        parts.append(message.get("body", b""))
+                    if not message.get("more_body") or size > UNHEARD_BODIES * limit:
                         break
         except TimeoutError as error:
             message_s = f"the body did not arrive within {self._limits.body_s:.0f} s"
             raise ApiError(408, "request_timeout", message_s) from error
+        if is_too_large:
+            raise ApiError(413, "body_too_large", f"a request may have {limit:,} bytes")
         if size and not _is_json(headers.get(b"content-type", b"")):
             raise ApiError(415, "not_json", "send the body as Content-Type: application/json")
         return b"".join(parts)

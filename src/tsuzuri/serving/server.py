@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -28,12 +29,15 @@ try:
     from tsuzuri.serving.catalog import Catalog
     from tsuzuri.serving.connection import connection_class
     from tsuzuri.serving.loading import load
+    from tsuzuri.serving.playground import routes as playground
     from tsuzuri.serving.service import Service
 except ModuleNotFoundError as error:
     if error.name and error.name.startswith("tsuzuri"):
         raise
     raise MissingExtraError(error.name or "fastapi", "serve") from error
 
+DATABASE_VARIABLE = "TSUZURI_DATABASE"
+"""Names the database where `--database` does not, as for `tsuzuri keys`."""
 GRACE_S = 5.0
 """After `drain_s`: for what was handed back to be told so and billed."""
 
@@ -73,7 +77,7 @@ class Options:
         self._given: dict[str, Any] = {
             name: value for name, value in (("host", host), ("port", port)) if value is not None
         }
-        self._database = database
+        self._database = database or os.environ.get(DATABASE_VARIABLE)
         self._overrides = overrides
 
     def read(self) -> ServeConfig:
@@ -99,7 +103,6 @@ class Server(uvicorn.Server):
         self._wanted = config
         self._options = options
         self._reloading: asyncio.Task[None] | None = None
-        self._listener = listen(config.host, config.port)
         accounts, routers = accounts_of(config)
         self.catalog = Catalog(load, drain_s=config.limits.request_s)
         self.service = Service(config, self.catalog, accounts)
@@ -120,6 +123,7 @@ class Server(uvicorn.Server):
                 backlog=2048,
             )
         )
+        self._listener = listen(config.host, config.port)
 
     @property
     def address(self) -> str:
@@ -180,8 +184,6 @@ def accounts_of(config: ServeConfig) -> tuple[Accounts, list[Any]]:
         accounts = kept
         routers.append(router(kept))
     if config.playground:
-        from tsuzuri.serving.playground import routes as playground
-
         routers.append(playground.router(has_accounts=config.accounts is not None))
     return accounts, routers
 

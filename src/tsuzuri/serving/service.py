@@ -43,6 +43,11 @@ class Service:
         finally:
             self._jobs.discard(job)
 
+    @property
+    def running(self) -> int:
+        """Requests that are answered."""
+        return len(self._jobs)
+
     def check_open(self) -> None:
         """ApiError 503 once the server was told to stop."""
         if self.is_draining:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from tsuzuri.core.errors import TsuzuriError
@@ -63,11 +63,12 @@ async def load(asked: LoadRequest, request: Request, caller: Administrator) -> d
     return _told(loaded)
 
 
-@admin.delete("/admin/models/{name:path}", status_code=204, summary="Unload a model")
-async def unload(name: str, request: Request, caller: Administrator) -> None:
+@admin.delete("/admin/models/{name:path}", status_code=204, summary="Unload a model", response_class=Response)
+async def unload(name: str, request: Request, caller: Administrator) -> Response:
     """Serve a model no more. Requests that run with it end as they would have."""
     service_of(request).catalog.unload(name)
     logs.event("model_unloaded", model=name, key=caller.key_id)
+    return Response(status_code=204)
 
 
 def _told(model: TextModel) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""What a hostile, broken or careless client meets: the right status, an error in OpenAI's shape, no leak."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from servers import ask
+
+ASKED = {"model": "kana", "prompt": "秘密の文章", "max_tokens": 2}
+
+
+def checked(status: int, answer: Any, wanted: int, code: str) -> dict[str, Any]:
+    """The error of an answer."""
+    assert status == wanted, answer
+    error = dict(answer["error"])
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == code
+    assert "秘密" not in json.dumps(answer, ensure_ascii=False)
+    assert "Traceback" not in error["message"]
+    assert "site-packages" not in error["message"]
+    return error
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'"text"',
+        b"null",
+        b"\xff\xfe{",
+        b'{"model": "kana", "prompt": "\xe3\x81"}',
+        b'{"model": "kana", "prompt": "\x00"',
+        b"[" * 50_000,
+        b'{"a":' * 5_000,
+        b'{"model": "kana", "n": ' + b"9" * 5_000 + b"}",
+        b'{"model": "kana", "temperature": NaN}',
+        b'{"model": "kana", "temperature": 1e999}',
+        b'{"model": "kana", "prompt": "\\ud800"}',
+        b'{"model": "kana", "prompt": ["\\udfff"]}',
+        b'{"model": "\\ud800"}',
+        b'{"model": "kana", "\\ud800": 1}',
+    ],
+)
+def test_bodies_that_are_none(address: str, body: bytes) -> None:
+    status, headers, answer = ask(address, "/v1/completions", body, method="POST")
+    assert status == 400, answer
+    assert set(answer["error"]) == {"message", "type", "param", "code"}
+    assert headers["x-request-id"].startswith("req_")
+
+
+def test_a_body_that_is_too_large(address: str) -> None:
+    status, _, answer = ask(address, "/v1/completions", {**ASKED, "prompt": "秘密" * 40_000})
+    checked(status, answer, 413, "body_too_large")
+
+
+def test_a_body_of_another_type_goes_no_further(address: str) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+        status, _, answer = ask(address, "/v1/completions", ASKED, headers={"content-type": kind})
+        checked(status, answer, 415, "not_json")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/nothing", 404, "not_found"),
+        ("GET", "/v1/completions", 405, "method_not_allowed"),
+        ("DELETE", "/v1/completions", 405, "method_not_allowed"),
+        ("POST", "/v1/models", 405, "method_not_allowed"),
+        ("GET", "/v1/models/nobody", 404, "model_not_found"),
+        ("GET", "/v1/models/..%2f..%2fetc%2fpasswd", 404, "model_not_found"),
+        ("POST", "/admin/models", 403, "admin_key_required"),
+        ("DELETE", "/admin/models/kana", 403, "admin_key_required"),
+    ],
+)
+def test_paths_that_are_none(address: str, method: str, path: str, status: int, code: str) -> None:
+    body = {"release": "x"} if method == "POST" else None
+    found, _, answer = ask(address, path, body, method=method)
+    checked(found, answer, status, code)
+
+
+def test_every_answer_has_headers_that_browsers_obey(address: str) -> None:
+    for path in ("/v1/models", "/v1/nothing", "/docs", "/health"):
+        _, headers, _ = ask(address, path)
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert not [name for name in headers if name.startswith("access-control")]
+        assert "server" not in headers
+
+
+def test_another_origin_is_told_nothing(address: str) -> None:
+    headers = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    _, answered, _ = ask(address, "/v1/completions", method="OPTIONS", headers=headers)
+    assert not [name for name in answered if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "", "127.0.0.1.evil.example"])
+def test_a_server_without_keys_answers_to_the_names_of_loopback_alone(address: str, host: str) -> None:
+    status, _, answer = ask(address, "/v1/models", headers={"host": host})
+    checked(status, answer, 403, "host_not_allowed")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1:9", "[::1]:8000", "[::1]"])
+def test_those_names(address: str, host: str) -> None:
+    assert ask(address, "/v1/models", headers={"host": host})[0] == 200
+
+
+def test_the_page_of_the_api_loads_nothing(address: str) -> None:
+    status, _, page = ask(address, "/docs")
+    text = page.decode()
+    assert status == 200
+    assert "/v1/chat/completions" in text
+    assert "<script" not in text
+    assert "src=" not in text
+    assert "//" not in text.replace("http://127.0.0.1:8000", "").replace("https://example.jp", "")
+
+
+def test_the_description_names_no_status_that_is_not_answered(address: str) -> None:
+    _, _, described = ask(address, "/openapi.json")
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            assert "422" not in operation["responses"], (path, method)
+    assert {"/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/models"} <= set(
+        described["paths"]
+    )
