@@ -111,6 +111,8 @@ class Writing:
         if self._ended != "content_filter":
             parts.append(self._leave(self._filter.flush(), tokens))
         finish = "content_filter" if self._filter.stopped else self._ended or event.finish
+        if self._ended is None and not self._filter.stopped:  # of a character that was cut off, for example
+            tokens += [self._pieces.token(token, self._offset) for token, _, _ in self._tokens]
         if self._tells and finish == "stop" and not self._stops.stopped:
             tokens.append(self._pieces.token(Token(self._closing), self._offset))
         return TextDelta("".join(parts), tuple(tokens), finish)
@@ -131,7 +133,7 @@ class Writing:
         """The text of segments; their tokens are appended to `told`."""
         for segment in segments:
             end = self._left + segment.characters
-            while self._tokens and self._tokens[0][2] <= end:
+            while self._tokens and self._tokens[0][1] < end and self._tokens[0][2] <= end:
                 token, start, _ = self._tokens.popleft()
                 if not segment.masked and start >= self._left:
                     told.append(self._pieces.token(token, self._offset + start - self._left))
