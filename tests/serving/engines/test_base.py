@@ -1,4 +1,4 @@
-"""Generations carry tokens between threads and event loops; the mock engine keeps the interface's promises."""
+"""Generations carry tokens between threads and event loops; the mock keeps the interface's promises."""
 
 from __future__ import annotations
 

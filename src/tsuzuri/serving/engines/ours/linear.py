@@ -1,0 +1,84 @@
+"""Matrix products of every precision: rows (N, in) float32 → (N, out) float32.
+
+int8 is torch's dynamically quantised product (FBGEMM on x86, QNNPACK on ARM): weights with a scale for each
+row of the matrix, activations with one for all of them, which is why `kernels` scales their rows. Where the
+processor has no instruction that sums four products of bytes (VNNI), FBGEMM sums two in 16 bits and cuts what
+does not fit: weights of 7 bits always fit, and lose less than activations of 7 bits (`LOSS` below).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+INT8_MOST, INT7_MOST = 127, 63
+
+
+class Linear(Protocol):
+    """A matrix (out, in), ready to be multiplied with."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x (N, in) → (N, out), both float32."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights."""
+
+
+class Float32Linear:
+    """In full."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self._weight = weight.float().contiguous()
+        self.nbytes = self._weight.nbytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See `Linear`."""
+        return F.linear(x, self._weight)
+
+
+class BFloat16Linear:
+    """For processors with instructions for it: AVX512-BF16, AMX, ARM's BF16."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self._weight = weight.bfloat16().contiguous()
+        self.nbytes = self._weight.nbytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See `Linear`."""
+        return F.linear(x.bfloat16(), self._weight).float()
+
+
+class Int8Linear:
+    """A byte a weight. The rows of x should reach about as far as each other."""
+
+    def __init__(self, weight: Tensor) -> None:
+        most = INT8_MOST if torch.cpu._is_vnni_supported() else INT7_MOST
+        weight = weight.float()
+        scales = weight.abs().amax(1).clamp_min(1e-12).double() / most
+        zeros = torch.zeros(len(weight), dtype=torch.long)
+        with warnings.catch_warnings():  # torch 2.13 means to remove quantised tensors some day
+            warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
+            quantised = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+        self._packed = torch.ops.quantized.linear_prepack(quantised, None)
+        self.nbytes = weight.numel() + 4 * len(weight)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See `Linear`."""
+        return torch.ops.quantized.linear_dynamic(x, self._packed)  # type: ignore[no-any-return]
+
+
+KINDS: dict[str, type[Float32Linear] | type[BFloat16Linear] | type[Int8Linear]] = {
+    "float32": Float32Linear,
+    "bfloat16": BFloat16Linear,
+    "int8": Int8Linear,
+}
+
+
+def is_fast(precision: Literal["float32", "bfloat16", "int8"]) -> bool:
+    """Whether the processor has instructions for it."""
+    return precision != "bfloat16" or torch.cpu._is_avx512_bf16_supported()

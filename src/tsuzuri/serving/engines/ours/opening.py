@@ -1,0 +1,90 @@
+"""From a folder to an engine that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from tsuzuri.core.errors import RecipeError, ResourceError
+from tsuzuri.generation.rules import TokenRules, token_rules
+from tsuzuri.model.config import ModelConfig
+from tsuzuri.model.gpt import GPT
+from tsuzuri.model.hf import load_model
+from tsuzuri.serving.engines.ours.accelerator import AcceleratorDecoder
+from tsuzuri.serving.engines.ours.batching import Decoder
+from tsuzuri.serving.engines.ours.config import EngineConfig
+from tsuzuri.serving.engines.ours.cpu import CpuDecoder, slot_bytes
+from tsuzuri.serving.engines.ours.engine import OurEngine
+from tsuzuri.tokenizer.codec import Tokenizer
+
+MIB = 1 << 20
+
+
+def open_engine(folder: Path, config: EngineConfig | None = None, *, name: str = "ours") -> OurEngine:
+    """The engine of a release, or of any GPT-2, Llama or Qwen3 folder with a tokenizer.json.
+
+    InputError and IntegrityError as `load_model`; ResourceError where the device is not there, or the memory
+    for keys and values does not hold one context.
+    """
+    config = config or EngineConfig()
+    device = _device(config.device)
+    dtype = torch.bfloat16 if _precision(config, device) == "bfloat16" else torch.float32
+    model = load_model(folder, device=device, dtype=dtype if device.type == "cuda" else torch.float32)
+    rules = token_rules(Tokenizer.load(folder), model.config.vocab_size, folder)
+    return engine_of(model, rules, config, name=name)
+
+
+def engine_of(model: GPT, rules: TokenRules, config: EngineConfig, *, name: str = "ours") -> OurEngine:
+    """The engine of a model, on the model's device. On a CPU the model itself is not needed any longer."""
+    device = model.head.device
+    precision = _precision(config, device)
+    slots = _slots(model.config, config, device, model.head.dtype, precision)
+    decoder: Decoder
+    if device.type == "cpu":
+        decoder = CpuDecoder(model, precision=precision, slots=slots)
+    else:
+        decoder = AcceleratorDecoder(model, slots=slots)
+    return OurEngine(
+        decoder,
+        rules,
+        name=name,
+        slots=slots,
+        queue=config.queue,
+        chunk_tokens=config.chunk_tokens,
+        threads=config.threads,
+    )
+
+
+def _device(wanted: str) -> torch.device:
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise ResourceError("this machine's torch finds no cuda device", hint="engine: {device: cpu}")
+    return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
+
+
+def _precision(config: EngineConfig, device: torch.device) -> Literal["float32", "bfloat16", "int8"]:
+    if config.precision == "auto":
+        return "int8" if device.type == "cpu" else "bfloat16"
+    if config.precision == "int8" and device.type != "cpu":
+        raise RecipeError("int8 is for a CPU", hint="engine: {precision: bfloat16}")
+    return config.precision
+
+
+def _slots(
+    model: ModelConfig, config: EngineConfig, device: torch.device, dtype: torch.dtype, precision: str
+) -> int:
+    """As many as were asked for, or as the memory holds."""
+    if device.type == "cpu":
+        one = slot_bytes(model, is_int8=precision == "int8")
+    else:
+        heads = 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim
+        one = heads * (model.max_position_embeddings + 1) * dtype.itemsize
+    held = config.cache_mib * MIB // one
+    if not held:
+        raise ResourceError(
+            f"keys and values of one context take {one / MIB:,.0f} MiB, cache_mib is {config.cache_mib:,}",
+            hint=f"engine: {{cache_mib: {-(-one // MIB)}}} or more",
+        )
+    return min(config.slots, held)
