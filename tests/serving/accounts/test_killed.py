@@ -1,5 +1,5 @@
-"""A server killed at any instant: every key, plan and bill that was acknowledged is there, and every token that
-was written before the kill is billed by the next start."""
+"""A server killed at any instant: every key, plan and bill that was acknowledged is there, and every token
+that was written before the kill is billed by the next start."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
+from tsuzuri.core.config import parse_config
 from tsuzuri.serving.accounts.audit import read_audit
 from tsuzuri.serving.accounts.config import PlanTerms
 from tsuzuri.serving.accounts.keys import (
@@ -53,11 +54,13 @@ from tsuzuri.serving.accounts.waitlist import (
 from tsuzuri.serving.api.entry import ERRORS, Administrator, Signed
 from tsuzuri.serving.api.schemas import Asked
 
-Line = Annotated[str, Field(min_length=1, max_length=200)]
-Text = Annotated[str, Field(max_length=PURPOSE_CHARACTERS)]
+WHOLE = r"^[^\x00]*$"
+"""PostgreSQL keeps no text with a NUL in it."""
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=WHOLE)]
+Text = Annotated[str, Field(max_length=PURPOSE_CHARACTERS, pattern=WHOLE)]
 Models = Annotated[list[Line], Field(max_length=1000)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
-Name = Annotated[str, Path(max_length=200)]
+Name = Annotated[str, Path(max_length=200, pattern=WHOLE)]
 Token = Annotated[str, Path(min_length=1, max_length=128)]
 Day = Annotated[str, Query(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Answer = dict[str, Any]
@@ -276,7 +279,7 @@ def _add_plans_admin(routes: APIRouter, accounts: Accounts) -> None:
         """Make a plan, or change its terms."""
         given = asked.model_dump()
         money = {field: Decimal(str(value)) for field, value in given.items() if isinstance(value, float)}
-        terms = PlanTerms(**{**given, **money})
+        terms = parse_config(PlanTerms, {**given, **money}, where="the plan", hint="")
         await accounts.act(lambda connection: set_plan(connection, name, terms, actor=_actor(caller)))
         return {"name": name, **given}
 

@@ -1,0 +1,130 @@
+"""`tsuzuri keys`, `waitlist`, `plans` and `usage` through the real command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tsuzuri.cli import main
+from tsuzuri.serving.accounts.config import DatabaseConfig
+from tsuzuri.serving.accounts.database import Database
+from tsuzuri.serving.accounts.waitlist import Application, apply
+
+
+class Terminal:
+    """The command line on one database."""
+
+    def __init__(self, url: str, captured: pytest.CaptureFixture[str]) -> None:
+        self.url = url
+        self._captured = captured
+
+    def run(self, line: str, *more: str, fails: bool = False) -> str:
+        status = main([*line.split(), *more, "--database", self.url])
+        out = self._captured.readouterr()
+        assert status == (2 if fails else 0), out
+        return out.err if fails else out.out
+
+    def json(self, line: str, *more: str) -> Any:
+        return json.loads(self.run(line, *more, "--json"))
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(f"sqlite:///{tmp_path / 'keys.db'}", capsys)
+
+
+def test_keys(terminal: Terminal) -> None:
+    text, note = terminal.run("keys create", "山田 花子", "--model", "kana").splitlines()
+    assert text.startswith("tsz_")
+    assert "once" in note
+    (row,) = terminal.json("keys list")
+    assert (row["account"], row["models"], row["plan"]) == ("山田 花子", ["kana"], "standard")
+    assert text not in terminal.run("keys list")
+    new = terminal.json("keys rotate", row["prefix"], "--overlap-hours", "1")
+    assert new["account"] == "山田 花子"
+    assert terminal.run("keys revoke", row["id"]) == "revoked: 1\n"
+    assert terminal.run("keys revoke --account", "山田 花子") == "revoked: 1\n"
+    assert [row["status"] for row in terminal.json("keys list --account", "山田 花子")] == ["revoked"] * 2
+    actions = [line["action"] for line in terminal.json("usage audit")]
+    assert actions[:3] == ["key.revoke", "key.revoke", "key.rotate"]
+    assert terminal.json("usage audit --limit 1")[0]["actor"].startswith("cli:")
+
+
+def test_plans_and_usage(terminal: Terminal) -> None:
+    terms = "--requests-per-minute none --jpy-per-1k-completion 0.25"
+    assert terminal.run(f"plans set gold {terms}") == "the plan gold is set\n"
+    terminal.run("keys create me --plan gold")
+    terminal.run("keys create you")
+    terminal.run("plans assign you gold")
+    assert {row["plan"] for row in terminal.json("keys list")} == {"gold"}
+    gold, standard = terminal.json("plans list")
+    assert gold["requests_per_minute"] is None
+    assert gold["jpy_per_1k_completion"] == 0.25
+    assert standard["requests_per_minute"] == 60
+    assert "gold" in terminal.run("plans list")
+    assert terminal.json("usage report --by model --since 2026-01-01 --until 2026-12-31 --account me") == []
+    assert terminal.run("usage report") == "(none)\n"
+
+
+def test_the_waiting_list(terminal: Terminal) -> None:
+    assert terminal.run("waitlist list") == "(none)\n"
+    database = Database(DatabaseConfig(url=terminal.url))
+    for name in ("a", "b"):
+        asked = Application(name, f"{name}@example.jp", "二行の\n目的", consent=True)
+        database.write(lambda connection, asked=asked: apply(connection, asked, waiting_at_most=9))
+    database.close()
+    first, second = terminal.json("waitlist list --status waiting")
+    told = terminal.run("waitlist approve", first["id"][:8], "--model", "kana", "--reason", "どうぞ")
+    assert told == "a <a@example.jp> may fetch a key under the plan standard\n"
+    assert (
+        terminal.run("waitlist refuse", second["id"], "--reason", "いいえ") == "b <b@example.jp> is refused\n"
+    )
+    assert [row["status"] for row in terminal.json("waitlist list")] == ["approved", "refused"]
+    assert "二行の 目的" in terminal.run("waitlist list")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("keys revoke", "nothing to revoke"),
+        ("keys revoke abc", "there is no key 'abc'"),
+        ("keys rotate abc", "there is no key 'abc'"),
+        ("keys create me --plan nope", "there is no plan 'nope'"),
+        ("keys create me --expires-days -1", "a key is valid for more than 0"),
+        ("keys create me --requests-per-minute 0", "1 request a minute or more"),
+        ("plans set p --tokens-per-day -1", "tokens_per_day"),
+        ("plans set p --jpy-per-1k-prompt x", "jpy_per_1k_prompt"),
+        ("plans assign nobody standard", "there is no"),
+        ("waitlist approve abcdef", "there is no application 'abcdef'"),
+        ("waitlist refuse abcdef --reason no", "there is no application 'abcdef'"),
+        ("usage report --since 2026-13-01", "'2026-13-01' is no day"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_a_hint(terminal: Terminal, line: str, problem: str) -> None:
+    told = terminal.run(line, fails=True)
+    assert problem in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/db", "keys.db", ""])
+def test_a_database_that_is_none_of_ours(
+    url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status = main(["keys", "list", "--database", url])
+    told = capsys.readouterr()
+    assert status == (2 if url else 0)
+    assert "secret" not in told.err
+    assert (tmp_path / "tsuzuri.db").exists() == (not url)
+
+
+def test_the_database_may_come_from_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSUZURI_DATABASE", f"sqlite:///{tmp_path / 'other.db'}")
+    assert main(["plans", "list"]) == 0
+    assert (tmp_path / "other.db").exists()
+    assert "(none)" in capsys.readouterr().out
