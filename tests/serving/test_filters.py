@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 
 from servers import ask, events, running, write_release
 from tsuzuri.core.errors import InputError
-from tsuzuri.serving.config import FilterConfig, ModelConfig, NgWordsFilter, PersonalDataFilter, ServeConfig
+from tsuzuri.serving.config import (
+    FilterConfig,
+    ModelConfig,
+    NgWordsFilter,
+    PersonalDataFilter,
+    ServeConfig,
+)
 from tsuzuri.serving.filters import FilteredText, Filters, Segment
 
 STORY = (
-    "昔、ある所に悪人がいた。電話は03-3581-3361、メールは taro@mail.sakura-denki.jp だった。めでたしめでたし。"
+    "昔、ある所に悪人がいた。電話は03-3581-3361、メールは taro@mail.sakura-denki.jp だった。おわり。"
     * 2
 )
 
@@ -49,7 +55,7 @@ def passed(rules: Filters, text: str, *, size: int = 1, prompt: str = "") -> tup
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_what_is_found_is_masked_however_it_comes(tmp_path: Path, size: int) -> None:
     shown, stream = passed(filters(tmp_path), STORY, size=size)
-    once = "昔、ある所に〓〓がいた。電話は<電話番号>、メールは <メールアドレス> だった。めでたしめでたし。"
+    once = "昔、ある所に〓〓がいた。電話は<電話番号>、メールは <メールアドレス> だった。おわり。"
     assert shown == once * 2
     assert stream.counts == {"ng_words": 2, "landline": 2, "email": 2}
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tsuzuri.core.config import Config, parse_config
-from tsuzuri.core.errors import InputError, RecipeError, closest
+from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError, closest
 from tsuzuri.core.manifest import MANIFEST, read_manifest
+from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.generation.defaults import sampling_of
 from tsuzuri.generation.rules import read_values, token_rules
 from tsuzuri.serving.chat import ChatTemplate, special_pieces
 from tsuzuri.serving.config import ModelConfig
-from tsuzuri.serving.engines.base import Engine
+from tsuzuri.serving.engines.base import Engine, TokenRequest
 from tsuzuri.serving.filters import Filters
 from tsuzuri.serving.models import ModelFacts, TextModel
 from tsuzuri.serving.served import ServedModel
@@ -48,7 +49,7 @@ def load(config: ModelConfig) -> TextModel:
     filters = Filters(config.filters)
     chat = ChatTemplate.of(folder, tokenizer)
     specials = special_pieces(tokenizer, read_values(folder, "tokenizer_config.json"))
-    engine = _engine(folder, config.engine, values)
+    engine = _engine(folder, config.engine, values, name=config.name or name)
     facts = ModelFacts(
         name=config.name or name,
         revision=revision,
@@ -64,7 +65,7 @@ def load(config: ModelConfig) -> TextModel:
     return ServedModel(facts, engine, tokenizer, rules, filters=filters, chat=chat, special_names=names)
 
 
-def _engine(folder: Path, asked: Mapping[str, Any], values: Mapping[str, Any]) -> Engine:
+def _engine(folder: Path, asked: Mapping[str, Any], values: Mapping[str, Any], *, name: str) -> Engine:
     """The engine that `engine.kind` names (`ours`), with its other keys as its configuration."""
     kind, keys = asked.get("kind", "ours"), {key: value for key, value in asked.items() if key != "kind"}
     if kind == "mock":
@@ -73,6 +74,20 @@ def _engine(folder: Path, asked: Mapping[str, Any], values: Mapping[str, Any]) -
         size, context = int(values["vocab_size"]), int(values["max_position_embeddings"])
         mock = parse_config(MockConfig, keys, where="engine", hint="see docs/serving.md")
         return MockEngine(vocab_size=size, context=context, **mock.model_dump())
+    if kind == "ours":
+        from tsuzuri.serving.engines.ours.config import EngineConfig
+
+        ours = parse_config(EngineConfig, keys, where="engine", hint="see docs/serving.md")
+        try:
+            from tsuzuri.serving.engines.ours.opening import open_engine
+        except ModuleNotFoundError as error:
+            if error.name and error.name.startswith("tsuzuri"):
+                raise
+            raise MissingExtraError(error.name or "torch", "train") from error
+        engine = open_engine(folder, ours, name=name)
+        for _ in engine.submit(TokenRequest((), SamplingConfig(max_new_tokens=2, min_new_tokens=2))):
+            pass  # what is compiled or allocated at the first step is not for the first client to wait for
+        return engine
     raise RecipeError(
         f"no engine {kind!r}{closest(str(kind), ENGINES)}", hint=f"engines: {', '.join(ENGINES)}"
     )

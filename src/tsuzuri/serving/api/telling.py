@@ -89,7 +89,10 @@ def _top(token: TextToken) -> dict[str, float] | None:
     """The alternatives and the token itself; None where nothing stands before it."""
     if token.logprob is None:
         return None
-    return {**{text: value for text, _, value in reversed(token.top)}, token.text: token.logprob}
+    told: dict[str, float] = {}
+    for text, _, value in token.top:
+        told.setdefault(text, value)
+    return {**told, token.text: token.logprob}
 
 
 def _chat_token(text: str, piece: bytes, logprob: float) -> dict[str, Any]:
