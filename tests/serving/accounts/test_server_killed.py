@@ -99,8 +99,9 @@ def _tokens(event: Any) -> int:
     return sum(len((choice.get("logprobs") or {}).get("tokens", [])) for choice in choices)
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.large)])
 @pytest.mark.slow
-def test_a_killed_server_has_billed_what_it_sent(tmp_path: Path) -> None:
+def test_a_killed_server_has_billed_what_it_sent(tmp_path: Path, kills: int) -> None:
     url = f"sqlite:///{tmp_path / 'keys.db'}"
     release = write_release(tmp_path / "release")
     engine = {"kind": "mock", "tokens_per_s": 100}
@@ -119,7 +120,7 @@ def test_a_killed_server_has_billed_what_it_sent(tmp_path: Path) -> None:
         made = keys_create(f"client {number}", database=url, plan="wide", as_json=True)
         clients.append(Client(json.loads(made)["key"], number))
     drawn = random.Random(7)
-    for _ in range(3):
+    for _ in range(kills):
         address, process = start(config, tmp_path / "log")
         killer = threading.Timer(drawn.uniform(0.3, 0.9), process.kill)
         killer.start()
