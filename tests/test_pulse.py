@@ -122,6 +122,35 @@ def test_the_release_is_verified_and_leads_back_to_its_sources(built: Path) -> N
     assert "山田 花子" in (built / "release" / "special_thanks.txt").read_text(encoding="utf-8")
 
 
+def test_a_milestone_is_released_converted_and_thanks_its_supporters(
+    recipe: Path, built: Path, tmp_path: Path
+) -> None:
+    refused = tsuzuri("release", "build", recipe, "--build", built, "--milestone", 6)
+    assert (refused.returncode, "--milestone all, or of: 4\n" in refused.stderr) == (2, True), refused.stderr
+    done = tsuzuri("release", "build", recipe, "--build", built, "--milestone", 4)
+    assert done.returncode == 0, done.stderr
+    release = built / "milestones" / "step-00000004" / "release"
+    assert "**A milestone**: the weights after step 4 of 6." in (release / "README.md").read_text("utf-8")
+    done = tsuzuri("release", "convert", release, "--dtype", "q8_0", "--out", tmp_path / "pulse.gguf")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "pulse.gguf").read_bytes()[:4] == b"GGUF"
+    pledge = "{name: 鈴木, consent: true, amount: 10, currency: USD, from: 2026-01-01}"
+    (tmp_path / "supporters.yaml").write_text(f"supporters: [{pledge}]", encoding="utf-8")
+    done = tsuzuri(
+        "thanks",
+        tmp_path / "supporters.yaml",
+        "--on",
+        "2026-11-23",
+        "--repository",
+        tmp_path,
+        "--release",
+        release,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("1 named on 2026-11-23") == 2
+    assert tsuzuri("release", "verify", release).returncode == 0
+
+
 def test_a_flipped_byte_in_the_release_is_named(built: Path, tmp_path: Path) -> None:
     copy = tmp_path / "release"
     copy.mkdir()

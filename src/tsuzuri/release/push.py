@@ -82,7 +82,7 @@ def _client(endpoint: str | None) -> Any:
         import huggingface_hub
     except ImportError as error:
         raise MissingExtraError("huggingface-hub", "train") from error
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     disable_progress_bars()
     return huggingface_hub
