@@ -11,7 +11,7 @@ from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError, clos
 from tsuzuri.core.manifest import MANIFEST, read_manifest
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.generation.defaults import sampling_of
-from tsuzuri.generation.rules import read_values, token_rules
+from tsuzuri.generation.rules import TokenRules, read_values, token_rules
 from tsuzuri.serving.chat import ChatTemplate, special_pieces
 from tsuzuri.serving.config import ModelConfig
 from tsuzuri.serving.engines.base import Engine, TokenRequest
@@ -49,7 +49,7 @@ def load(config: ModelConfig) -> TextModel:
     filters = Filters(config.filters)
     chat = ChatTemplate.of(folder, tokenizer)
     specials = special_pieces(tokenizer, read_values(folder, "tokenizer_config.json"))
-    engine = _engine(folder, config.engine, values, name=config.name or name)
+    engine = _engine(folder, config.engine, values, tokenizer, rules, name=config.name or name)
     facts = ModelFacts(
         name=config.name or name,
         revision=revision,
@@ -65,13 +65,22 @@ def load(config: ModelConfig) -> TextModel:
     return ServedModel(facts, engine, tokenizer, rules, filters=filters, chat=chat, special_names=names)
 
 
-def _engine(folder: Path, asked: Mapping[str, Any], values: Mapping[str, Any], *, name: str) -> Engine:
+def _engine(
+    folder: Path,
+    asked: Mapping[str, Any],
+    values: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    rules: TokenRules,
+    *,
+    name: str,
+) -> Engine:
     """The engine that `engine.kind` names (`ours`), with its other keys as its configuration."""
     kind, keys = asked.get("kind", "ours"), {key: value for key, value in asked.items() if key != "kind"}
+    size = int(values["vocab_size"])
+    context = int(values.get("max_position_embeddings") or values["n_positions"])
     if kind == "mock":
         from tsuzuri.serving.engines.mock import MockEngine
 
-        size, context = int(values["vocab_size"]), int(values["max_position_embeddings"])
         mock = parse_config(MockConfig, keys, where="engine", hint="see docs/serving.md")
         return MockEngine(vocab_size=size, context=context, **mock.model_dump())
     if kind == "ours":
@@ -88,6 +97,13 @@ def _engine(folder: Path, asked: Mapping[str, Any], values: Mapping[str, Any], *
         for _ in engine.submit(TokenRequest((), SamplingConfig(max_new_tokens=2, min_new_tokens=2))):
             pass  # what is compiled or allocated at the first step is not for the first client to wait for
         return engine
+    if kind == "openai":
+        try:
+            from tsuzuri.serving.engines.upstream import UpstreamConfig, UpstreamEngine
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(error.name or "httpx", "serve") from error
+        upstream = parse_config(UpstreamConfig, keys, where="engine", hint="see docs/serving.md")
+        return UpstreamEngine(upstream, rules, tokenizer.encode, name=name, vocab_size=size, context=context)
     raise RecipeError(
         f"no engine {kind!r}{closest(str(kind), ENGINES)}", hint=f"engines: {', '.join(ENGINES)}"
     )
