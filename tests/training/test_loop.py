@@ -172,12 +172,24 @@ def test_milestones_outlive_the_newest(inputs: Path, tmp_path: Path) -> None:
     assert manifest.counts["milestones"] == [1, 3, 4]
 
 
-def test_weights_that_are_no_numbers_are_never_saved(inputs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (3, r"step 4: weights are no numbers, [^$]*rank 0 is at fault"),  # seen by the next step's loss
+        (
+            4,
+            r"after step 4 model\.embed_tokens.* no number|step 5: weights are no numbers",
+        ),  # about to be saved
+    ],
+)
+def test_weights_that_are_no_numbers_are_never_saved(
+    inputs: Path, tmp_path: Path, step: int, said: str
+) -> None:
     def poison(model: GPT) -> None:
         model.head.data[5] = torch.nan
 
-    with pytest.raises(TrainingError, match=r"step 4: weights are no numbers, [^$]*rank 0 is at fault"):
-        runs.run(inputs, tmp_path, hooks=[runs.at_step(3, poison)])
+    with pytest.raises(TrainingError, match=said):
+        runs.run(inputs, tmp_path, hooks=[runs.at_step(step, poison)])
     assert checkpoint.newest_step(tmp_path / "checkpoints") == 2
     assert all(tensor.isfinite().all() for tensor in saved(tmp_path).values())
     manifest = runs.run(

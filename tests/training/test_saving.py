@@ -77,6 +77,26 @@ def test_a_run_is_rewound_to_what_it_would_have_saved_anyway(tmp_path: Path) -> 
     assert list((tmp_path / "stopped at once").iterdir()) == []
 
 
+def test_a_step_that_was_tried_is_passed_over_where_there_is_an_older_one(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, state(), keep=9) as saving:
+        for step in (4, 8, 9, 12):
+            saving.save(step, regular=step != 9)
+        assert saving.rewind({12}) == 8
+        assert [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)] == [4, 8]
+        assert saving.rewind({4, 8}) == 8, "all were tried: the first weights would lose the whole run"
+
+
+def test_what_is_no_number_is_not_saved(tmp_path: Path) -> None:
+    tensors = state()
+    saving = Checkpoints(tmp_path, tensors, keep=9)
+    saving.save(1)
+    tensors["a"].view(-1)[3] = torch.nan
+    saving.save(2)
+    with pytest.raises(TrainingError, match="after step 2 a holds what is no number"):
+        saving.wait()
+    assert [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)] == [1]
+
+
 def test_a_step_is_saved_once(tmp_path: Path) -> None:
     with Checkpoints(tmp_path, state(), keep=1) as saving:
         saving.save(1)

@@ -7,7 +7,7 @@ calls done has neither sums nor the name that makes it visible, and it copies in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from tsuzuri.core.errors import TrainingError
 from tsuzuri.core.progress import say
 from tsuzuri.training import checkpoint
 from tsuzuri.training.peers import Peers
@@ -41,16 +42,7 @@ class Checkpoints:
         self.wait()
         copies = self._copy.take()
         self._step = step
-        self._writing = self._thread.submit(
-            checkpoint.save,
-            self.folder,
-            step,
-            copies,
-            keep=self.keep,
-            milestone=milestone,
-            regular=regular,
-            peers=self._peers,
-        )
+        self._writing = self._thread.submit(self._write, step, copies, milestone=milestone, regular=regular)
 
     def has_failed(self) -> bool:
         """Whether `wait` would raise an error at once."""
@@ -68,14 +60,27 @@ class Checkpoints:
         self._step = checkpoint.load_newest(self.folder, self.tensors, peers=self._peers)
         return self._step
 
-    def rewind(self) -> int:
+    def rewind(self, but: Collection[int] = ()) -> int:
         """The newest step with a regular checkpoint, or 0; every checkpoint after it is removed.
 
-        One that a stop was saved in is not, lest a stopped run go another way than one that never was.
+        One that a stop was saved in is not, lest a stopped run go another way than one that never was. That
+        of a step in `but` is passed over where there is an older one.
         """
         self.wait()
-        self._step = self._peers.first(lambda: checkpoint.rewind(self.folder))
+        self._step = self._peers.first(lambda: checkpoint.rewind(self.folder, but))
         return self._step
+
+    def _write(self, step: int, copies: Mapping[str, Tensor], *, milestone: bool, regular: bool) -> None:
+        self._peers.all(lambda: _require_numbers(step, copies, self._peers.rank))
+        checkpoint.save(
+            self.folder,
+            step,
+            copies,
+            keep=self.keep,
+            milestone=milestone,
+            regular=regular,
+            peers=self._peers,
+        )
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -113,6 +118,18 @@ class HostCopy:
         if has_device:
             torch.accelerator.synchronize()
         return self._copies
+
+
+def _require_numbers(step: int, tensors: Mapping[str, Tensor], rank: int) -> None:
+    """TrainingError where a tensor holds what is no number: who resumed from it could only fail again."""
+    for name, tensor in tensors.items():
+        own = local(tensor)
+        if own.is_floating_point() and own.numel() and not torch.stack(own.aminmax()).isfinite().all():
+            raise TrainingError(
+                f"after step {step} {name} holds what is no number, and no step has made it so: the hardware "
+                f"of rank {rank} is at fault, and no checkpoint was written",
+                hint="test its memory and devices; the same command goes on from the checkpoint before",
+            )
 
 
 def _on_host(tensor: Tensor) -> Tensor:
