@@ -283,6 +283,35 @@ def test_a_spike_before_the_first_checkpoint_goes_back_to_the_first_weights(
     assert runs.losses(tmp_path) == runs.losses(sound)
 
 
+def test_weights_that_went_bad_before_a_checkpoint_are_left_behind(inputs: Path, tmp_path: Path) -> None:
+    """The newest checkpoint holds them already, so that any rows are a spike after it."""
+    spoil = [runs.at_step(20, lambda model: model.head.data.mul_(-4))]
+    runs.run(inputs, tmp_path, *runs.GUARDED, hooks=spoil)
+    first, second, *_ = found = incidents(tmp_path)
+    assert [(line["step"], line["cause"]) for line in found] == [(21, "data or optimisation")] * 2
+    assert (first["rewound_to"], first["skipped_rows"], first["rows"]) == (20, 4, [80, 83])
+    assert (second["rewound_to"], second["skipped_rows"], second["rows"]) == (15, 28, [84, 87])
+    assert [line["step"] for line in runs.lines(tmp_path) if "loss" in line] == list(range(1, 41))
+    assert max(runs.losses(tmp_path)[15:]) < first["limits"]["loss"]
+
+
+def test_what_was_skipped_from_a_step_is_forgotten_by_who_goes_back_behind_it(tmp_path: Path) -> None:
+    for step, rewound_to, skipped in ((23, 20, 12), (25, 20, 8), (22, 15, 48), (31, 30, 4)):
+        line = {"step": step, "rewound_to": rewound_to, "skipped_rows": skipped, "amendments": 0}
+        append_json_line(tmp_path / "incidents.jsonl", line)
+    found = Incidents(tmp_path, runs.train_config("guard.max_incidents=9"), amendments=0)
+    assert [found.first_row(step) for step in (14, 15, 20, 29, 30)] == [
+        56,
+        60 + 48,
+        80 + 48,
+        116 + 48,
+        120 + 52,
+    ]
+    assert found.jumps() == {60: 108, 168: 172}
+    assert found.tried() == {15, 30}
+    assert Incidents(tmp_path, runs.train_config("guard.max_incidents=9"), amendments=1).tried() == set()
+
+
 def test_rows_are_a_function_of_the_step_and_of_what_is_skipped(tmp_path: Path) -> None:
     for step, rewound_to, skipped in ((7, 4, 12), (6, 4, 8), (11, 10, 0), (23, 20, 12)):
         line = {"step": step, "rewound_to": rewound_to, "skipped_rows": skipped, "amendments": 0}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,13 +152,18 @@ def verify(path: Path, *, peers: Peers | None = None) -> None:
     peers.all(compare)
 
 
-def rewind(folder: Path) -> int:
-    """The newest step with a regular checkpoint in `folder`, or 0; every checkpoint after it is removed."""
-    for path in reversed(checkpoints(folder)):
-        if _is(path, "regular"):
-            return step_of(path)
-        remove(path)
-    return 0
+def rewind(folder: Path, but: Collection[int] = ()) -> int:
+    """The newest step with a regular checkpoint in `folder`, or 0; every checkpoint after it is removed.
+
+    Steps in `but` are passed over where there is an older one.
+    """
+    regular = [step_of(path) for path in checkpoints(folder) if _is(path, "regular")]
+    untried = [step for step in regular if step not in but]
+    found = max(untried or regular, default=0)
+    for path in checkpoints(folder):  # the newest last: a run killed meanwhile comes here again
+        if step_of(path) > found:
+            remove(path)
+    return found
 
 
 def remove(path: Path) -> None:

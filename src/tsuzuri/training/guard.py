@@ -9,7 +9,8 @@ later, writes it down with the documents of the batch (`training.incidents`):
   The same batch is computed on them once more: other numbers mean faulty hardware, the same ones data or
   optimisation (Megatron-LM, rerun_state_machine). Then the run goes back to its newest checkpoint, and does
   not read again what it has read since (Chowdhery et al. 2022, PaLM, arXiv 2204.02311, §5.1): the harm may
-  have been done by the steps before. For faulty hardware the same rows are read again.
+  have been done by the steps before. Where it went back to that one before, and met a spike again, it goes to
+  the one before it, whose weights may still be sound. For faulty hardware the same rows are read again.
 - The third such step within a thousand stops the run, with a report.
 
 Which rows a step reads stays a function of the step and the incidents, and what is an incident a function of
@@ -98,7 +99,8 @@ class Guard:
         metrics = self.trainer.step(step - 1, rows, eos_id)  # makes no update since the spike
         again = {name: metrics[name].item() for name in numbers}
         same = is_same(numbers, again)
-        rewound_to = self.checkpoints.rewind()
+        rewound_to = self.checkpoints.rewind(self.incidents.tried() if same else ())
+        read = self._first_row(step) + self.config.batch_rows
         incident = spike(
             step,
             numbers,
@@ -106,7 +108,7 @@ class Guard:
             asdict(self.limits(step)),
             same=same,
             rewound_to=rewound_to,
-            skipped_rows=(step - rewound_to) * self.config.batch_rows if same else 0,
+            skipped_rows=read - self.incidents.first_row(rewound_to) if same else 0,
             samples=self._samples(step),
         )
         self.incidents.add(incident)

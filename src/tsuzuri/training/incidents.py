@@ -81,8 +81,22 @@ class Incidents:
             found[step * self.config.batch_rows + before] = self.first_row(step)
         return found
 
+    def tried(self) -> set[int]:
+        """The steps whose weights the run went on from, with other rows, since it was last amended."""
+        return {
+            line["rewound_to"]
+            for line in self._rewound()
+            if line["skipped_rows"] and line["amendments"] == self.amendments
+        }
+
     def _rewound(self) -> list[Incident]:
-        return [line for line in self.lines if "rewound_to" in line]
+        """Those that the run was rewound for; not those before a step that it went back behind since."""
+        found: list[Incident] = []
+        for line in self.lines:
+            if "rewound_to" in line:
+                found = [other for other in found if other["rewound_to"] <= line["rewound_to"]]
+                found.append(line)
+        return found
 
 
 def not_a_number(step: int, numbers: Mapping[str, float], samples: Sequence[Mapping[str, Any]]) -> Incident:
