@@ -90,7 +90,7 @@ async function standing(token) {
   const fetchKey = button(words("キーを受け取る", "Fetch the key"), () => take(path, key, fetchKey), { class: "primary" });
   fill(page.element, title(),
     h("div", { class: "sheet bound standing" },
-      h("h2", { role: "status" }, STANDS[told.status] ?? told.status), position,
+      h("h2", {}, STANDS[told.status] ?? told.status), position,
       told.reason ? h("blockquote", {}, told.reason) : null,
       h("p", { class: "note" }, join(words("申し込み ", "Applied "), instant(told.applied_at)),
         told.decided_at ? [" · ", join(words("お返事 ", "Answered "), instant(told.decided_at))] : null),
@@ -101,6 +101,7 @@ async function standing(token) {
       h("p", { class: "help" }, words(
         "このページのアドレスが、あなたの控えです。ブックマークしておいてください。ほかの人には見せないでください。",
         "The address of this page is your receipt: bookmark it, and show it to nobody."))));
+  announce(STANDS[told.status] ?? told.status);
 }
 
 async function take(path, place, pressed) {
