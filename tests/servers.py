@@ -15,7 +15,7 @@ import builds
 from tsuzuri.core.files import write_json, write_text
 from tsuzuri.serving.config import ServeConfig
 from tsuzuri.serving.server import Server
-from tsuzuri.tokenizer.config import TokenizerConfig
+from tsuzuri.tokenizer.config import Boundary, TokenizerConfig
 from tsuzuri.tokenizer.train import learn_tokenizer
 
 VOCABULARY = 512
@@ -30,7 +30,9 @@ CHAT_TEMPLATE = (
 def write_release(folder: Path, *, template: str | None = None, **settings: Any) -> Path:
     """A folder with all of a release but its weights: what the mock engine needs."""
     texts = [text for pair in builds.STORIES.values() for text in pair] * 4
-    description, tokenizer_settings = learn_tokenizer(texts, TokenizerConfig(vocab_size=VOCABULARY))
+    description, tokenizer_settings = learn_tokenizer(
+        texts, TokenizerConfig(vocab_size=VOCABULARY, boundary=Boundary.NONE)
+    )
     write_text(folder / "tokenizer.json", description)
     named = {**json.loads(tokenizer_settings), **({"chat_template": template} if template else {})}
     write_json(folder / "tokenizer_config.json", named)

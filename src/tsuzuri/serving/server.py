@@ -143,7 +143,6 @@ class Server(uvicorn.Server):
             raise
         if self._wanted.accounts is None:
             logs.event("open", note="no key is asked for, and only this machine is served")
-        print(self.address, flush=True)
         super().run([self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -151,6 +150,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self._options is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        print(self.address, flush=True)
         logs.event("started", models=[model.facts.name for model in self.catalog])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
