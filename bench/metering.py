@@ -4,9 +4,9 @@
 
 Each request is reserved, written by the mock engine at once, noted in the journal and settled, durably, as
 the server does; there is no HTTP in it (bench/serve.py has that). The peer is the same ledger with one
-transaction for each change, as a gateway writes that has no writer of its own. Billed tokens are compared with
-those that the engine wrote: they are equal or the bench fails. Waiting times are those of one reservation and
-one settlement; alone (one in flight) they are what metering adds to a request.
+transaction for each change, as a gateway writes that has no writer of its own. Billed tokens are compared
+with those that the engine wrote: they are equal or the bench fails. Waiting times are those of one
+reservation and one settlement; alone (one in flight) they are what metering adds to a request.
 """
 
 from __future__ import annotations

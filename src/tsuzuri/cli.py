@@ -507,6 +507,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "plans grant",
+        "supporters get the plans of their tiers, and go back to their own when support ends",
+        "tsuzuri.support:grant",
+        (
+            argument("supporters", type=some_path, metavar="SUPPORTERS.yaml", help="who supports, and how"),
+            argument("--on", metavar="DAY", help="the day that counts, as 2026-11-23; default: today"),
+            DATABASE,
+        ),
+    ),
+    Command(
         "usage report",
         "tokens and money by account, key, model, day or outcome",
         "tsuzuri.serving.accounts.commands:usage",

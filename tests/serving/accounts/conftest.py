@@ -49,7 +49,7 @@ def postgresql() -> Iterator[str]:
         _wait_for(url, server, folder / "log")
         yield url
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGQUIT)  # at once: nothing of it is wanted any more
         server.wait(30)
         shutil.rmtree(folder)
 

@@ -69,6 +69,38 @@ def test_plans_and_usage(terminal: Terminal) -> None:
     assert terminal.run("usage report") == "(none)\n"
 
 
+def test_support_grants_a_plan_while_it_lasts(terminal: Terminal, tmp_path: Path) -> None:
+    for plan in ("patron", "own"):
+        terminal.run(f"plans set {plan}")
+    for account in ("花子", "太郎", "nobody"):
+        terminal.run("keys create --plan own", account)
+    supporters = tmp_path / "supporters.yaml"
+    supporters.write_text(
+        """
+tiers:
+  - { name: Supporter, usd: 10 }
+  - { name: Patron, usd: 50, plan: patron }
+supporters:
+  - { name: A, consent: true, amount: 60, currency: USD, from: 2026-01-01, to: 2026-06-30, account: 花子 }
+  - { name: B, consent: false, amount: 20, currency: USD, from: 2026-01-01, account: 太郎 }
+  - { name: C, consent: true, amount: 90, currency: USD, from: 2026-01-01, account: unknown }
+""",
+        encoding="utf-8",
+    )
+
+    def plan_of(account: str) -> str:
+        return str(terminal.json("keys list --account", account)[0]["plan"])
+
+    grant = ("plans grant", str(supporters), "--on")
+    assert terminal.run(*grant, "2026-03-01") == "花子 is under the plan patron\n"
+    assert [plan_of(account) for account in ("花子", "太郎", "nobody")] == ["patron", "own", "own"]
+    assert terminal.run(*grant, "2026-03-02") == "(nothing changes)\n"
+    assert terminal.run(*grant, "2026-07-01") == "花子 is under the plan own\n"
+    assert "'tomorrow' is no day" in terminal.run(*grant, "tomorrow", fails=True)
+    supporters.write_text(supporters.read_text().replace("plan: patron", "plan: gold"), encoding="utf-8")
+    assert "there is no plan 'gold'" in terminal.run(*grant, "2026-03-01", fails=True)
+
+
 def test_the_waiting_list(terminal: Terminal) -> None:
     assert terminal.run("waitlist list") == "(none)\n"
     database = Database(DatabaseConfig(url=terminal.url))

@@ -34,6 +34,8 @@ from tsuzuri.serving.engines.mock import MockEngine
 
 PROMPT = 3
 IN_FLIGHT = 256
+MOST_TOKENS_BEFORE_A_KILL = 2500
+"""So few that the work lasts for all the kills."""
 NOT_BEGUN, BEGUN, ACKNOWLEDGED = range(3)
 
 
@@ -118,6 +120,15 @@ def forked(config: DatabaseConfig, caller: Caller, truth: Truth) -> Iterator[tup
         os.close(reader)
 
 
+def wait_for(process: int, truth: Truth, tokens: int) -> None:
+    """Until so many more tokens have been written by a server that lives."""
+    wanted = sum(truth.written) + tokens
+    while sum(truth.written) < wanted:
+        ended = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        assert ended is None, "the server ended by itself"
+        time.sleep(0.001)
+
+
 def told(reader: int) -> list[str]:
     """The lines that a process told before its end."""
     parts = []
@@ -143,7 +154,8 @@ def test_nothing_acknowledged_is_lost_and_what_was_written_is_billed(
         with forked(config, caller, truth) as (process, reader):
             assert os.read(reader, 6) == b"ready\n"
             if left:
-                time.sleep(drawn.uniform(0.0, 0.5))
+                wait_for(process, truth, drawn.randint(1, MOST_TOKENS_BEFORE_A_KILL))
+                time.sleep(drawn.uniform(0.0, 0.005))
                 os.kill(process, signal.SIGKILL)
             granted += told(reader)
             status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -172,9 +184,7 @@ def test_nothing_acknowledged_is_lost_and_what_was_written_is_billed(
         if state == ACKNOWLEDGED:
             assert row.completion_tokens == written
             assert row.outcome in ("complete", "cancelled")
-        gaps += (
-            written != row.completion_tokens
-        )  # the kill fell between our note of a token and the journal's
+        gaps += written != row.completion_tokens  # a kill between our note of a token and the journal's
         assert row.prompt_tokens == (PROMPT if row.completion_tokens else 0)
     assert rows == {}
     assert gaps <= kills

@@ -8,35 +8,42 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import StringIO
 from typing import Any, TypeVar, cast, get_args
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Connection
 
 from tsuzuri.core.config import parse_config
-from tsuzuri.core.errors import InputError
-from tsuzuri.serving.accounts.audit import read_audit
+from tsuzuri.core.errors import InputError, MissingExtraError
 from tsuzuri.serving.accounts.config import DEFAULT_PLAN, DatabaseConfig, PlanTerms
-from tsuzuri.serving.accounts.database import Database
-from tsuzuri.serving.accounts.keys import (
-    KeyTerms,
-    NewKey,
-    create_key,
-    list_keys,
-    models_of,
-    revoke_account,
-    revoke_key,
-    rotate_key,
-)
-from tsuzuri.serving.accounts.plans import assign_plan, ensure_plan, list_plans, set_plan
-from tsuzuri.serving.accounts.usage import By, report
-from tsuzuri.serving.accounts.waitlist import approve, list_applications, refuse
+
+try:
+    from sqlalchemy import Connection
+
+    from tsuzuri.serving.accounts.audit import read_audit
+    from tsuzuri.serving.accounts.database import Database
+    from tsuzuri.serving.accounts.keys import (
+        KeyTerms,
+        NewKey,
+        create_key,
+        list_keys,
+        models_of,
+        revoke_account,
+        revoke_key,
+        rotate_key,
+    )
+    from tsuzuri.serving.accounts.plans import assign_plan, ensure_plan, grant_plans, list_plans, set_plan
+    from tsuzuri.serving.accounts.usage import By, report
+    from tsuzuri.serving.accounts.waitlist import approve, list_applications, refuse
+except ModuleNotFoundError as error:
+    if error.name and error.name.startswith("tsuzuri"):
+        raise
+    raise MissingExtraError(error.name or "sqlalchemy", "serve") from error
 
 DATABASE_VARIABLE = "TSUZURI_DATABASE"
 """Names the database where `--database` does not: a URL may hold a password, which others would see in the
@@ -160,6 +167,13 @@ def plans_assign(account: str, plan: str, *, database: str | None = None) -> str
     return f"{account} is under the plan {plan}"
 
 
+def plans_grant(granted: Mapping[str, str], *, database: str | None = None) -> str:
+    """Give accounts the plans that their support grants (account → plan), and take back what none does."""
+    changed = _write(database, lambda connection: grant_plans(connection, granted, actor=_actor()))
+    lines = [f"{account} is under the plan {plan}" for account, plan in changed.items()]
+    return "\n".join(lines) or "(nothing changes)"
+
+
 def usage(
     *,
     database: str | None = None,
@@ -171,7 +185,7 @@ def usage(
 ) -> str:
     """What was used, by account, key, model, day or outcome."""
     for day in filter(None, (since, until)):
-        _check_day(day)
+        parse_day(day)
     if by not in get_args(By):
         raise InputError(f"--by {by!r} is none of {', '.join(get_args(By))}")
     group = cast(By, by)
@@ -244,8 +258,9 @@ def _cell(name: str, value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else " ".join(str(value).split())
 
 
-def _check_day(day: str) -> None:
+def parse_day(day: str) -> date:
+    """The day that an argument is."""
     try:
-        datetime.strptime(day, "%Y-%m-%d")
+        return date.fromisoformat(day)
     except ValueError as error:
         raise InputError(f"{day!r} is no day", hint="for example 2026-11-23") from error

@@ -112,7 +112,14 @@ def ensure_account(connection: Connection, name: str, plan: str, *, email: str |
 
 
 def create_key(
-    connection: Connection, account: str, terms: KeyTerms, *, plan: str, actor: str, name: str = ""
+    connection: Connection,
+    account: str,
+    terms: KeyTerms,
+    *,
+    plan: str,
+    actor: str,
+    name: str = "",
+    email: str | None = None,
 ) -> NewKey:
     """A new key for the account of that name, which is made under `plan` if it is new."""
     name = checked_name(name or account)
@@ -122,7 +129,7 @@ def create_key(
         )
     if terms.requests_per_minute is not None and terms.requests_per_minute < 1:
         raise Invalid("a key's rate is 1 request a minute or more", "bad_rate", param="requests_per_minute")
-    account_id = ensure_account(connection, account, plan)
+    account_id = ensure_account(connection, account, plan, email=email)
     expires_ms = None if terms.expires_days is None else now_ms() + round(terms.expires_days * DAY_MS)
     id, text = _write(connection, account_id, name, terms, expires_ms)
     record(connection, actor, "key.create", id, {"account": account, **_told(terms)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -79,3 +80,22 @@ def assign_plan(connection: Connection, account: str, plan: str, *, actor: str) 
     ):
         raise NotFound(f"there is no account {account!r}", "account_not_found", hint="tsuzuri keys list")
     record(connection, actor, "account.plan", account, {"plan": plan})
+
+
+def grant_plans(connection: Connection, granted: Mapping[str, str], *, actor: str) -> dict[str, str]:
+    """Give accounts, by name or e-mail address, the plans that their support grants, and take back those
+    that no support grants any more; what changed, by account. Accounts that are not there yet are passed
+    over."""
+    for plan in granted.values():
+        check_plan(connection, plan)
+    changed = {}
+    for row in connection.execute(select(accounts).order_by(accounts.c.name)).mappings().all():
+        wanted = granted.get(row["name"], granted.get(row["email"]))
+        own = row["own_plan"] or row["plan"]
+        values = {"plan": wanted or own, "own_plan": own if wanted else None}
+        if values["plan"] == row["plan"] and values["own_plan"] == row["own_plan"]:
+            continue
+        connection.execute(accounts.update().where(accounts.c.id == row["id"]).values(values))
+        record(connection, actor, "account.support", row["name"], {"plan": values["plan"]})
+        changed[row["name"]] = values["plan"]
+    return changed

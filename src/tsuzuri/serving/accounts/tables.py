@@ -49,8 +49,10 @@ accounts = Table(
     Column("email", String(320)),
     Column("plan", String(64), ForeignKey("plans.name"), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("own_plan", String(64)),
 )
-"""Whoever shares one quota, with as many keys as they like."""
+"""Whoever shares one quota, with as many keys as they like. `own_plan` is what the account goes back to when
+the support ends that grants it its plan; None where none does."""
 
 keys = Table(
     "keys",

@@ -91,7 +91,9 @@ def fetch_key(connection: Connection, claim: str, *, claim_days: int) -> NewKey:
     terms = KeyTerms(models=None if row["models"] is None else tuple(json.loads(row["models"])))
     account = f"{row['name']} <{row['email']}>"[:200]
     actor = f"application:{row['id']}"
-    key = create_key(connection, account, terms, plan=row["plan"], actor=actor, name=row["name"])
+    key = create_key(
+        connection, account, terms, plan=row["plan"], actor=actor, name=row["name"], email=row["email"]
+    )
     connection.execute(
         applications.update().where(applications.c.id == row["id"]).values(status="claimed", key_id=key.id)
     )
