@@ -33,12 +33,15 @@ LIGHT = (
     "tsuzuri.recipe",
     "tsuzuri.build",
     "tsuzuri.planning",
+    "tsuzuri.stages",
     "tsuzuri.lab.project",
     "tsuzuri.core.lineage",
     "tsuzuri.corpus.build",
     "tsuzuri.serving.engines.base",
     "tsuzuri.serving.engines.mock",
     "tsuzuri.serving.server",
+    "tsuzuri.serving.accounts.routes",
+    "tsuzuri.support",
 )
 
 

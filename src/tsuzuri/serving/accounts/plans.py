@@ -86,16 +86,17 @@ def grant_plans(connection: Connection, granted: Mapping[str, str], *, actor: st
     """Give accounts, by name or e-mail address, the plans that their support grants, and take back those
     that no support grants any more; what changed, by account. Accounts that are not there yet are passed
     over."""
-    for plan in granted.values():
-        check_plan(connection, plan)
-    changed = {}
+    for name in set(granted.values()):
+        check_plan(connection, name)
+    changed: dict[str, str] = {}
     for row in connection.execute(select(accounts).order_by(accounts.c.name)).mappings().all():
         wanted = granted.get(row["name"], granted.get(row["email"]))
         own = row["own_plan"] or row["plan"]
-        values = {"plan": wanted or own, "own_plan": own if wanted else None}
-        if values["plan"] == row["plan"] and values["own_plan"] == row["own_plan"]:
+        plan = wanted or own
+        values = {"plan": plan, "own_plan": own if wanted else None}
+        if values == {name: row[name] for name in values}:
             continue
         connection.execute(accounts.update().where(accounts.c.id == row["id"]).values(values))
-        record(connection, actor, "account.support", row["name"], {"plan": values["plan"]})
-        changed[row["name"]] = values["plan"]
+        record(connection, actor, "account.support", row["name"], {"plan": plan})
+        changed[row["name"]] = plan
     return changed
