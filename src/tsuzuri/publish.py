@@ -6,14 +6,13 @@ own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError
 from tsuzuri.core.manifest import Manifest, read_manifest
 from tsuzuri.core.progress import say
-from tsuzuri.lab.devices import DEVICES
+from tsuzuri.lab.devices import row_of
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.release.cost import Rate
 from tsuzuri.report.boxes import boxes_of
@@ -70,10 +69,10 @@ def milestone_boxes(build: Path, step: int) -> dict[str, Path]:
 
 def rate_of(device: str) -> Rate | None:
     """What the table of devices says of the one that torch calls so."""
-    found = [(name, row) for name, row in DEVICES.items() if row.names and re.search(row.names, device)]
-    if not found:
+    found = row_of(device)
+    if found is None:
         return None
-    name, row = found[0]
+    name, row = found
     price = row.on_demand
     return Rate(
         device=name,
