@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tsuzuri.core.errors import ResourceError
 from tsuzuri.serving import logs
 from tsuzuri.serving.engines.base import Overloaded
+from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.models import TextDelta, TextFinish, TextGeneration, TextModel, TextRequest, Usage
 
 if TYPE_CHECKING:
@@ -113,6 +114,15 @@ class Job:
             self.outcome = outcome
             for sample in self._samples:
                 sample.cancel()
+
+    def check_answered(self) -> None:
+        """ApiError 503 where there is no answer: the server hands the request back, or nothing came in time."""
+        if self.outcome == "handed_back":
+            message = "the server is being stopped: ask again"
+            raise ApiError(503, "server_shutting_down", message, retry_after_s=5)
+        if self.outcome == "timeout" and not self.usage.completion_tokens:
+            message = "nothing was written in time: ask again"
+            raise ApiError(503, "request_timeout", message, retry_after_s=5)
 
     async def settle(self) -> None:
         """Count and bill what was written, once; goes on though the one who waits for it is cancelled."""

@@ -152,11 +152,12 @@ async def _events(job: Job, asked: Sampling, head: dict[str, Any], piece: Piece)
             await job.settle()
         yield _error_event(error)
         return
-    if job.outcome == "handed_back":
+    try:
+        job.check_answered()
+    except ApiError as error:
         if last is not None:
             yield telling.event({**last, "choices": [{**last["choices"][0], "finish_reason": None}]})
-        message = "the server is being stopped: ask for the rest again"
-        yield _error_event(ApiError(503, "server_shutting_down", message))
+        yield _error_event(error)
         return
     more = {"timings": job.timings(), "tsuzuri": telling.about(job)}
     yield telling.event({**(last or head), **more})
