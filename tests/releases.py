@@ -24,7 +24,7 @@ VOCABULARY = 512
 def write_tokenizer(box: Path) -> None:
     """Write a tokenizer learnt from the made-up stories."""
     texts = [text for pair in builds.STORIES.values() for text in pair] * 4
-    description, settings = learn_tokenizer(texts, TokenizerConfig(vocab_size=VOCABULARY))
+    description, settings = learn_tokenizer(texts, TokenizerConfig(vocab_size=VOCABULARY, boundary="none"))
     write_text(box / "tokenizer.json", description)
     write_text(box / "tokenizer_config.json", settings)
 

@@ -41,7 +41,7 @@ DOES = (
 
 SMALL = """
 corpus: {source: {kind: files, path: TEXTS, quality: {max_repeated_ngram_ratio: 1}}, heldout_fraction: 0.2}
-tokenizer: {vocab_size: 600}
+tokenizer: {vocab_size: 600, boundary: none}
 model: {size: tiny}
 train:
   {steps: 6, batch_rows: 4, micro_batch_rows: 2, sequence_length: 64, checkpoint_every: 2,

@@ -43,7 +43,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Documents, tokenizer, tokens and the release of a random model."""
     build = tmp_path_factory.mktemp("build")
     documents = documents_at(build / "documents", seed=1)
-    train_tokenizer(TokenizerConfig(vocab_size=512), documents, build / "tokenizer")
+    train_tokenizer(TokenizerConfig(vocab_size=512, boundary="none"), documents, build / "tokenizer")
     pack(PackConfig(), documents, build / "tokenizer", build / "tokens")
 
     def work() -> dict[str, int]:

@@ -39,7 +39,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     shuffled = random.Random(1)
     texts = ["".join(shuffled.choices(LETTERS, k=30)) for _ in range(100)]
-    description, settings = learn_tokenizer(texts, TokenizerConfig(vocab_size=512, form=Form.CHARACTER))
+    description, settings = learn_tokenizer(
+        texts, TokenizerConfig(vocab_size=512, form=Form.CHARACTER, boundary="none")
+    )
     write_text(folder / "tokenizer.json", description)
     write_text(folder / "tokenizer_config.json", settings)
     config = ModelConfig(vocab_size=512, hidden_size=32, intermediate_size=64, max_position_embeddings=64)

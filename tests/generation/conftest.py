@@ -74,7 +74,9 @@ def write_release(folder: Path, form: Form, model_type: str = "qwen3") -> Path:
     """A folder with a small random model and a tokenizer of the given form, as `release` writes them."""
     shuffled = random.Random(1)
     texts = ["".join(shuffled.sample(SENTENCES[0] + SENTENCES[1], 30)) for _ in range(100)]
-    description, settings = learn_tokenizer([*SENTENCES, *texts], TokenizerConfig(vocab_size=512, form=form))
+    description, settings = learn_tokenizer(
+        [*SENTENCES, *texts], TokenizerConfig(vocab_size=512, form=form, boundary="none")
+    )
     write_text(folder / "tokenizer.json", description)
     write_text(folder / "tokenizer_config.json", settings)
     config = random_model(model_type).config.model_copy(update={"vocab_size": 512})

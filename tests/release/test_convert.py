@@ -48,7 +48,9 @@ SHAPES: dict[str, tuple[Form, dict[str, Any]]] = {
 def write_tokenizer(folder: Path, form: Form, more: tuple[str, ...] = ()) -> Tokenizer:
     """A tokenizer learnt from the made-up stories."""
     texts = [*more, *(text for pair in builds.STORIES.values() for text in pair)] * 4
-    description, settings = learn_tokenizer(texts, TokenizerConfig(vocab_size=512, form=form))
+    description, settings = learn_tokenizer(
+        texts, TokenizerConfig(vocab_size=512, form=form, boundary="none")
+    )
     write_text(folder / "tokenizer.json", description)
     write_text(folder / "tokenizer_config.json", settings)
     return Tokenizer.load(folder)

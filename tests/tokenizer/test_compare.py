@@ -21,7 +21,7 @@ from tsuzuri.tokenizer.train import learn_tokenizer
 @pytest.fixture
 def ours(tmp_path: Path, texts: list[str]) -> Path:
     (tmp_path / TOKENIZER_FILE).write_text(
-        learn_tokenizer(texts, TokenizerConfig(vocab_size=600))[0], encoding="utf-8"
+        learn_tokenizer(texts, TokenizerConfig(vocab_size=600, boundary="none"))[0], encoding="utf-8"
     )
     return tmp_path
 

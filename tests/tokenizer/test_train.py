@@ -125,7 +125,7 @@ def test_a_vocabulary_that_the_text_cannot_support(tmp_path: Path, texts: list[s
 def test_hardly_any_text() -> None:
     with pytest.raises(InputError, match="more than this text supports") as caught:
         learn_tokenizer(["猫"], CONFIG)
-    assert caught.value.hint == "give more text"
+    assert caught.value.hint == "set boundary to none, which makes more pieces of it, or give more text"
 
 
 def test_no_text() -> None:

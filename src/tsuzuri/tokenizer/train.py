@@ -75,7 +75,7 @@ def learn_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> tuple[str,
         raise InputError(
             f"a vocabulary of {config.vocab_size:,} is more than this text supports: "
             f"every pair that it holds twice makes {supported:,} pieces",
-            hint=_smaller(supported),
+            hint=_smaller(supported, config.boundary),
         )
     return description, tokenizer_config_json()
 
@@ -129,8 +129,9 @@ def _counts(sample: Sample, tokenizer: Tokenizer) -> dict[str, object]:
     }
 
 
-def _smaller(supported: int) -> str:
+def _smaller(supported: int, boundary: Boundary) -> str:
     rounded = supported // ROUND_SIZE * ROUND_SIZE
-    if rounded < SMALLEST_VOCABULARY:
-        return "give more text"
-    return f"set vocab_size to {rounded} or less, or give more text"
+    ways = [f"set vocab_size to {rounded} or less"] if rounded >= SMALLEST_VOCABULARY else []
+    if boundary is not Boundary.NONE:
+        ways.append("set boundary to none, which makes more pieces of it")
+    return ", or ".join([*ways, "give more text"])
