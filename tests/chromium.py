@@ -53,7 +53,7 @@ class Tab:
             viewport=viewport, color_scheme=theme, locale=locale, timezone_id="Asia/Tokyo"
         )
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(90_000)  # of a machine that does other things
         self.complaints: list[str] = []
         self.elsewhere: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

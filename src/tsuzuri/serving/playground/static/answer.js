@@ -72,6 +72,7 @@ export class Answer {
     fill(this.#note, join(...parts));
     this.#view.disabled = !this.#tokens.length;
     if (this.#showsTokens) this.#draw();
+    else this.#body.normalize();
   }
 
   /** What went wrong, in place of the rest. */
@@ -161,7 +162,7 @@ export class Answer {
         stretch.tokens.length > 1
           ? words(`（${stretch.tokens.length} トークンで一つの字）`, ` (${stretch.tokens.length} tokens make it)`) : null),
       h("ol", {}, rivals.map(([text, logprob]) => h("li", { class: text === written ? "written" : null },
-        button(h("span", { lang: "ja" }, visible(text)), () => this.actions.branch(this, before + text), {
+        button(isPart(text) ? words("字の一部", "part of one") : h("span", { lang: "ja" }, visible(text)), () => this.actions.branch(this, before + text), {
           disabled: isPart(text) || text === written,
           title: words("ここからこの字で書き直す", "Write on from here with this instead"),
         }),
@@ -188,11 +189,13 @@ function kanji(number) {
   return `${tens > 1 ? digits[tens] : ""}${tens ? "十" : ""}${digits[number % 10]}`;
 }
 
+/** The settings of a request that do anything. */
 function settings({ model, temperature, min_p, top_p, repetition_penalty, seed }) {
-  const rest = `min-p ${min_p} · top-p ${top_p} · ×${repetition_penalty}`;
-  return words(
-    `${model} · 温度 ${temperature} · ${rest} · 種 ${seed}`,
-    `${model} · temperature ${temperature} · ${rest} · seed ${seed}`);
+  const line = (heat, penalty, root) => [
+    model, `${heat} ${temperature}`, min_p > 0 && `min-p ${min_p}`, top_p < 1 && `top-p ${top_p}`,
+    repetition_penalty !== 1 && `${penalty} ${repetition_penalty}`, `${root} ${seed}`,
+  ].filter(Boolean).join(" · ");
+  return words(line("温度", "繰り返し", "種"), line("temperature", "repetition", "seed"));
 }
 
 function save(text) {

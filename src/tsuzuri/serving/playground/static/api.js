@@ -41,8 +41,10 @@ export class Failure extends Error {
   }
 }
 
-/** Fires "key" when the visitor's key changes. */
+/** Fires "key" when the visitor's key changes, "ask" where one is needed. */
 export class Api extends EventTarget {
+  /** Tokens left for today when the last text was asked for; null where there is no limit. */
+  tokensLeft = null;
   #root = new URL("../", import.meta.url);
 
   /** Of this tab alone: gone when it is closed. */
@@ -53,6 +55,7 @@ export class Api extends EventTarget {
   set key(value) {
     if (value) sessionStorage.setItem(KEY, value);
     else sessionStorage.removeItem(KEY);
+    this.tokensLeft = null;
     this.dispatchEvent(new Event("key"));
   }
 
@@ -94,6 +97,8 @@ export class Api extends EventTarget {
       if (signal?.aborted) throw error;
       throw new Failure(0);
     }
+    const left = response.headers.get("x-ratelimit-remaining-tokens");
+    if (left !== null) this.tokensLeft = Number(left);
     if (response.ok) return response;
     const answer = await response.json().catch(() => ({}));
     throw new Failure(response.status, answer.error, Number(response.headers.get("retry-after")) || null);

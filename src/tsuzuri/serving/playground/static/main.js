@@ -107,7 +107,7 @@ function keyButton() {
 
 /** Open what the address names: #/page/rest?settings. */
 async function open() {
-  const [id, ...rest] = location.hash.replace(/^#\/?/, "").split(/[/?]/);
+  const [, id, rest] = location.hash.match(/^#?\/?([^/?]*)[/?]?(.*)$/);
   const page = pages.find((one) => one.id === id) ?? pages[0];
   current = page;
   for (const [name, link] of links) {
@@ -121,8 +121,8 @@ async function open() {
     opened.set(page.id, { element });
     const module = await page.load();
     opened.get(page.id).show = module.show;
-    await module.mount(element, api, rest.join("?"));
-  } else opened.get(page.id).show?.(rest.join("?"));
+    await module.mount(element, api, rest);
+  } else opened.get(page.id).show?.(rest);
   if (page !== current) return; // the reader has gone on meanwhile
   for (const [name, { element }] of opened) element.hidden = name !== page.id;
   document.title = `${page.title[language()]} · 綴り Tsuzuri`;

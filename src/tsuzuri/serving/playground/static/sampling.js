@@ -51,6 +51,7 @@ const PRESETS = [
 /** The controls. `element` to show, `request()` for the API, `prefer()` for a release's own defaults. */
 export class SamplingControls {
   #inputs = new Map();
+  #touched = new Set();
   #preferred = Object.fromEntries(RANGES.map(({ name, value }) => [name, value]));
   #seed = h("input", { type: "number", min: "0", step: "1", inputmode: "numeric", placeholder: "—" });
   #stop = h("textarea", { rows: "2", spellcheck: "false", lang: "ja" });
@@ -58,24 +59,22 @@ export class SamplingControls {
   constructor() {
     this.element = h("div", { class: "sampling" },
       h("div", { class: "presets", role: "group", "aria-label": words("書きぶり", "Manner") },
-        PRESETS.map(({ name, values }) => button(name, () => this.#set(values ?? this.#manner())))),
+        PRESETS.map(({ name, values }) => button(name, () => (values ? this.show(values) : this.#forget())))),
       RANGES.map((range) => this.#range(range)),
       field(words("種（seed）", "Seed"), this.#seed, words(
-        "同じ種なら、同じ設定で同じ文章になります。空なら毎回ちがいます。",
-        "The same seed with the same settings writes the same text; empty: another each time.")),
+        "くじの引きかた。同じ種と設定なら、たいてい同じ文章になります。空なら毎回ちがいます。",
+        "How lots are drawn: the same seed and settings mostly write the same text; empty: another each time.")),
       field(words("終わりの言葉", "Stop texts"), this.#stop, words(
         "一行に一つ。ここに書いた言葉が現れる手前で終わります。",
         "One a line. Writing ends before any of these.")));
   }
 
-  /** What a release prefers becomes the defaults, and what is shown where nothing was touched. */
+  /** What a release prefers is what is shown wherever the reader has not chosen. */
   prefer(defaults) {
-    const before = this.#preferred;
     const known = { ...defaults };
     if (known.max_new_tokens) known.max_tokens = Math.min(known.max_new_tokens, RANGES[0].value);
     this.#preferred = Object.fromEntries(RANGES.map(({ name, value }) => [name, known[name] ?? value]));
-    const untouched = RANGES.filter(({ name }) => this.#number(name) === before[name]);
-    this.#set(Object.fromEntries(untouched.map(({ name }) => [name, this.#preferred[name]])));
+    for (const { name } of RANGES) if (!this.#touched.has(name)) this.#put(name, this.#preferred[name]);
   }
 
   /** The parameters of a completion. A seed is always given, so that the answer can be written again. */
@@ -89,37 +88,42 @@ export class SamplingControls {
     };
   }
 
-  /** Show the settings of a request. */
-  show(request) {
-    this.#set(request);
-    if (request.seed !== undefined) this.#seed.value = request.seed;
-    if (request.stop) this.#stop.value = [request.stop].flat().join("\n");
-  }
-
-  #number = (name) => Number(this.#inputs.get(name).value);
-
-  #manner() {
-    const { temperature, min_p, top_p, repetition_penalty } = this.#preferred;
-    return { temperature, min_p, top_p, repetition_penalty };
-  }
-
-  #set(values) {
+  /** Show settings as the reader's choice. */
+  show(settings) {
     for (const { name } of RANGES) {
-      if (values[name] === undefined) continue;
-      const input = this.#inputs.get(name);
-      input.value = values[name];
-      input.dispatchEvent(new Event("input"));
+      if (typeof settings[name] !== "number") continue;
+      this.#touched.add(name);
+      this.#put(name, settings[name]);
     }
+    if (settings.seed !== undefined) this.#seed.value = settings.seed;
+    if (settings.stop) this.#stop.value = [settings.stop].flat().join("\n");
+  }
+
+  /** Back to the manner that the release prefers. */
+  #forget() {
+    for (const name of Object.keys(PRESETS[0].values)) {
+      this.#touched.delete(name);
+      this.#put(name, this.#preferred[name]);
+    }
+  }
+
+  #number = (name) => Number(this.#inputs.get(name).input.value);
+
+  #put(name, value) {
+    const { input, output } = this.#inputs.get(name);
+    input.value = value;
+    fill(output, String(Number(input.value)));
   }
 
   #range({ name, value, min, max, step, label, help }) {
     const output = h("output", {}, String(value));
-    const input = h("input", {
-      type: "range", id: `sampling-${name}`, min, max, step, value,
-      input: () => fill(output, String(Number(input.value))),
-    });
+    const touch = () => {
+      this.#touched.add(name);
+      fill(output, String(Number(input.value)));
+    };
+    const input = h("input", { type: "range", id: `sampling-${name}`, min, max, step, value, input: touch });
     output.htmlFor = input.id;
-    this.#inputs.set(name, input);
+    this.#inputs.set(name, { input, output });
     const element = field(label, input, help);
     element.classList.add("range");
     element.querySelector("label").after(output);

@@ -1,7 +1,7 @@
 // The first page: go on from a text, as often as one likes, compare, and bind what one likes to the text.
 
 import { Answer } from "../answer.js";
-import { announce, button, copy, field, fill, h, words } from "../dom.js";
+import { announce, button, copy, field, figure, fill, h, join, words } from "../dom.js";
 import { OPENINGS } from "../openings.js";
 import { Reading } from "../reading.js";
 import { SamplingControls } from "../sampling.js";
@@ -10,7 +10,15 @@ import { tokensOf } from "../tokens.js";
 const ALTERNATIVES = 5;
 const VERTICAL = "tsuzuri.vertical";
 
-export const mount = (element, api, rest) => new Continuation(element, api).begin(rest);
+let page = null;
+
+export async function mount(element, api, rest) {
+  page = new Continuation(element, api);
+  await page.begin(rest);
+}
+
+/** A link that is opened in the same window brings its text and settings too. */
+export const show = (rest) => rest && page.open(new URLSearchParams(rest));
 
 class Continuation {
   #api;
@@ -39,6 +47,7 @@ class Continuation {
     this.go.addEventListener("click", () => (this.#running ? this.#stop() : this.#write()));
     this.back = button(words("ひとつ戻す", "Undo"), () => this.#undo(), { hidden: true, id: "undo" });
     this.count = h("span", { class: "note" });
+    this.left = h("a", { class: "note left", href: "#/usage" });
     this.alarm = h("div", { class: "alarm", role: "alert", hidden: true });
     this.answers = h("div", { class: "answers" });
     this.heading = h("h2", { hidden: true, id: "answers-title" }, words("続き", "Continuations"));
@@ -52,8 +61,7 @@ class Continuation {
       if (event.key === "Escape" && this.#running) this.#stop();
     });
     this.#turn(localStorage.getItem(VERTICAL) === "yes");
-    this.#open(new URLSearchParams(rest));
-    this.#refresh();
+    this.open(new URLSearchParams(rest));
     this.#api.addEventListener("key", () => this.#load());
     await this.#load();
   }
@@ -75,7 +83,8 @@ class Continuation {
             title: words("この書き出しと設定で開くリンク", "A link that opens this text with these settings"),
           }))),
       h("div", { class: "row go" }, this.go,
-        h("span", { class: "note keys" }, words("Ctrl + Enter で書く、Esc で止める", "Ctrl + Enter writes, Esc stops"))),
+        h("span", { class: "note keys" }, words("Ctrl + Enter で書く、Esc で止める", "Ctrl + Enter writes, Esc stops")),
+        this.left),
       this.alarm);
   }
 
@@ -135,7 +144,6 @@ class Continuation {
     } finally {
       this.#running = null;
       this.#refresh();
-      this.#api.dispatchEvent(new Event("used"));
     }
   }
 
@@ -212,6 +220,9 @@ class Continuation {
     const length = [...this.text.value].length;
     fill(this.count, words(`${length} 字`, `${length} characters`));
     this.back.hidden = !this.#before.length;
+    const left = this.#api.tokensLeft;
+    this.left.hidden = left === null;
+    fill(this.left, left === null ? null : join(words("今日の残り ", "Left today: "), figure(left), words(" トークン", " tokens")));
     this.go.disabled = !this.#models.size;
     this.go.classList.toggle("stops", Boolean(this.#running));
     if (this.#running) fill(this.go, words("止める", "Stop"));
@@ -233,9 +244,8 @@ class Continuation {
     return new URL(`#/continue?${query}`, location.href).href;
   }
 
-  #open(query) {
-    if (query.has("text")) this.text.value = query.get("text");
-    else this.text.value = OPENINGS[0].text;
+  open(query) {
+    this.#replace(query.get("text") ?? OPENINGS[0].text);
     try {
       this.#controls.show(JSON.parse(query.get("with") ?? "{}"));
     } catch {
