@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import runs
 import tsuzuri
-from tsuzuri.model.attention import BLOCK
+from tsuzuri.model.attention import BLOCK, FLEX_LEAST_HEAD_DIM
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training.config import OptimizerConfig
@@ -90,13 +91,22 @@ def test_the_guard_knows_a_question(ask: Callable[[Tensor], object]) -> None:
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
 def test_a_step_does_not_wait_for_the_card(compiled: bool, kind: str) -> None:
     config = runs.train_config(f"optimizer.kind={kind}", "sequence_length=128")
-    model = GPT(SHAPE, torch.Generator().manual_seed(1)).to("cuda")
+    shape = SHAPE.model_copy(update={"head_dim": FLEX_LEAST_HEAD_DIM})
+    model = GPT(shape, torch.Generator().manual_seed(1)).to("cuda")
     trainer = Trainer(model, config, DEVICES["cuda"], dtype=torch.bfloat16, compiled=compiled)
     rows = torch.ones(config.batch_rows, 129, dtype=torch.long)
     for step in range(2):  # what is made once may wait
         trainer.step(step, rows, eos_id=0)
     with runs.waiting_is_an_error():
         trainer.step(2, rows, eos_id=0, limits=Limits(loss=5.0, grad_norm=2.0))
+
+
+@pytest.mark.parametrize(("head_dim", "by_blocks"), [(8, False), (16, True)])
+def test_heads_too_small_for_blocks_are_masked_densely(head_dim: int, by_blocks: bool) -> None:
+    device = replace(DEVICES["cpu"], block_masks=True)
+    model = GPT(SHAPE.model_copy(update={"head_dim": head_dim}))
+    trainer = Trainer(model, runs.train_config(), device, dtype=torch.float32, compiled=True)
+    assert trainer.masks_by_blocks is by_blocks
 
 
 def test_no_compiler_is_named() -> None:

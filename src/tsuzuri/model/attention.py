@@ -24,6 +24,8 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 Mask: TypeAlias = Tensor | BlockMask | None
 """None: causal. Tensor: (B or 1, 1, T, S) bool, true where one may look. BlockMask: for CUDA, sparse."""
 
+FLEX_LEAST_HEAD_DIM = 16
+"""Of fewer numbers a head compiled flex_attention makes nothing."""
 BLOCK = 128
 """Queries that `block_attention` takes together: fewer skip more keys, more make faster products."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
 
-from tsuzuri.model.attention import Mask
+from tsuzuri.model.attention import FLEX_LEAST_HEAD_DIM, Mask
 from tsuzuri.model.gpt import GPT
 from tsuzuri.model.loss import IGNORE, fusible_softmax_gradient
 from tsuzuri.model.packing import document_block_mask, document_mask, document_positions
@@ -46,6 +46,9 @@ class Trainer:
         self.dtype, self.compiled, self.layout = dtype, compiled, layout or Layout()
         model.to(getattr(torch, config.optimizer.weights))  # before its gradients are shared or divided
         objective = Objective(model, dtype)
+        self.masks_by_blocks = (
+            compiled and device.block_masks and model.config.head_dim >= FLEX_LEAST_HEAD_DIM
+        )
         self.create_block_mask = create_block_mask
         if compiled and device.kind == "cuda":  # on a CPU the eager gradient is as fast
             objective.gradient = torch.compile(fusible_softmax_gradient, dynamic=False)
@@ -92,7 +95,7 @@ class Trainer:
         mask: Mask = None
         positions = None
         if self.config.document_mask:
-            if self.compiled and self.device.block_masks:
+            if self.masks_by_blocks:
                 mask = document_block_mask(inputs, eos_id, self.create_block_mask)
             else:
                 mask = document_mask(inputs, eos_id)
