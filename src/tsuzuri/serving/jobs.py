@@ -116,7 +116,7 @@ class Job:
                 sample.cancel()
 
     def check_answered(self) -> None:
-        """ApiError 503 where there is no answer: the server hands the request back, or nothing came in time."""
+        """ApiError 503 where there is no answer: the request is handed back, or nothing came in time."""
         if self.outcome == "handed_back":
             message = "the server is being stopped: ask again"
             raise ApiError(503, "server_shutting_down", message, retry_after_s=5)
@@ -153,7 +153,7 @@ class Job:
         }
 
     def count(self) -> None:
-        """Bring `usage` and `filtered` up to what the samples have written by now."""
+        """Bring `usage` up to what the samples have written by now."""
         self.usage.completion_tokens = sum(sample.usage.completion_tokens for sample in self._samples)
         self.usage.cached_tokens = max((sample.usage.cached_tokens for sample in self._samples), default=0)
 

@@ -103,7 +103,7 @@ def _head(job: Job, prefix: str) -> dict[str, Any]:
 
 
 async def _collect(request: Request, job: Job) -> list[Sample]:
-    """The samples once all are written; ApiError 503 where the server hands the request back."""
+    """The samples once all are written; ApiError 503 where there is no answer."""
     samples: dict[int, Sample] = {}
     watcher = asyncio.create_task(watch(request.receive, job))
     try:
@@ -115,8 +115,7 @@ async def _collect(request: Request, job: Job) -> list[Sample]:
     finally:
         watcher.cancel()
         await job.settle()
-    if job.outcome == "handed_back":
-        raise ApiError(503, "server_shutting_down", "the server is being stopped: ask again", retry_after_s=5)
+    job.check_answered()
     return [samples[index] for index in sorted(samples)]
 
 
