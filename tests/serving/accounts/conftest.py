@@ -85,7 +85,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def config(url: str, tmp_path: Path) -> DatabaseConfig:
     """Of an empty database of either kind."""
-    return DatabaseConfig(url=url, state=tmp_path / "state", busy_s=1.0)
+    return DatabaseConfig(url=url, state=tmp_path / "state", busy_s=30.0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from tsuzuri.serving.accounts.database import Database
 from tsuzuri.serving.accounts.errors import AccountError, Conflict, Invalid, LimitReached, NotFound
-from tsuzuri.serving.accounts.keys import NewKey, check_caller, find_caller
+from tsuzuri.serving.accounts.keys import NewKey, check_caller, ensure_account, find_caller
 from tsuzuri.serving.accounts.plans import ensure_plan
 from tsuzuri.serving.accounts.tables import applications, metadata
 from tsuzuri.serving.accounts.waitlist import (
@@ -135,6 +135,21 @@ def test_a_key_that_nobody_fetched_lapses_until_it_is_approved_again(sqlite: Dat
     assert late.value.code == "claim_lapsed"
     decide(sqlite, 0)
     fetch(sqlite, token)
+
+
+def test_an_application_leads_into_no_account_that_is_there(sqlite: Database) -> None:
+    long = "x" * 200
+    names = []
+    for number, name in enumerate((long, long, "山田 花子")):
+        token = applied(sqlite, application(number, name=name))["token"]
+        decide(sqlite, number)
+        names.append(f"山田 花子 <hanako{number}@例え.jp>")
+        if number == 2:
+            sqlite.write(lambda c: ensure_account(c, names[2], "standard"))
+        names[number] = fetch(sqlite, token).account
+    assert len(set(names)) == 3
+    assert all(name.endswith(f"<hanako{number}@例え.jp>") for number, name in enumerate(names[:2]))
+    assert names[2] == "山田 花子 <hanako2@例え.jp> (2)"
 
 
 def test_decisions_are_made_once_with_a_reason(sqlite: Database) -> None:

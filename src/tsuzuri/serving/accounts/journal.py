@@ -110,15 +110,15 @@ def dead_journals(folder: Path) -> Iterator[tuple[str, dict[str, Progress], Path
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield path.stem, _read(path), path
+            yield path.stem, _read(descriptor), path
         except BlockingIOError:
             continue  # its process lives
         finally:
             os.close(descriptor)
 
 
-def _read(path: Path) -> dict[str, Progress]:
-    data = path.read_bytes()
+def _read(descriptor: int) -> dict[str, Progress]:
+    data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     words = memoryview(data[: len(data) // 8 * 8]).cast("Q")
     found = {}
     for at in range(0, len(words) - WORDS + 1, WORDS):

@@ -98,28 +98,21 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def ensure_account(connection: Connection, name: str, plan: str, *, email: str | None = None) -> str:
+def ensure_account(connection: Connection, name: str, plan: str) -> str:
     """The id of the account of that name, made under `plan` if it is new."""
     name = checked_name(name)
     found = connection.scalar(select(accounts.c.id).where(accounts.c.name == name))
     if found is not None:
         return str(found)
     id = uuid.uuid4().hex
-    values = {"id": id, "name": name, "email": email, "plan": check_plan(connection, plan)}
+    values = {"id": id, "name": name, "plan": check_plan(connection, plan)}
     connection.execute(accounts.insert().values(created_ms=now_ms(), **values))
     connection.execute(holds.insert().values(account_id=id, requests=0, tokens=0, cost=0))
     return id
 
 
 def create_key(
-    connection: Connection,
-    account: str,
-    terms: KeyTerms,
-    *,
-    plan: str,
-    actor: str,
-    name: str = "",
-    email: str | None = None,
+    connection: Connection, account: str, terms: KeyTerms, *, plan: str, actor: str, name: str = ""
 ) -> NewKey:
     """A new key for the account of that name, which is made under `plan` if it is new."""
     name = checked_name(name or account)
@@ -129,7 +122,7 @@ def create_key(
         )
     if terms.requests_per_minute is not None and terms.requests_per_minute < 1:
         raise Invalid("a key's rate is 1 request a minute or more", "bad_rate", param="requests_per_minute")
-    account_id = ensure_account(connection, account, plan, email=email)
+    account_id = ensure_account(connection, account, plan)
     expires_ms = None if terms.expires_days is None else now_ms() + round(terms.expires_days * DAY_MS)
     id, text = _write(connection, account_id, name, terms, expires_ms)
     record(connection, actor, "key.create", id, {"account": account, **_told(terms)})

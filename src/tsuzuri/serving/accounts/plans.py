@@ -83,14 +83,13 @@ def assign_plan(connection: Connection, account: str, plan: str, *, actor: str) 
 
 
 def grant_plans(connection: Connection, granted: Mapping[str, str], *, actor: str) -> dict[str, str]:
-    """Give accounts, by name or e-mail address, the plans that their support grants, and take back those
-    that no support grants any more; what changed, by account. Accounts that are not there yet are passed
-    over."""
+    """Give accounts, by name, the plans that their support grants, and take back those that no support
+    grants any more; what changed, by account. Accounts that are not there yet are passed over."""
     for name in set(granted.values()):
         check_plan(connection, name)
     changed: dict[str, str] = {}
     for row in connection.execute(select(accounts).order_by(accounts.c.name)).mappings().all():
-        wanted = granted.get(row["name"], granted.get(row["email"]))
+        wanted = granted.get(row["name"])
         own = row["own_plan"] or row["plan"]
         plan = wanted or own
         values = {"plan": plan, "own_plan": own if wanted else None}

@@ -40,7 +40,7 @@ def settle_dead(database: Database, *, day_offset_h: float) -> int:
             return len(left)
 
         count += database.write(settle)
-        path.unlink()
+        path.unlink(missing_ok=True)
     if count:
         logger.warning("%d requests of a killed server were settled", count)
     return count

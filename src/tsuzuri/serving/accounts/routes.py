@@ -42,6 +42,7 @@ from tsuzuri.serving.accounts.plans import assign_plan, list_plans, set_plan
 from tsuzuri.serving.accounts.service import Accounts
 from tsuzuri.serving.accounts.usage import By, report
 from tsuzuri.serving.accounts.waitlist import (
+    EMAIL_CHARACTERS,
     PURPOSE_CHARACTERS,
     Application,
     apply,
@@ -71,7 +72,7 @@ class ApplicationAsked(Asked):
 
     name: Line
     """What the applicant is called."""
-    email: Annotated[str, Field(max_length=320)]
+    email: Annotated[str, Field(max_length=EMAIL_CHARACTERS)]
     """Where the operator reaches them."""
     purpose: Text
     """What the key is for."""

@@ -9,6 +9,7 @@ again with the same claim (a form sent twice) answers the same, with another cla
 from __future__ import annotations
 
 import hmac
+import itertools
 import json
 import re
 import uuid
@@ -21,13 +22,22 @@ from sqlalchemy import Connection, RowMapping, func, select
 from tsuzuri.serving.accounts.audit import record
 from tsuzuri.serving.accounts.clock import DAY_MS, now_ms, seconds
 from tsuzuri.serving.accounts.errors import Conflict, Invalid, LimitReached, NotFound
-from tsuzuri.serving.accounts.keys import KeyTerms, NewKey, checked_name, create_key, digest_of, new_secret
+from tsuzuri.serving.accounts.keys import (
+    NAME_CHARACTERS,
+    KeyTerms,
+    NewKey,
+    checked_name,
+    create_key,
+    digest_of,
+    new_secret,
+)
 from tsuzuri.serving.accounts.plans import check_plan
-from tsuzuri.serving.accounts.tables import applications
+from tsuzuri.serving.accounts.tables import accounts, applications
 
 EMAIL = re.compile(r"[^\s@\"<>(),:;\[\]\\\x00-\x1f\x7f]{1,64}@(?:[\w-]{1,63}\.)+[\w-]{2,63}")
 CLAIM = re.compile(r"[A-Za-z0-9_-]{32,128}")
 PURPOSE_CHARACTERS = 4000
+EMAIL_CHARACTERS = 160
 LANGUAGES = ("ja", "en")
 
 
@@ -89,11 +99,9 @@ def fetch_key(connection: Connection, claim: str, *, claim_days: int) -> NewKey:
     if _has_lapsed(row, claim_days):
         raise Conflict("the key was not fetched in time; ask the operator", "claim_lapsed")
     terms = KeyTerms(models=None if row["models"] is None else tuple(json.loads(row["models"])))
-    account = f"{row['name']} <{row['email']}>"[:200]
     actor = f"application:{row['id']}"
-    key = create_key(
-        connection, account, terms, plan=row["plan"], actor=actor, name=row["name"], email=row["email"]
-    )
+    account = _free_name(connection, row["name"], row["email"])
+    key = create_key(connection, account, terms, plan=row["plan"], actor=actor, name=row["name"])
     connection.execute(
         applications.update().where(applications.c.id == row["id"]).values(status="claimed", key_id=key.id)
     )
@@ -202,6 +210,18 @@ def _has_lapsed(row: RowMapping, claim_days: int) -> bool:
     return bool(row["decided_ms"] is not None and row["decided_ms"] + claim_days * DAY_MS < now_ms())
 
 
+def _free_name(connection: Connection, name: str, email: str) -> str:
+    """The name of a new account. It is nobody else's: an address proves nothing, so that no application may
+    lead into an account that is there."""
+    whose = f" <{email}>"
+    for number in itertools.count(1):
+        ending = whose if number == 1 else f"{whose} ({number})"
+        free = name[: NAME_CHARACTERS - len(ending)] + ending
+        if connection.scalar(select(accounts.c.id).where(accounts.c.name == free)) is None:
+            return free
+    raise AssertionError("counting does not end")
+
+
 def _waiting(connection: Connection) -> int:
     return connection.scalar(select(func.count()).where(applications.c.status == "waiting")) or 0
 
@@ -229,7 +249,7 @@ def _checked(application: Application) -> dict[str, str]:
     name = checked_name(application.name)
     email = application.email.strip().lower()
     purpose = application.purpose.strip()
-    if not EMAIL.fullmatch(email) or len(email) > 320:
+    if not EMAIL.fullmatch(email) or len(email) > EMAIL_CHARACTERS:
         raise Invalid("this is no e-mail address", "bad_email", param="email")
     if not 0 < len(purpose) <= PURPOSE_CHARACTERS or "\x00" in purpose:
         limit = f"1 to {PURPOSE_CHARACTERS} characters"

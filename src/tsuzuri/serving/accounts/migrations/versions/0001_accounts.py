@@ -27,7 +27,6 @@ def upgrade() -> None:
         "accounts",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("email", sa.String(length=320)),
         sa.Column("plan", sa.String(length=64), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["plan"], ["plans.name"], name="fk_accounts_plan"),

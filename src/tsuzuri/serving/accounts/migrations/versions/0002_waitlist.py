@@ -15,7 +15,7 @@ def upgrade() -> None:
         "applications",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("email", sa.String(length=320), nullable=False),
+        sa.Column("email", sa.String(length=160), nullable=False),
         sa.Column("purpose", sa.Text(), nullable=False),
         sa.Column("language", sa.String(length=2), nullable=False),
         sa.Column("claim_digest", sa.String(length=64), nullable=False),
