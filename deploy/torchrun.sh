@@ -27,13 +27,14 @@ set -euo pipefail
     -m tsuzuri "$@"
 ) &
 agent=$!
-trap 'pkill -USR1 --parent "$agent" || true' USR1
-trap 'kill -TERM "$agent"' TERM INT
+signal=
+trap 'signal=USR1; pkill -USR1 --parent "$agent" || true' USR1
+trap 'signal=TERM; kill -TERM "$agent"' TERM INT
 
 status=0
 wait "$agent" || status=$?
-while kill -0 "$agent" 2>/dev/null; do # it was a signal that ended the waiting
-  status=0
+while [ -n "$signal" ]; do # it was that signal which ended the waiting
+  signal= status=0
   wait "$agent" || status=$?
 done
 exit "$status"
