@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from serving.accounts.people import accounts_at, check_sums, someone
 from tsuzuri.serving.accounts.config import AccountsConfig, DatabaseConfig
@@ -204,6 +205,12 @@ def test_a_full_disk_refuses_and_goes_on_once_there_is_room(sqlite: Database) ->
 
     asyncio.run(run())
     sqlite.read(check_sums)
+
+
+def test_a_mistake_of_ours_is_no_state_that_passes(database: Database) -> None:
+    for ask in (database.read, database.write):
+        with pytest.raises(DBAPIError):
+            ask(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
 
 
 def test_a_postgresql_that_is_away_is_a_503(tmp_path: Path) -> None:

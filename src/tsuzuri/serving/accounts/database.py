@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,18 @@ PASSING_STATES = ("08", "40", "53", "55", "57", "58")
 disk."""
 
 _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+
+PASSING_CODES = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+)
+"""SQLite's for the same. A table that is missing is another error of the same class, and does not pass."""
 
 Result = TypeVar("Result")
 
@@ -137,6 +150,9 @@ def is_passing(error: Exception) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in PASSING_CODES
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return True
     told = error.orig.args[0] if error.orig is not None and error.orig.args else None
