@@ -32,7 +32,7 @@ SILU, GELU, SQUARED_RELU, TANH_GELU = range(4)
 
 ZERO, ONE, TWO, HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
 LOWEST = np.float32(-1e30)
-INT8_MOST = np.float32(127)
+ROWS_AT_ONCE = 16
 LOG2_E = np.float32(1.4426950408889634)
 LEAST_POWER = np.float32(-126)
 EXPONENT_BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
@@ -113,6 +113,18 @@ def exponentials(x: Floats, bits: Integers) -> None:
     scale = bits.view(np.float32)
     for i in range(len(x)):
         x[i] *= scale[i]
+
+
+@compiled_parallel
+def multiply_row(x: Floats, weight: npt.NDArray[np.int8], scales: Floats, out: Floats) -> None:
+    """out (out) = weight (out, in), each row times its scale (out), · x (in)."""
+    blocks = (len(weight) + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE
+    for block in prange(blocks):
+        for row in range(block * ROWS_AT_ONCE, min(len(weight), (block + 1) * ROWS_AT_ONCE)):
+            sum_ = ZERO
+            for i in range(len(x)):
+                sum_ += x[i] * np.float32(weight[row, i])
+            out[row] = sum_ * scales[row]
 
 
 @compiled_fast

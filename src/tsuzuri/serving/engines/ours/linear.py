@@ -3,17 +3,21 @@
 int8 is torch's dynamically quantised product (FBGEMM on x86, QNNPACK on ARM): weights with a scale for each
 row of the matrix, activations with one for all of them, which is why `kernels` scales their rows. Where the
 processor has no instruction that sums four products of bytes (VNNI), FBGEMM sums two in 16 bits and cuts what
-does not fit: weights of 7 bits always fit, and lose less than activations of 7 bits (`LOSS` below).
+does not fit: weights of 7 bits always fit. They lose 0.04 % on the release of `recipes/cpu-overnight.yaml`
+(4.32 bits a character), activations of 7 bits in their place 0.05 %, cutting 0.16 %; int8 keys and values
+alone 0.002 %.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from tsuzuri.serving.engines.ours.kernels import multiply_row
 
 INT8_MOST, INT7_MOST = 127, 63
 
@@ -54,7 +58,8 @@ class BFloat16Linear:
 
 
 class Int8Linear:
-    """A byte a weight. The rows of x should reach about as far as each other."""
+    """A byte a weight. Of several rows, FBGEMM's product, for which they should reach equally far; of one,
+    `kernels.multiply_row`, which reads memory as fast as it comes. Both have the same weights."""
 
     def __init__(self, weight: Tensor) -> None:
         most = INT8_MOST if torch.cpu._is_vnni_supported() else INT7_MOST
@@ -65,11 +70,16 @@ class Int8Linear:
             warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
             quantised = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
         self._packed = torch.ops.quantized.linear_prepack(quantised, None)
-        self.nbytes = weight.numel() + 4 * len(weight)
+        self._weight, self._scales = quantised.int_repr().numpy(), scales.float().numpy()
+        self.nbytes = self._weight.nbytes + self._scales.nbytes
 
     def __call__(self, x: Tensor) -> Tensor:
         """See `Linear`."""
-        return torch.ops.quantized.linear_dynamic(x, self._packed)  # type: ignore[no-any-return]
+        if len(x) > 1:
+            return torch.ops.quantized.linear_dynamic(x, self._packed)  # type: ignore[no-any-return]
+        out = torch.empty(1, len(self._weight))
+        multiply_row(x[0].numpy(), self._weight, self._scales, out[0].numpy())
+        return out
 
 
 KINDS: dict[str, type[Float32Linear] | type[BFloat16Linear] | type[Int8Linear]] = {
@@ -77,8 +87,3 @@ KINDS: dict[str, type[Float32Linear] | type[BFloat16Linear] | type[Int8Linear]] 
     "bfloat16": BFloat16Linear,
     "int8": Int8Linear,
 }
-
-
-def is_fast(precision: Literal["float32", "bfloat16", "int8"]) -> bool:
-    """Whether the processor has instructions for it."""
-    return precision != "bfloat16" or torch.cpu._is_avx512_bf16_supported()
