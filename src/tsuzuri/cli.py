@@ -211,7 +211,7 @@ COMMANDS = (
             PROFILE,
         ),
     ),
-    Command("corpus build", "sources → documents", "tsuzuri.build:corpus", (RECIPE, OUT, SET, *LICENSES)),
+    Command("corpus build", "sources → documents", "tsuzuri.stages:corpus", (RECIPE, OUT, SET, *LICENSES)),
     Command(
         "corpus withdraw",
         "take documents out, remember that, and name what learnt from them",
@@ -248,7 +248,7 @@ COMMANDS = (
     Command(
         "tokenizer train",
         "documents → tokenizer",
-        "tsuzuri.build:train_tokenizer",
+        "tsuzuri.stages:train_tokenizer",
         (RECIPE, DOCUMENTS, OUT, SET),
     ),
     Command(
@@ -265,13 +265,13 @@ COMMANDS = (
         ),
     ),
     Command(
-        "pack", "documents → token shards", "tsuzuri.build:pack", (RECIPE, DOCUMENTS, TOKENIZER, OUT, SET)
+        "pack", "documents → token shards", "tsuzuri.stages:pack", (RECIPE, DOCUMENTS, TOKENIZER, OUT, SET)
     ),
-    Command("mix", "how much of each source a recipe reads", "tsuzuri.build:mix", (RECIPE, TOKENS, SET)),
+    Command("mix", "how much of each source a recipe reads", "tsuzuri.stages:mix", (RECIPE, TOKENS, SET)),
     Command(
         "train",
         "token shards → weights",
-        "tsuzuri.build:train",
+        "tsuzuri.stages:train",
         (RECIPE, TOKENS, TOKENIZER, OUT, SET, AMEND, PROFILE),
     ),
     Command(
@@ -283,7 +283,7 @@ COMMANDS = (
     Command(
         "evaluate",
         "a model → held-out bits, repetition, samples",
-        "tsuzuri.build:evaluate",
+        "tsuzuri.stages:evaluate",
         (
             MODEL,
             TOKENS,
@@ -557,7 +557,7 @@ COMMANDS = (
     Command(
         "report",
         "one HTML page about a build, finished or not",
-        "tsuzuri.build:report",
+        "tsuzuri.stages:report",
         (
             argument(
                 "build", type=some_path, metavar="DIR", help="the folder that `tsuzuri build` writes into"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tsuzuri.core.config import parse_config
-from tsuzuri.core.errors import MissingExtraError, RecipeError
+from tsuzuri.core.errors import RecipeError
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.plan import HINT, config_of, describe, make_plan
 from tsuzuri.lab.project import describe_project, load_project
 from tsuzuri.model.ladder import model_config
 from tsuzuri.recipe import load_recipe
+from tsuzuri.stages import require_torch
 from tsuzuri.training.memory import recipe_of
 
 
@@ -51,8 +51,7 @@ def plan_run(
         made = make_plan(parse_config(PlanConfig, values, where="plan", hint=HINT))
     yield from describe(made, wanted.train)
     if measure:
-        if find_spec("torch") is None:
-            raise MissingExtraError("torch", "train")
+        require_torch()
         from tsuzuri.lab.measure import describe_measured
 
         yield from describe_measured(made)
