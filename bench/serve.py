@@ -249,16 +249,16 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--keys", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=64, help="of each answer")
+    parser.add_argument("--state", type=Path, help="where the database lies; default: the temporary folder")
     parser.add_argument("--turns", type=int, default=50, help="of the overhead")
     options = parser.parse_args()
     print(machine(("fastapi", "uvicorn", "torch")))
     print(f"load before: {os.getloadavg()[0]:.2f}")
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=options.state) as place:
         folder = Path(place)
         release = options.release or _made_up(folder / "release")
         model: dict[str, Any] = {"path": str(release.resolve()), "name": "bench"}
-        if options.release is None:
-            model["engine"] = MOCK
+        model["engine"] = MOCK if options.release is None else {"slots": options.clients}
         bare = load(ModelConfig.model_validate(model))
         results = []
         print(f"a write of 4 KiB that the disk has, p50: {disk_ms(folder):.2f} ms")

@@ -81,5 +81,6 @@ def test_nothing_that_follows_the_description_breaks_the_server(
 
 
 @pytest.mark.large
+@pytest.mark.timeout(3000)
 def test_thousands_of_them(described: tuple[str, str]) -> None:
-    assert run(*described, examples=300) > 2000
+    assert run(*described, examples=100) > 1000
