@@ -32,7 +32,7 @@ def release(
         return
     for step in _steps(boxes["run"], milestones):
         own = milestone_boxes(build, step)
-        yield _said(own["release"], make_milestone(wanted, step, own))
+        yield _said(own["release"], release_milestone(wanted, step, own))
 
 
 def make_release(recipe: Recipe, boxes: Mapping[str, Path]) -> Manifest:
@@ -45,7 +45,7 @@ def make_release(recipe: Recipe, boxes: Mapping[str, Path]) -> Manifest:
     return build_release(**inputs, config=recipe.release, box=boxes["release"], rates=rate_of)
 
 
-def make_milestone(recipe: Recipe, step: int, boxes: Mapping[str, Path]) -> Manifest:
+def release_milestone(recipe: Recipe, step: int, boxes: Mapping[str, Path]) -> Manifest:
     """The manifest of the release of a milestone, in boxes of its own."""
     _require_torch()
     from tsuzuri.evaluate.evaluate import evaluate

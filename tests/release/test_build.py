@@ -117,7 +117,7 @@ def test_energy_and_cost_are_told_where_they_are_known(build: Path, release: Pat
     own = {"power_w": 1000.0, "usd_per_hour": 2.0, "jpy_per_kwh": 31.0}
     card = read(releases.release(build, "measured", rates=lambda _: known, **own), "README.md")
     assert "1.62 kWh (the publisher)" in card
-    assert "$3.24 (the publisher) + 電気代 electricity ¥50" in card
+    assert "$3.24 (the publisher) + 電気代 electricity ¥50 (¥31/kWh)" in card
 
 
 def test_lineage_leads_from_a_release_to_its_sources(release: Path) -> None:

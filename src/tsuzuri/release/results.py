@@ -253,7 +253,7 @@ def _money(facts: Facts) -> Iterator[str]:
     if cost and cost.usd is not None:
         yield f"${cost.usd:,.2f} ({cost.price_from})"
     if cost and cost.jpy is not None:
-        yield f"電気代 electricity ¥{cost.jpy:,.0f}"
+        yield f"電気代 electricity ¥{cost.jpy:,.0f} (¥{facts.config.jpy_per_kwh:g}/kWh)"
 
 
 def _most(counts: dict[str, int], places: int = 6) -> list[tuple[str, int]]:
