@@ -50,11 +50,11 @@ export class Answer {
 
   /** More text, with its tokens. */
   write(text, tokens) {
-    const follows = this.#isAtEnd();
+    const follows = this.#follows();
     this.text += text;
     this.#tokens.push(...tokens);
     this.#body.append(text);
-    if (follows) this.#toEnd();
+    if (follows) this.#body.scrollLeft = -this.#body.scrollWidth;
   }
 
   /** Nothing more comes. `reason` as in ENDS. */
@@ -171,14 +171,11 @@ export class Answer {
     this.#peek.hidden = false;
   }
 
-  #isAtEnd() {
+  /** Whether the last lines of a vertical text are in view, so that those to come should be. */
+  #follows() {
+    if (!this.element.closest(".vertical")) return false;
     const { scrollLeft, scrollWidth, clientWidth } = this.#body;
-    return scrollWidth - clientWidth + Math.min(scrollLeft, 0) < 60;
-  }
-
-  #toEnd() {
-    if (getComputedStyle(this.#body).writingMode.startsWith("vertical"))
-      this.#body.scrollLeft = -this.#body.scrollWidth;
+    return scrollWidth - clientWidth + scrollLeft < 60; // scrollLeft counts down from the right
   }
 }
 

@@ -8,8 +8,16 @@ const BY_CODE = {
   missing_api_key: words("API キーを入れてください。", "Enter your API key."),
   model_not_found: words("そのモデルはここにありません。", "There is no such model here."),
   model_not_allowed: words("このキーではそのモデルを使えません。", "This key may not use that model."),
-  tokens_per_day_reached: words("今日のトークンを使い切りました。", "Today's tokens are used up."),
-  budget_reached: words("今月の予算を使い切りました。", "This month's budget is used up."),
+  expired_api_key: words("このキーは期限が切れています。", "This key has expired."),
+  revoked_api_key: words("このキーは取り消されています。", "This key was revoked."),
+  rate_limit_reached: words("一分間に使える回数に達しました。", "The requests of this minute are used up."),
+  concurrency_limit_reached: words("同時に書ける数に達しました。", "As many texts as allowed are being written."),
+  daily_tokens_reached: words("今日のトークンを使い切りました。", "Today's tokens are used up."),
+  monthly_budget_reached: words("今月の予算を使い切りました。", "This month's budget is used up."),
+  server_overloaded: words("いま混み合っています。", "The server is busy."),
+  engine_overloaded: words("いま混み合っています。", "The server is busy."),
+  server_shutting_down: words("サーバーが止まるところです。", "The server is being stopped."),
+  waitlist_full: words("いまは申し込みを受け付けていません。", "Applications are closed for now."),
   already_applied: words("このメールアドレスの申し込みはもうあります。", "An application for this e-mail address exists."),
   already_claimed: words("キーはもう受け取られています。", "The key was fetched before."),
 };
@@ -27,6 +35,13 @@ const BY_STATUS = {
 const BROKEN = words("サーバーで何かがうまくいきませんでした。", "Something went wrong in the server.");
 const CUT = words("途中で接続が切れました。", "The connection ended early.");
 
+/** When to come again, in the largest unit that fits. */
+function later(seconds) {
+  const [size, ja, en] = [[3600, "時間", "h"], [60, "分", "min"], [1, "秒", "s"]].find(([size]) => seconds >= size);
+  const count = Math.ceil(seconds / size);
+  return words(` ${count} ${ja}後にもう一度どうぞ。`, ` Try again in ${count} ${en}.`);
+}
+
 /** What the server, or the way to it, answered instead. `words` is for the reader, `detail` the server's own. */
 export class Failure extends Error {
   constructor(status, error = {}, retryAfterS = null) {
@@ -34,9 +49,7 @@ export class Failure extends Error {
     this.status = status;
     this.code = error.code ?? null;
     this.detail = error.message ?? "";
-    const wait = retryAfterS
-      ? words(` ${retryAfterS} 秒後にもう一度どうぞ。`, ` Try again in ${retryAfterS} s.`)
-      : "";
+    const wait = retryAfterS ? later(retryAfterS) : "";
     this.words = join(BY_CODE[this.code] ?? BY_STATUS[status] ?? BROKEN, wait);
   }
 }

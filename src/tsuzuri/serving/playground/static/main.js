@@ -1,7 +1,7 @@
 // The frame around the pages: navigation, language, theme, and the visitor's key.
 
 import { Api } from "./api.js";
-import { announce, button, field, fill, h, language, setLanguage, words } from "./dom.js";
+import { announce, button, field, fill, h, join, language, setLanguage, words } from "./dom.js";
 import { PAGES } from "./pages.js";
 
 const api = new Api();
@@ -10,7 +10,6 @@ const pages = PAGES.filter((page) => hasAccounts || !page.needsAccounts);
 const main = document.getElementById("main");
 const links = new Map();
 const opened = new Map();
-let current = null;
 
 const chosen = localStorage.getItem("tsuzuri.language");
 if (chosen === "ja" || chosen === "en") setLanguage(chosen);
@@ -109,24 +108,22 @@ function keyButton() {
 async function open() {
   const [, id, rest] = location.hash.match(/^#?\/?([^/?]*)[/?]?(.*)$/);
   const page = pages.find((one) => one.id === id) ?? pages[0];
-  current = page;
   for (const [name, link] of links) {
     if (name === page.id) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const isFirst = opened.size === 0;
-  if (!opened.has(page.id)) {
-    const element = h("section", { class: `page ${page.id}`, "aria-label": page.title });
-    main.append(element);
-    opened.set(page.id, { element });
-    const module = await page.load();
-    opened.get(page.id).show = module.show;
-    await module.mount(element, api, rest);
-  } else opened.get(page.id).show?.(rest);
-  if (page !== current) return; // the reader has gone on meanwhile
-  for (const [name, { element }] of opened) element.hidden = name !== page.id;
-  document.title = `${page.title[language()]} · 綴り Tsuzuri`;
+  const known = opened.get(page.id);
+  const element = known?.element ?? h("section", { class: `page ${page.id}`, "aria-label": page.title });
+  const module = known?.module ?? page.load();
+  opened.set(page.id, { element, module });
+  if (!known) main.append(element);
+  for (const [name, one] of opened) one.element.hidden = name !== page.id;
+  fill(document.querySelector("title"), join(page.title, " · 綴り Tsuzuri"));
   if (!isFirst) main.focus({ preventScroll: true });
+  const { mount, show } = await module;
+  if (known) show?.(rest);
+  else await mount(element, api, rest);
 }
 
 fill(document.querySelector(".skip"), words("本文へ", "Skip to content"));

@@ -245,7 +245,8 @@ class Continuation {
   }
 
   open(query) {
-    this.#replace(query.get("text") ?? OPENINGS[0].text);
+    if (query.has("text")) this.#replace(query.get("text"));
+    else if (!this.text.value) this.#replace(OPENINGS[0].text);
     try {
       this.#controls.show(JSON.parse(query.get("with") ?? "{}"));
     } catch {
