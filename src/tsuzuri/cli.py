@@ -2,7 +2,7 @@
 
 A function is named by `module:name` and imported only when its command is called, so `tsuzuri --help` starts
 without torch. It receives the arguments by keyword; what it returns is printed (an iterator's items one by
-one).
+one). The rows of who runs a server stand in `operating.py`.
 """
 
 from __future__ import annotations
@@ -12,76 +12,19 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args
 
-from pydantic.fields import FieldInfo
-
-from tsuzuri.core.config import Config
+from tsuzuri.arguments import SET, Command, argument, fields_of, folder, some_count, some_path
 from tsuzuri.core.errors import Stopped, TsuzuriError
 from tsuzuri.core.manifest import code_version
 from tsuzuri.core.ranks import is_first
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.lab.config import PlanConfig
-from tsuzuri.serving.accounts.config import PlanTerms
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One argument of a command, as argparse takes it."""
-
-    flags: tuple[str, ...]
-    options: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Command:
-    """One row of the table."""
-
-    name: str
-    """One word, or two (`release verify`)."""
-    help: str
-    function: str
-    """module:name"""
-    arguments: tuple[Argument, ...]
-
-
-def some_path(text: str) -> Path:
-    """The path that an argument is; an empty one, which a shell makes of an unset variable, is none."""
-    if not text:
-        raise argparse.ArgumentTypeError("it is empty")
-    return Path(text)
-
-
-def some_count(text: str) -> int:
-    """The number, 0 or more, that an argument is."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
-    return int(text)
-
-
-def argument(*flags: str, **options: Any) -> Argument:
-    """An argument of a command."""
-    return Argument(flags, options)
-
-
-def folder(name: str, help: str, **options: Any) -> Argument:
-    """A required option that names a box or another path."""
-    return argument(f"--{name}", type=some_path, required=True, metavar="DIR", help=help, **options)
-
+from tsuzuri.operating import OPERATING
 
 RECIPE = argument("recipe", type=some_path, metavar="RECIPE.yaml", help="the recipe")
 OUT = folder("out", "the folder to make, or to go on with")
-SET = argument(
-    "--set",
-    dest="overrides",
-    action="append",
-    default=[],
-    metavar="KEY=VALUE",
-    help="change a value of the recipe",
-)
 
 
 def allowed_licenses(names: str) -> str:
@@ -143,55 +86,6 @@ MODEL = argument(
 RELEASE = argument("release", type=some_path, metavar="RELEASE", help="the folder of a release")
 TEXT = argument("source", metavar="FILE", help="a text file, one text a line; - is standard input")
 DEVICE = argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
-
-
-DATABASE = argument(
-    "--database", metavar="URL", help="of the accounts; default: $TSUZURI_DATABASE, or sqlite:///tsuzuri.db"
-)
-JSON = argument("--json", dest="as_json", action="store_true", help="as JSON")
-ACCOUNT = argument("--account", metavar="NAME", help="only of this account")
-KEY_MODELS = argument(
-    "--model",
-    dest="models",
-    action="append",
-    default=[],
-    metavar="NAME",
-    help="a model that the key may use; may be given again; default: every model",
-)
-
-
-def fields_of(config: type[Config]) -> tuple[Argument, ...]:
-    """An option for each field of a configuration; only those given are passed on; a tuple's is repeated."""
-    return tuple(
-        argument(
-            f"--{name.replace('_', '-')}",
-            action="append" if isinstance(field.default, tuple) else "store",
-            default=argparse.SUPPRESS,
-            metavar="NUMBER" if _is_number(field.annotation) else "TEXT",
-            help="; ".join(
-                [_meaning(field), *_choices(field.annotation), f"default: {_shown(field.default)}"]
-            ),
-        )
-        for name, field in config.model_fields.items()
-    )
-
-
-def _meaning(field: FieldInfo) -> str:
-    """Its docstring as argparse takes it."""
-    return " ".join((field.description or "").split()).rstrip(".").replace("%", "%%")
-
-
-def _is_number(annotation: Any) -> bool:
-    return any(kind in (int, float) for kind in (annotation, *get_args(annotation)))
-
-
-def _choices(annotation: Any) -> list[str]:
-    words = [word for word in get_args(annotation) if isinstance(word, str)]
-    return [" or ".join(words)] if words else []
-
-
-def _shown(default: Any) -> str:
-    return "none" if default is None or default == () else str(default)
 
 
 COMMANDS = (
@@ -406,154 +300,7 @@ COMMANDS = (
             ),
         ),
     ),
-    Command(
-        "keys create",
-        "a new API key, shown once",
-        "tsuzuri.serving.accounts.commands:keys_create",
-        (
-            argument("account", metavar="ACCOUNT", help="whose it is; a new name makes a new account"),
-            argument("--name", metavar="TEXT", help="what the key is called; default: as the account"),
-            argument("--plan", default=argparse.SUPPRESS, metavar="PLAN", help="of a new account"),
-            KEY_MODELS,
-            argument("--expires-days", type=float, metavar="DAYS", help="default: no end"),
-            argument(
-                "--requests-per-minute", type=int, metavar="NUMBER", help="its share of the plan's rate"
-            ),
-            argument("--admin", action="store_true", help="it may administer accounts and models"),
-            *(DATABASE, JSON),
-        ),
-    ),
-    Command(
-        "keys list",
-        "every key, without its secret",
-        "tsuzuri.serving.accounts.commands:keys_list",
-        (ACCOUNT, DATABASE, JSON),
-    ),
-    Command(
-        "keys rotate",
-        "a new key in place of another, which goes on for a while",
-        "tsuzuri.serving.accounts.commands:keys_rotate",
-        (
-            argument("key", metavar="KEY", help="the part that keys list shows"),
-            argument("--overlap-hours", type=float, default=24.0, metavar="HOURS", help="default: 24"),
-            *(DATABASE, JSON),
-        ),
-    ),
-    Command(
-        "keys revoke",
-        "end keys at once",
-        "tsuzuri.serving.accounts.commands:keys_revoke",
-        (
-            argument("keys", nargs="*", metavar="KEY", help="the part that keys list shows"),
-            argument("--account", metavar="NAME", help="all keys of this account"),
-            DATABASE,
-        ),
-    ),
-    Command(
-        "waitlist list",
-        "applications for keys, the oldest first",
-        "tsuzuri.serving.accounts.commands:waitlist_list",
-        (
-            argument(
-                "--status",
-                choices=("waiting", "approved", "refused", "claimed"),
-                help="only those that stand so",
-            ),
-            *(DATABASE, JSON),
-        ),
-    ),
-    Command(
-        "waitlist approve",
-        "let an applicant fetch a key",
-        "tsuzuri.serving.accounts.commands:waitlist_approve",
-        (
-            argument("application", metavar="ID", help="as waitlist list shows it, or its beginning"),
-            argument("--plan", default=argparse.SUPPRESS, metavar="PLAN", help="of the new account"),
-            KEY_MODELS,
-            argument("--reason", metavar="TEXT", help="told to the applicant"),
-            DATABASE,
-        ),
-    ),
-    Command(
-        "waitlist refuse",
-        "refuse an applicant, with a reason that they read",
-        "tsuzuri.serving.accounts.commands:waitlist_refuse",
-        (
-            argument("application", metavar="ID", help="as waitlist list shows it, or its beginning"),
-            argument("--reason", required=True, metavar="TEXT", help="told to the applicant"),
-            DATABASE,
-        ),
-    ),
-    Command(
-        "plans list",
-        "what plans grant and what tokens cost under them",
-        "tsuzuri.serving.accounts.commands:plans_list",
-        (DATABASE, JSON),
-    ),
-    Command(
-        "plans set",
-        "make a plan, or give it other terms",
-        "tsuzuri.serving.accounts.commands:plans_set",
-        (argument("plan", metavar="PLAN", help="its name"), *fields_of(PlanTerms), DATABASE),
-    ),
-    Command(
-        "plans assign",
-        "put an account under another plan",
-        "tsuzuri.serving.accounts.commands:plans_assign",
-        (
-            argument("account", metavar="ACCOUNT", help="its name"),
-            argument("plan", metavar="PLAN", help="the plan's name"),
-            DATABASE,
-        ),
-    ),
-    Command(
-        "plans grant",
-        "supporters get the plans of their tiers, and go back to their own when support ends",
-        "tsuzuri.support:grant",
-        (
-            argument("supporters", type=some_path, metavar="SUPPORTERS.yaml", help="who supports, and how"),
-            argument("--on", metavar="DAY", help="the day that counts, as 2026-11-23; default: today"),
-            DATABASE,
-        ),
-    ),
-    Command(
-        "usage report",
-        "tokens and money by account, key, model, day or outcome",
-        "tsuzuri.serving.accounts.commands:usage",
-        (
-            argument(
-                "--by",
-                default="account",
-                choices=("account", "key", "model", "day", "outcome"),
-                help="default: account",
-            ),
-            argument("--since", metavar="DAY", help="from this day on, as 2026-11-23"),
-            argument("--until", metavar="DAY", help="up to this day"),
-            *(ACCOUNT, DATABASE, JSON),
-        ),
-    ),
-    Command(
-        "usage audit",
-        "who did what to which key, application or plan",
-        "tsuzuri.serving.accounts.commands:audit",
-        (
-            argument("--limit", type=some_count, default=100, metavar="LINES", help="default: 100"),
-            *(DATABASE, JSON),
-        ),
-    ),
-    Command(
-        "serve",
-        "an OpenAI-compatible API for releases",
-        "tsuzuri.serving.server:serve",
-        (
-            argument("releases", nargs="*", type=some_path, metavar="RELEASE", help="folders of releases"),
-            argument("--config", type=some_path, metavar="FILE.yaml", help="the configuration"),
-            argument("--host", metavar="ADDRESS", help="to listen at; default: 127.0.0.1"),
-            argument("--port", type=some_count, metavar="NUMBER", help="default: 8000; 0: any that is free"),
-            argument("--database", metavar="URL", help="of keys and usage: sqlite:///FILE or postgresql://…"),
-            SET,
-        ),
-    ),
+    *OPERATING,
     Command(
         "report",
         "one HTML page about a build, finished or not",

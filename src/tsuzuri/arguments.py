@@ -1,0 +1,100 @@
+"""What the table of commands is made of: a command, its arguments, options from a configuration's fields."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from tsuzuri.core.config import Config
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a command, as argparse takes it."""
+
+    flags: tuple[str, ...]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One row of the table."""
+
+    name: str
+    """One word, or two (`release verify`)."""
+    help: str
+    function: str
+    """module:name"""
+    arguments: tuple[Argument, ...]
+
+
+def some_path(text: str) -> Path:
+    """The path that an argument is; an empty one, which a shell makes of an unset variable, is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return Path(text)
+
+
+def some_count(text: str) -> int:
+    """The number, 0 or more, that an argument is."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
+    return int(text)
+
+
+def argument(*flags: str, **options: Any) -> Argument:
+    """An argument of a command."""
+    return Argument(flags, options)
+
+
+def folder(name: str, help: str, **options: Any) -> Argument:
+    """A required option that names a box or another path."""
+    return argument(f"--{name}", type=some_path, required=True, metavar="DIR", help=help, **options)
+
+
+SET = argument(
+    "--set",
+    dest="overrides",
+    action="append",
+    default=[],
+    metavar="KEY=VALUE",
+    help="change a value of the recipe",
+)
+
+
+def fields_of(config: type[Config]) -> tuple[Argument, ...]:
+    """An option for each field of a configuration; only those given are passed on; a tuple's is repeated."""
+    return tuple(
+        argument(
+            f"--{name.replace('_', '-')}",
+            action="append" if isinstance(field.default, tuple) else "store",
+            default=argparse.SUPPRESS,
+            metavar="NUMBER" if _is_number(field.annotation) else "TEXT",
+            help="; ".join(
+                [_meaning(field), *_choices(field.annotation), f"default: {_shown(field.default)}"]
+            ),
+        )
+        for name, field in config.model_fields.items()
+    )
+
+
+def _meaning(field: FieldInfo) -> str:
+    """Its docstring as argparse takes it."""
+    return " ".join((field.description or "").split()).rstrip(".").replace("%", "%%")
+
+
+def _is_number(annotation: Any) -> bool:
+    return any(kind in (int, float) for kind in (annotation, *get_args(annotation)))
+
+
+def _choices(annotation: Any) -> list[str]:
+    words = [word for word in get_args(annotation) if isinstance(word, str)]
+    return [" or ".join(words)] if words else []
+
+
+def _shown(default: Any) -> str:
+    return "none" if default is None or default == () else str(default)
