@@ -134,8 +134,13 @@ class Server(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Load the models, then listen until told to stop."""
         try:
-            for model in self._wanted.models:
+            for number, model in enumerate(self._wanted.models):
                 loaded = load(model)
+                if any(loaded.facts.name == other.facts.name for other in self.catalog):
+                    raise RecipeError(
+                        f"two releases are called {loaded.facts.name!r}",
+                        hint=f"--set models.{number}.name=another",
+                    )
                 self.catalog.mount(loaded, model)
                 logs.event("model_loaded", model=loaded.facts.name, revision=loaded.facts.revision)
         except BaseException:

@@ -20,6 +20,7 @@ from servers import ask, events
 from tsuzuri.cli import main
 
 SECRET = "誰にも言えない秘密"
+MOCK = "models.{}.engine={{kind: mock}}"
 
 
 @contextmanager
@@ -133,6 +134,7 @@ def test_the_file_is_read_again(release: Path, tmp_path: Path) -> None:
     [
         ([], "nothing to serve"),
         (["/nowhere"], "holds no model"),
+        (["RELEASE", "RELEASE", "--set", MOCK.format(0), "--set", MOCK.format(1)], "models.1.name=another"),
         (["RELEASE", "--host", "0.0.0.0"], "nobody is asked for a key"),
         (["RELEASE", "--set", "cors_origins=['*']"], "origins one by one"),
         (["RELEASE", "--set", "limits.body_byte=1"], "did you mean 'body_bytes'"),
