@@ -153,6 +153,23 @@ def test_a_database_that_is_none_of_ours(
     assert (tmp_path / "tsuzuri.db").exists() == (not url)
 
 
+def test_what_is_no_database_is_a_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], postgresql: str
+) -> None:
+    (tmp_path / "text").write_text("these are words, more than a page of a database has " * 10)
+    other = postgresql.replace("tsuzuri@", "nobody:secret@")
+    for url, problem in (
+        (f"sqlite:///{tmp_path / 'text'}", "file is not a database"),
+        (f"sqlite:///{tmp_path / 'text' / 'keys.db'}", "cannot be opened as a database"),
+        (f"{postgresql}/nowhere", 'database "nowhere" does not exist'),
+        (f"{other}/postgres", 'role "nobody" does not exist'),
+    ):
+        assert main(["keys", "list", "--database", url]) == 2
+        told = capsys.readouterr().err
+        assert problem in told
+        assert "secret" not in told
+
+
 def test_the_database_may_come_from_the_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from serving.accounts.people import accounts_at, check_sums, someone
+from tsuzuri.core.errors import ResourceError
 from tsuzuri.serving.accounts.config import AccountsConfig, DatabaseConfig
 from tsuzuri.serving.accounts.database import Database
 from tsuzuri.serving.accounts.errors import Forbidden, LimitReached, StorageUnavailable, Unauthorized
@@ -213,11 +214,11 @@ def test_a_mistake_of_ours_is_no_state_that_passes(database: Database) -> None:
             ask(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
 
 
-def test_a_postgresql_that_is_away_is_a_503(tmp_path: Path) -> None:
+def test_a_postgresql_that_is_away_is_a_clear_error(tmp_path: Path) -> None:
     config = DatabaseConfig(url="postgresql://me:secret@127.0.0.1:1/none", state=tmp_path, busy_s=0.2)
 
     async def run() -> None:
-        with pytest.raises(StorageUnavailable) as away:
+        with pytest.raises(ResourceError, match="does not answer") as away:
             await Accounts(AccountsConfig(database=config)).start()
         assert "secret" not in str(away.value)
 

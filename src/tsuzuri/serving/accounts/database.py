@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine, Select, Table, Text, cast, create_eng
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from tsuzuri.core.errors import IntegrityError, ResourceError
+from tsuzuri.core.errors import InputError, IntegrityError, ResourceError
 from tsuzuri.serving.accounts.config import DatabaseConfig
 from tsuzuri.serving.accounts.errors import StorageUnavailable
 
@@ -89,6 +89,16 @@ class Database:
             raise IntegrityError(
                 f"the accounts in {self.shown_url} were made by a newer version: {error}",
                 hint="install the newer tsuzuri, or give another database",
+            ) from error
+        except StorageUnavailable as error:
+            raise ResourceError(
+                f"the database {self.shown_url} does not answer: {_reason(error.__cause__)}",
+                hint="start it, wait until nobody locks it, or give another --database",
+            ) from error
+        except DBAPIError as error:
+            raise InputError(
+                f"{self.shown_url} cannot be used for accounts: {_reason(error)}",
+                hint="give another --database",
             ) from error
 
     @property
@@ -228,6 +238,13 @@ def _engine(config: DatabaseConfig, is_sqlite: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _reason(error: BaseException | None) -> str:
+    """The database's own words."""
+    told = error.orig if isinstance(error, DBAPIError) else error
+    first = told.args[0] if told is not None and told.args else told
+    return str(first.get("M", first) if isinstance(first, dict) else told)
 
 
 def _make_private(file: Path) -> None:

@@ -70,12 +70,13 @@ class Accounts:
 
     async def start(self) -> None:
         """Bring the tables up to date, settle what a killed server left open, begin to write."""
-        await asyncio.to_thread(self._prepare)
+        await asyncio.to_thread(self.prepare)
         self._journal = Journal(self.database.state, slots=self.config.open_at_most)
         self._writer = Writer(self.database, day_offset_h=self.config.day_offset_h)
         self._open = 0
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """What `start` does first, which may take a while and tells what is wrong with the database."""
         self.database.migrate()
         self.database.write(lambda connection: ensure_plan(connection, self.config.plan))
         settle_dead(self.database, day_offset_h=self.config.day_offset_h)
