@@ -10,7 +10,7 @@ from tests.lab.steps import ON_P4D
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.devices import DEVICES
 from tsuzuri.lab.plan import make_plan
-from tsuzuri.lab.speed import flops_per_token, full_speed, predict_speed
+from tsuzuri.lab.speed import flops_per_token, full_speed, predict_speed, reachable
 from tsuzuri.training.memory import RECIPES
 
 NODE = replace(ON_P4D, rows=4)
@@ -56,6 +56,16 @@ def test_nothing_hides_what_tensor_parallel_sends() -> None:
     sent = 4 * 24 * 2 * 2048 * NODE.batch_tokens * 2 * 7 / 8  # bytes: reductions, layers, bfloat16, width
     assert shared.bound == whole.bound == "products"
     assert shared.step_s - whole.step_s == pytest.approx(sent / NODE.device.link, rel=1e-6)
+
+
+def test_slower_products_reach_more_of_their_peak() -> None:
+    card = replace(NODE, device=DEVICES["v100"])
+    half, single = (replace(card, precision=precision) for precision in ("float16", "float32"))
+    share, _ = reachable(half)
+    assert share == DEVICES["v100"].efficiency
+    assert reachable(single)[0] == pytest.approx(1 / (1 + (1 / share - 1) * 15.7 / 125))
+    other_s = [(1 / reachable(step)[0] - 1) / step.device.peaks[step.precision] for step in (half, single)]
+    assert other_s[0] == pytest.approx(other_s[1]), "what is no product takes as long"
 
 
 def test_one_short_row_is_bound_by_memory() -> None:

@@ -213,8 +213,10 @@ def _typed(value: object) -> str:
 def _efficiency_source(plan: Plan) -> str:
     if plan.config.efficiency is not None:
         return f"{plan.config.efficiency:.0%}, as given"
-    share, source = reachable(plan.fit.step)
-    return f"{share:.0%}, {source}"
+    step = plan.fit.step
+    share, source = reachable(step)
+    faster = f"as {step.device.efficiency:.0%} of faster products: " if share > step.device.efficiency else ""
+    return f"{share:.0%}, {faster}{source}"
 
 
 def duration(days: float) -> str:

@@ -62,9 +62,16 @@ def predict_speed(step: Step, efficiency: float | None = None) -> Speed:
 
 
 def reachable(step: Step) -> tuple[float, str]:
-    """The share of the peak that products reach, and where that is from."""
-    row = step.device.efficiency, step.device.efficiency_source
-    return row if step.graph == "compiled" else min(row, UNCOMPILED.get(step.device.kind, row))
+    """The share of the peak that products reach, and where that is from.
+
+    The table's is of the fastest products; slower ones leave what else takes time as it is. What is not
+    compiled passes more bytes in a wider precision too, and is given no more for it.
+    """
+    share, source = step.device.efficiency, step.device.efficiency_source
+    if step.graph != "compiled":
+        return min((share, source), UNCOMPILED.get(step.device.kind, (share, source)))
+    slower = step.device.peaks[step.precision] / max(step.device.peaks.values())
+    return 1 / (1 + (1 / share - 1) * slower), source
 
 
 def _weights_s(step: Step) -> float:
