@@ -36,7 +36,8 @@ signal.signal(signal.SIGTERM, stop)
 sys.exit(1 if worker.wait() else 0)  # as torchrun, whatever a worker's status is
 """
 SLURM = {
-    "scontrol": 'if [ "$1" = show ]; then echo node1; sleep 0.2; echo node2; else echo "$@" >> "$FOLDER/slurm"; fi',
+    "scontrol": 'if [ "$1" = show ]; then echo node1; sleep 0.2; echo node2; '
+    'else echo "$@" >> "$FOLDER/slurm"; fi',
     "srun": 'echo "$HEAD $NODES $RUN $@" > "$FOLDER/began"; mv "$FOLDER/began" "$FOLDER/ready"; '
     'while [ ! -e "$FOLDER/finished" ]; do sleep 0.02; done; exit 3',
     "scancel": 'echo "scancel $@" >> "$FOLDER/slurm"; touch "$FOLDER/finished"',
@@ -94,6 +95,7 @@ def slurm(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_run_is_started_on_every_machine_alike(tmp_path: Path, torchrun: str) -> None:
+    assert os.access(DEPLOY / "torchrun.sh", os.X_OK), "srun calls it by its name"
     options = {"PYTHON": torchrun, "NODES": "2", "HEAD": "10.0.0.1", "PROCESSES": "8", "RUN": "mine"}
     with running(tmp_path, "torchrun.sh", "build", "my recipe.yaml", **options) as process:
         (tmp_path / "finished").touch()
