@@ -40,6 +40,9 @@ class Reservation(Protocol):
 class Accounts(Protocol):
     """Who may, how much, and what it came to. Errors have `status` and `code`; `accounts.service` is one."""
 
+    def prepare(self) -> None:
+        """Raise what is wrong before a server starts; it may block."""
+
     async def start(self) -> None:
         """Before anything else is asked."""
 
@@ -90,6 +93,9 @@ class Unmetered:
 
 class OpenAccess:
     """`Accounts` without any."""
+
+    def prepare(self) -> None:
+        """Nothing can be wrong."""
 
     async def start(self) -> None:
         """Nothing is opened."""

@@ -132,8 +132,9 @@ class Server(uvicorn.Server):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Load the models, then listen until told to stop."""
+        """Look at the accounts, load the models, then listen until told to stop."""
         try:
+            self.service.accounts.prepare()
             for number, model in enumerate(self._wanted.models):
                 loaded = load(model)
                 if any(loaded.facts.name == other.facts.name for other in self.catalog):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from servers import write_release
 from tsuzuri.cli import main
 from tsuzuri.serving.accounts.config import DatabaseConfig
 from tsuzuri.serving.accounts.database import Database
@@ -168,6 +171,18 @@ def test_what_is_no_database_is_a_clear_error(
         told = capsys.readouterr().err
         assert problem in told
         assert "secret" not in told
+
+
+def test_a_server_does_not_start_without_its_accounts(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("these are words, more than a page of a database has " * 10)
+    settings = {"models": [{"path": str(write_release(tmp_path / "release")), "engine": {"kind": "mock"}}]}
+    (tmp_path / "serve.yaml").write_text(json.dumps(settings))
+    line = [sys.executable, "-m", "tsuzuri", "serve", "--config", str(tmp_path / "serve.yaml"), "--port", "0"]
+    url = f"sqlite:///{tmp_path / 'text'}"
+    done = subprocess.run([*line, "--database", url], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "file is not a database" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
 
 
 def test_the_database_may_come_from_the_environment(
