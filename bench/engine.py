@@ -8,9 +8,7 @@ Models are Llamas with random weights and 32,000 pieces; prompts are of 128 toke
 each, greedily. Every engine runs in a process of its own and all take turns, round after round; a rate is
 that of the best round. Writing is measured without the prompt: the time for all tokens less the time for the
 first. The limit is what the memory lets through: bytes of weights and cache that a step must read, over the
-rate at which this machine's cores read memory, measured in the same run.
-What is not installed is left out; OpenVINO
-GenAI needs `optimum-intel` too.
+rate at which this machine's cores read memory, measured in the same run. What is not installed is left out.
 """
 
 from __future__ import annotations
@@ -54,7 +52,6 @@ PROMPT, NEW = 128, 128
 PACKAGES = {
     "ctranslate2": "ctranslate2",
     "onnxruntime": "onnxruntime-genai",
-    "openvino": "optimum-intel",
 }
 OURS, BASE = "ours int8", "transformers float32"
 ROUGH = ("onnxruntime int4",)
@@ -156,7 +153,6 @@ def engines_here() -> list[str]:
     of_package = {
         "ctranslate2": ["ctranslate2 float32", "ctranslate2 int8"],
         "onnxruntime": ["onnxruntime fp32", "onnxruntime int4"],
-        "openvino": ["openvino int8"],
     }
     return names + [
         name for key, every in of_package.items() if is_installed(PACKAGES[key]) for name in every
