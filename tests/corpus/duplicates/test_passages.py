@@ -102,3 +102,9 @@ def test_a_passage_holds_the_same_anchor_wherever_it_stands() -> None:
             inside = (places >= len(before)) & (places + 50 <= len(before) + 100)
             found.append(set(keys[inside].tolist()))
         assert found[0] & found[1]
+
+
+def test_anchors_are_evenly_spread_over_the_keys() -> None:
+    """The smallest of many numbers are small: as keys they would all lie in the first range."""
+    keys, _ = anchors(code_points([prose(1, 20_000)])[0], 50, 100)
+    assert 0.4 < np.mean(keys < 2**63) < 0.6

@@ -42,7 +42,7 @@ from tsuzuri.corpus.duplicates.runs import (
     read_range,
     write_runs,
 )
-from tsuzuri.corpus.duplicates.shingles import Hashes, code_points, ngram_hashes
+from tsuzuri.corpus.duplicates.shingles import Hashes, code_points, mixed, ngram_hashes
 from tsuzuri.corpus.duplicates.spans import PLACE_BITS, Spans, joined, write_spans
 from tsuzuri.corpus.work import Workers, in_folder
 
@@ -197,7 +197,10 @@ class Repeats:
 
 @compiled
 def anchors(codes: npt.NDArray[np.uint32], gram: int, length: int) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """(number, place) of each k-gram that is the last smallest of `length - gram + 1` consecutive ones."""
+    """(number, place) of each k-gram that is the last smallest of `length - gram + 1` consecutive ones.
+
+    Small numbers are mixed once more: ranges of keys are to hold alike many.
+    """
     hashes = np.empty(len(codes), np.uint64)
     count = ngram_hashes(codes, gram, hashes)
     width = length - gram + 1
@@ -214,7 +217,10 @@ def anchors(codes: npt.NDArray[np.uint32], gram: int, length: int) -> tuple[Hash
         if not found or places[found - 1] != smallest:
             places[found] = smallest
             found += 1
-    return hashes[places[:found]], places[:found]
+    numbers = np.empty(found, np.uint64)
+    for anchor in range(found):
+        numbers[anchor] = mixed(hashes[places[anchor]])
+    return numbers, places[:found]
 
 
 def windows(codes: npt.NDArray[np.uint32], places: npt.NDArray[np.int64], length: int, row: int) -> Records:
