@@ -11,15 +11,15 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 NAME = "tsuzuri.serving"
 _log = logging.getLogger(NAME)
 
 
-def start_log(level: str, out: TextIO | None = None) -> None:
-    """Write what the server says to `out` (standard error), from `level` on."""
-    handler = logging.StreamHandler(out or sys.stderr)
+def start_log(level: str) -> None:
+    """Write what the server says to standard error, from `level` on."""
+    handler = _StandardError()
     handler.setFormatter(_JsonLines())
     for name in (NAME, "uvicorn"):
         logger = logging.getLogger(name)
@@ -39,6 +39,13 @@ def failure(name: str, error: BaseException, /, **fields: Any) -> None:
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{frame.filename.rpartition('/site-packages/')[2]}:{frame.lineno}" for frame in frames]
     event(name, level=logging.ERROR, error=type(error).__qualname__, at=places[-12:], **fields)
+
+
+class _StandardError(logging.Handler):
+    """Whatever standard error is when something is said."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 class _JsonLines(logging.Formatter):

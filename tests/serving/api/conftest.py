@@ -14,9 +14,7 @@ from tsuzuri.serving.engines.mock import MockEngine
 from tsuzuri.serving.server import Server
 from tsuzuri.tokenizer.codec import Tokenizer
 
-LIMITS = LimitsConfig(
-    body_bytes=65_536, header_bytes=8192, header_s=0.5, body_s=0.5, write_s=0.5, new_tokens=1000, choices=8
-)
+LIMITS = LimitsConfig(body_bytes=65_536, header_bytes=8192, new_tokens=1000, choices=8)
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,19 @@ from contextlib import contextmanager
 
 import pytest
 
-from servers import ask
+from servers import ask, running
+from tsuzuri.serving.config import ServeConfig
 from tsuzuri.serving.server import Server
 
 SLOW = {"model": "slow", "prompt": "ある山", "max_tokens": 900}
+
+
+@pytest.fixture(scope="module")
+def impatient(config: ServeConfig) -> Iterator[Server]:
+    """A server that waits for nobody longer than half a second."""
+    limits = config.limits.model_copy(update={"header_s": 0.5, "body_s": 0.5, "write_s": 0.5})
+    with running(config.model_copy(update={"limits": limits})) as (_, server):
+        yield server
 
 
 @contextmanager
@@ -63,14 +72,14 @@ def eventually(is_so: Callable[[], bool], *, seconds: float = 10.0) -> bool:
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/comp", b"GET / HTTP/1.1\r\nhost: localhost\r\nx-a: "])
-def test_headers_that_do_not_come_are_not_waited_for(address: str, sent: bytes) -> None:
-    with connected(address) as connection:
+def test_headers_that_do_not_come_are_not_waited_for(impatient: Server, sent: bytes) -> None:
+    with connected(impatient.address) as connection:
         connection.sendall(sent)
         assert refusal(rest(connection)) == (408, "request_timeout")
 
 
-def test_headers_that_trickle_are_not_waited_for(address: str) -> None:
-    with connected(address) as connection:
+def test_headers_that_trickle_are_not_waited_for(impatient: Server) -> None:
+    with connected(impatient.address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
         answer = b""
         connection.settimeout(0.1)
@@ -87,8 +96,8 @@ def test_headers_that_trickle_are_not_waited_for(address: str) -> None:
         assert refusal(answer) == (408, "request_timeout")
 
 
-def test_the_second_request_of_a_connection_is_not_waited_for_either(address: str) -> None:
-    with connected(address) as connection:
+def test_the_second_request_of_a_connection_is_not_waited_for_either(impatient: Server) -> None:
+    with connected(impatient.address) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /hea")
@@ -101,8 +110,8 @@ def test_headers_without_end_are_cut_off(address: str) -> None:
         assert refusal(rest(connection)) == (431, "headers_too_large")
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(address: str) -> None:
-    with connected(address) as connection:
+def test_a_body_that_does_not_come_is_not_waited_for(impatient: Server) -> None:
+    with connected(impatient.address) as connection:
         connection.sendall(post(b'{"model"', length=1000))
         assert refusal(rest(connection)) == (408, "request_timeout")
 
@@ -138,11 +147,11 @@ def test_who_goes_away_is_written_for_no_longer(server: Server, stream: bool) ->
     assert after.generated_tokens - before.generated_tokens < 800
 
 
-def test_who_does_not_read_is_cut_off(server: Server) -> None:
+def test_who_does_not_read_is_cut_off(impatient: Server) -> None:
     """Tokens with twenty alternatives each fill every buffer between; then the engine stops too."""
-    engine = server.catalog.look("kana")
-    held = server.service
-    with connected(server.address) as connection:
+    engine = impatient.catalog.look("kana")
+    held = impatient.service
+    with connected(impatient.address) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         body = {**SLOW, "model": "kana", "logprobs": 20, "n": 8, "max_tokens": 1000, "echo": True}
