@@ -43,7 +43,9 @@ def main() -> None:
             if token is not None:
                 draft = tab.page.locator(".answer").first
                 draft.locator("[aria-pressed]").click()
-                draft.locator(".token").nth(token).click()
+                while not draft.locator(".peek li").count():  # a character of several tokens has no rivals
+                    draft.locator(".token").nth(token).click()
+                    token += 1
             tab.page.mouse.move(0, 0)
             top = ".answer" if settings["width"] < 500 else "body"
             tab.page.locator(top).first.evaluate("node => node.scrollIntoView({behavior: 'instant'})")
