@@ -27,15 +27,17 @@ def ours(folder: Path, work: Path, precision: str) -> Generate:
 
     from tsuzuri.generation.config import SamplingConfig
     from tsuzuri.generation.rules import TokenRules
-    from tsuzuri.model.hf import load_model
+    from tsuzuri.model.hf import load_model, read_config
     from tsuzuri.serving.engines.base import TokenRequest
     from tsuzuri.serving.engines.ours.config import EngineConfig
     from tsuzuri.serving.engines.ours.opening import engine_of
 
-    model = load_model(folder, device=torch.device("cpu"), dtype=torch.float32)
     rules = TokenRules(start=0, opening=(), ends=(0,), unwritable=())
-    engine = engine_of(model, rules, EngineConfig.model_validate({"device": "cpu", "precision": precision}))
-    del model
+    config = EngineConfig.model_validate({"device": "cpu", "precision": precision})
+    cpu = torch.device("cpu")
+    engine = engine_of(
+        lambda: load_model(folder, device=cpu, dtype=torch.float32), read_config(folder), rules, config
+    )
 
     def generate(prompts: list[list[int]], new: int) -> int:
         sampling = SamplingConfig(max_new_tokens=new, min_new_tokens=new, temperature=0, repetition_penalty=1)

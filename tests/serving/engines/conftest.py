@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import torch
 from tests.generation.conftest import ByteTokenizer, random_model
 
 from tsuzuri.generation.rules import TokenRules, token_rules
@@ -38,7 +37,6 @@ def decoder(request: pytest.FixtureRequest, model: GPT) -> Decoder:
 
 @pytest.fixture
 def engine(decoder: Decoder, rules: TokenRules) -> Iterator[OurEngine]:
-    with torch.inference_mode():
-        engine = OurEngine(decoder, rules, slots=SLOTS, queue=8, chunk_tokens=16)
+    engine = OurEngine(lambda: decoder, rules, slots=SLOTS, queue=8, chunk_tokens=16)
     yield engine
     engine.close()

@@ -220,13 +220,13 @@ class Failing:
 def test_a_failed_step_ends_its_requests_and_a_failing_engine_all(
     decoder: Decoder, rules: TokenRules
 ) -> None:
-    engine = OurEngine(Failing(decoder, 2), rules, slots=SLOTS)
+    engine = OurEngine(lambda: Failing(decoder, 2), rules, slots=SLOTS)
     for _ in range(2):
         with pytest.raises(EngineFailed, match="cosmic"):
             whole(engine.submit(request([5], max_new_tokens=2)))
     assert len(whole(engine.submit(request([5], max_new_tokens=2, min_new_tokens=2))).tokens) == 2
     engine.close()
-    engine = OurEngine(Failing(decoder, 3), rules, slots=SLOTS)
+    engine = OurEngine(lambda: Failing(decoder, 3), rules, slots=SLOTS)
     for _ in range(3):
         with pytest.raises(EngineFailed):
             whole(engine.submit(request([5], max_new_tokens=2)))
@@ -239,7 +239,7 @@ def test_a_failed_step_ends_its_requests_and_a_failing_engine_all(
 def test_damaged_weights_are_named(rules: TokenRules) -> None:
     model = random_model("llama")
     model.norm.weight.data[3] = torch.nan
-    engine = OurEngine(CpuDecoder(model, precision="float32", slots=1), rules, slots=1)
+    engine = OurEngine(lambda: CpuDecoder(model, precision="float32", slots=1), rules, slots=1)
     with pytest.raises(IntegrityError, match="finite"):
         whole(engine.submit(request([5], max_new_tokens=2)))
     engine.close()
@@ -247,7 +247,7 @@ def test_damaged_weights_are_named(rules: TokenRules) -> None:
 
 def test_int8_follows_float32_closely(model: GPT, rules: TokenRules) -> None:
     decoder = CpuDecoder(model, precision="int8", slots=2)
-    engine = OurEngine(decoder, rules, slots=2)
+    engine = OurEngine(lambda: decoder, rules, slots=2)
     prompt = prompt_of(60)
     event = whole(engine.submit(request(prompt, max_new_tokens=1, prompt_logprobs=True)))
     (expected,) = token_log_probabilities(model, [[rules.start, *prompt]], dtype=torch.float32)

@@ -21,7 +21,9 @@ def test_greedy_output_is_that_of_transformers(model: GPT, tmp_path: Path) -> No
     save_model(model, tmp_path, eos_id=0)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     rules = TokenRules(start=0, opening=(0,), ends=(0,), unwritable=())
-    engine = engine_of(model, rules, EngineConfig(device="cpu", precision="float32", slots=3))
+    engine = engine_of(
+        lambda: model, model.config, rules, EngineConfig(device="cpu", precision="float32", slots=3)
+    )
     greedy = {"max_new_tokens": 30, "min_new_tokens": 30, "temperature": 0, "repetition_penalty": 1.0}
     prompts = [prompt_of(length, length) for length in (1, 7, 30)]
     running = [engine.submit(request(prompt, **greedy)) for prompt in prompts]

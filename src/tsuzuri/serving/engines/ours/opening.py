@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from tsuzuri.core.errors import RecipeError, ResourceError
 from tsuzuri.generation.rules import TokenRules, token_rules
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
-from tsuzuri.model.hf import load_model
+from tsuzuri.model.hf import load_model, read_config
 from tsuzuri.serving.engines.ours.accelerator import AcceleratorDecoder
 from tsuzuri.serving.engines.ours.batching import Decoder
 from tsuzuri.serving.engines.ours.config import EngineConfig
@@ -30,24 +31,34 @@ def open_engine(folder: Path, config: EngineConfig | None = None, *, name: str =
     """
     config = config or EngineConfig()
     device = _device(config.device)
-    dtype = torch.bfloat16 if _precision(config, device) == "bfloat16" else torch.float32
-    model = load_model(folder, device=device, dtype=dtype if device.type == "cuda" else torch.float32)
-    rules = token_rules(Tokenizer.load(folder), model.config.vocab_size, folder)
-    return engine_of(model, rules, config, name=name)
+    shape = read_config(folder)
+    rules = token_rules(Tokenizer.load(folder), shape.vocab_size, folder)
+    is_small = device.type != "cpu" and _precision(config, device) == "bfloat16"
+    dtype = torch.bfloat16 if is_small else torch.float32
+    return engine_of(lambda: load_model(folder, device=device, dtype=dtype), shape, rules, config, name=name)
 
 
-def engine_of(model: GPT, rules: TokenRules, config: EngineConfig, *, name: str = "ours") -> OurEngine:
-    """The engine of a model, on the model's device. On a CPU the model itself is not needed any longer."""
-    device = model.head.device
+def engine_of(
+    open_model: Callable[[], GPT],
+    shape: ModelConfig,
+    rules: TokenRules,
+    config: EngineConfig,
+    *,
+    name: str = "ours",
+) -> OurEngine:
+    """The engine of a model of that shape, opened on the engine's own thread."""
+    device = _device(config.device)
     precision = _precision(config, device)
-    slots = _slots(model.config, config, device, model.head.dtype, precision)
-    decoder: Decoder
-    if device.type == "cpu":
-        decoder = CpuDecoder(model, precision=precision, slots=slots)
-    else:
-        decoder = AcceleratorDecoder(model, slots=slots)
+    slots = _slots(shape, config, device, precision)
+
+    def open_decoder() -> Decoder:
+        model = open_model()
+        if device.type == "cpu":
+            return CpuDecoder(model, precision=precision, slots=slots)
+        return AcceleratorDecoder(model, slots=slots)
+
     return OurEngine(
-        decoder,
+        open_decoder,
         rules,
         name=name,
         slots=slots,
@@ -72,15 +83,13 @@ def _precision(config: EngineConfig, device: torch.device) -> Literal["float32",
     return config.precision
 
 
-def _slots(
-    model: ModelConfig, config: EngineConfig, device: torch.device, dtype: torch.dtype, precision: str
-) -> int:
+def _slots(model: ModelConfig, config: EngineConfig, device: torch.device, precision: str) -> int:
     """As many as were asked for, or as the memory holds."""
     if device.type == "cpu":
         one = slot_bytes(model, is_int8=precision == "int8")
     else:
         heads = 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim
-        one = heads * (model.max_position_embeddings + 1) * dtype.itemsize
+        one = heads * (model.max_position_embeddings + 1) * (2 if precision == "bfloat16" else 4)
     held = config.cache_mib * MIB // one
     if not held:
         raise ResourceError(
