@@ -20,10 +20,7 @@ from tsuzuri.serving.config import (
 )
 from tsuzuri.serving.filters import FilteredText, Filters, Segment
 
-STORY = (
-    "昔、ある所に悪人がいた。電話は03-3581-3361、メールは taro@mail.sakura-denki.jp だった。おわり。"
-    * 2
-)
+STORY = "昔、ある所に悪人がいた。電話は03-3581-3361、メールは taro@mail.sakura-denki.jp だった。おわり。" * 2
 
 
 def filters(
