@@ -49,8 +49,8 @@ class TokenizerConfig(Config):
     form: Form = Form.CHARACTER
     """`byte` or `character`."""
     boundary: Boundary = Boundary.SCRIPT_AND_PIECES
-    """`none`, `script` or `script+pieces`: the last teaches a model most for its computation up to the 6M tokens
-    that were tried, `none` packs most text into a token."""
+    """`none`, `script` or `script+pieces`: the last teaches a model most for its computation, as far as was
+    tried (6M tokens); `none` packs most text into a token."""
     longest_piece: int = Field(default=16, ge=1, le=128)
     """Characters."""
     train_characters: int = Field(default=10_000_000, ge=1)
