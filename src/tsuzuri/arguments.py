@@ -64,6 +64,10 @@ SET = argument(
     metavar="KEY=VALUE",
     help="change a value of the recipe",
 )
+SUPPORTERS = (
+    argument("supporters", type=some_path, metavar="SUPPORTERS.yaml", help="who supports, and how"),
+    argument("--on", metavar="DAY", help="the day that counts, as 2026-11-23; default: today"),
+)
 
 
 def fields_of(config: type[Config]) -> tuple[Argument, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from tsuzuri.arguments import SET, Command, argument, fields_of, folder, some_count, some_path
+from tsuzuri.arguments import SET, SUPPORTERS, Command, argument, fields_of, folder, some_count, some_path
 from tsuzuri.core.errors import Stopped, TsuzuriError
 from tsuzuri.core.manifest import code_version
 from tsuzuri.core.ranks import is_first
@@ -286,8 +286,7 @@ COMMANDS = (
         "supporters.yaml → special_thanks.txt of the repository and of releases",
         "tsuzuri.release.thanks:thanks",
         (
-            argument("supporters", type=some_path, metavar="SUPPORTERS.yaml", help="who supports, and how"),
-            argument("--on", metavar="DAY", help="the day that counts, as 2026-11-23; default: today"),
+            *SUPPORTERS,
             argument("--repository", type=some_path, metavar="DIR", help="the folder of the repository"),
             argument(
                 "--release",

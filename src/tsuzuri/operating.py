@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tsuzuri.arguments import SET, Command, argument, fields_of, some_count, some_path
+from tsuzuri.arguments import SET, SUPPORTERS, Command, argument, fields_of, some_count, some_path
 from tsuzuri.serving.accounts.config import PlanTerms
 
 DATABASE = argument(
@@ -127,8 +127,7 @@ OPERATING = (
         "supporters get the plans of their tiers, and go back to their own when support ends",
         "tsuzuri.support:grant",
         (
-            argument("supporters", type=some_path, metavar="SUPPORTERS.yaml", help="who supports, and how"),
-            argument("--on", metavar="DAY", help="the day that counts, as 2026-11-23; default: today"),
+            *SUPPORTERS,
             DATABASE,
         ),
     ),
