@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from concurrent.futures import Future
 
 import numpy as np
@@ -18,7 +19,7 @@ UNIFORMS_AT_ONCE = 256
 NO_SLOT = Slot(-1)
 
 
-class Task:
+class Task(ABC):
     """Something to be read in a slot; what comes of it is for the kinds below to say."""
 
     def __init__(self, to_read: list[int], *, reuses: bool) -> None:
@@ -38,12 +39,13 @@ class Task:
         """Why it is over though it is not done, if it is."""
         return None
 
+    @abstractmethod
     def end(self, finish: Finish) -> None:
         """Say so."""
 
+    @abstractmethod
     def fail(self, error: BaseException) -> None:
         """It can't be done."""
-        raise NotImplementedError
 
 
 class Writing(Task):
@@ -128,6 +130,9 @@ class Reading(Task):
     def __init__(self, tokens: list[int], *, reuses: bool = True) -> None:
         super().__init__(tokens, reuses=reuses)
         self.result: Future[npt.NDArray[np.float32]] = Future()
+
+    def end(self, finish: Finish) -> None:
+        """Nobody is told: it is never over before it is done."""
 
     def fail(self, error: BaseException) -> None:
         """See `Task`."""
