@@ -89,7 +89,8 @@ class Tab:
         )
 
     def faults(self) -> list[str]:
-        """What is wrong with the page as it stands, for those who see little, use a keyboard or a phone."""
+        """What is wrong with the page once it is drawn, for those with little sight, keyboards or phones."""
+        self.page.locator("h1").first.wait_for(state="attached")
         found: list[str] = self.page.evaluate(AUDIT)
         return found
 
