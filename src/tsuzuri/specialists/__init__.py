@@ -1,0 +1,1 @@
+"""Many small models that act as one, joined by Apache Kafka."""

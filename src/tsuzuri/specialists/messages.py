@@ -1,0 +1,383 @@
+"""What is said over the bus: a typed body in JSON, and headers that say what it is without decoding it.
+
+    req.<specialist>.<revision>.<lane>   Ask · Score · Embed      gateway → workers
+    rep (a partition a gateway)          Accepted · Delta · Final · Scored · Embedded · Failed
+    ctl                                  Cancel · Drain           everybody → every worker
+    registry, routes (compacted)         Descriptor · Wanted · Lease · Route
+    beat                                 Beat                     workers → everybody
+
+A schema only ever grows: a new field has a default, an unknown one is skipped, and what a field means never
+changes; anything else is a new kind. `tests/specialists/fixtures` holds a record of every kind as each schema
+wrote it. Text alone is universal: ids mean something only to revisions of one tokenizer, named by its sum.
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from tsuzuri.core.errors import InputError
+
+SCHEMA = 1
+"""Of every body written here; a record of a higher one is refused by name."""
+
+Lane = Literal["interactive", "batch"]
+"""Requests of the first are taken before any of the second."""
+Finish = Literal["stop", "length", "content_filter", "cancelled", "timeout"]
+State = Literal["loading", "checking", "refused", "ready", "draining", "gone"]
+"""Of a revision, in the order in which it lives."""
+
+
+class Malformed(InputError):  # noqa: N818 (it reports what a record is)
+    """A record that is no message of ours; `reason` is a word for counters and dead letters."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Body(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What every body is."""
+
+
+class Resume(Body):
+    """What an earlier attempt already wrote and the client already has."""
+
+    text: str
+    """As shown: the answer goes on after it."""
+    ids: tuple[int, ...] = ()
+    """Ids that wrote it, and perhaps some more; only for the tokenizer named beside them."""
+    tokenizer: str = ""
+    """Its sha256."""
+    completion_tokens: int = 0
+    """Written so far, whoever wrote them."""
+
+
+class Ask(Body):
+    """One sample of one prompt, for one specialist."""
+
+    specialist: str
+    revision: str
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] = ()
+    """A conversation, in place of the prompt."""
+    sampling: dict[str, Any] = {}
+    """Fields of `generation.config.SamplingConfig`, those that differ from its defaults."""
+    logprobs: int | None = None
+    echo: bool = False
+    logit_bias: dict[str, float] = {}
+    tokenizer: str = ""
+    """sha256 of the one that ids in `logit_bias` belong to; another one refuses."""
+    resume: Resume | None = None
+
+
+class Score(Body):
+    """How likely texts are to a specialist: each after what stands before it."""
+
+    specialist: str
+    revision: str
+    texts: tuple[str, ...]
+    befores: tuple[str, ...] = ()
+    """As many as there are texts, or none."""
+
+
+class Embed(Body):
+    """Vectors of texts."""
+
+    specialist: str
+    revision: str
+    texts: tuple[str, ...]
+
+
+class Accepted(Body):
+    """A worker has begun with it."""
+
+    prompt_tokens: int = 0
+    """As its tokenizer reads the prompt."""
+
+
+class Told(Body):
+    """A token of an answer, where log-probabilities are asked for: `serving.models.TextToken`."""
+
+    text: str
+    piece: bytes
+    offset: int
+    logprob: float | None = None
+    top: tuple[tuple[str, bytes, float], ...] = ()
+
+
+class Delta(Body):
+    """What has been written since the last one, whole characters; `seq` in the headers counts from 0."""
+
+    text: str = ""
+    ids: tuple[int, ...] = ()
+    tokens: tuple[Told, ...] = ()
+
+
+class Final(Body):
+    """The end of an answer; its bill."""
+
+    finish: Finish
+    text: str = ""
+    """The last of it."""
+    ids: tuple[int, ...] = ()
+    tokens: tuple[Told, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """Of the whole answer, those of the attempts before included."""
+    cached_tokens: int = 0
+    filtered: dict[str, int] = {}
+    sha256: str = ""
+    """Of all the answer's text, what a resumed one had before included: whoever misses a delta knows."""
+
+
+class Scored(Body):
+    """Answers `Score`."""
+
+    nats: tuple[float, ...]
+    """-log p of each text."""
+    tokens: tuple[int, ...] = ()
+    utf8_bytes: tuple[int, ...] = ()
+
+
+class Embedded(Body):
+    """Answers `Embed`."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    prompt_tokens: int = 0
+
+
+class Failed(Body):
+    """No answer comes from this worker."""
+
+    code: str
+    """`overloaded`, `deadline`, `handed_back`, `engine_failed`, `too_long`, `invalid`, `unsupported`, …"""
+    message: str
+    is_retryable: bool = False
+    """Whether another worker, or this one later, may well answer."""
+    retry_after_s: float = 0.0
+
+
+class Cancel(Body):
+    """Nobody wants the rest of these any more."""
+
+    ids: tuple[str, ...]
+
+
+class Drain(Body):
+    """Finish what runs, take nothing more, and end."""
+
+    specialist: str
+    revision: str = ""
+    """None: every one."""
+    instance: str = ""
+    """One worker; none: every one."""
+
+
+class Descriptor(Body):
+    """A revision of a specialist: what it is and what it showed. Key: specialist/revision."""
+
+    specialist: str
+    revision: str
+    state: State
+    title: str = ""
+    """For people."""
+    model_sha256: str = ""
+    tokenizer_sha256: str = ""
+    context: int = 0
+    """Tokens that it sees at once."""
+    characters_per_token: float = 0.0
+    """On its own domain; what a gateway estimates by."""
+    capabilities: tuple[str, ...] = ()
+    defaults: dict[str, Any] = {}
+    """Of sampling, as its release asks."""
+    filters: tuple[str, ...] = ()
+    has_chat: bool = False
+    is_generalist: bool = False
+    domain_bpb: float | None = None
+    """Bits a byte on held-out text of its own domain."""
+    generalist_bpb: float | None = None
+    """The generalist's on the same text."""
+    gain_low: float | None = None
+    """Lower end of the 95 % interval of the gain over the generalist, in bits a byte."""
+    gain_high: float | None = None
+    note: str = ""
+    """Why it was refused, say."""
+    source: str = ""
+    """The folder of its release, or the address of its server, for whoever starts another worker."""
+    changed_ms: int = 0
+    """Unix time."""
+
+
+class Wanted(Body):
+    """That so many workers of a revision shall run under a supervisor. Key: wanted/specialist/revision."""
+
+    specialist: str
+    revision: str = ""
+    source: str = ""
+    workers: int = 1
+    engine: dict[str, Any] = {}
+
+
+class Lease(Body):
+    """That somebody alone does something until then. Key: lease/name."""
+
+    holder: str
+    epoch: int
+    """Each holder's is greater than that of the one before."""
+    until_ms: int
+
+
+class Route(Body):
+    """Which revisions answer for an alias, and how much of the traffic each. Key: the alias."""
+
+    epoch: int
+    """A lower one than the last seen is ignored."""
+    shares: dict[str, dict[str, float]] = {}
+    """specialist → revision → share, which sum to 1."""
+    generalist: str = ""
+    mode: str = "route"
+    note: str = ""
+    """Why it was written: who is being ramped, or rolled back and for what."""
+    writer: str = ""
+    changed_ms: int = 0
+
+
+class Beat(Body):
+    """That a worker lives, and how it is."""
+
+    instance: str
+    specialist: str
+    revision: str
+    at_ms: int
+    """By its own clock."""
+    every_ms: int
+    """Silence of three times this is death."""
+    state: State = "ready"
+    running: int = 0
+    waiting: int = 0
+    slots: int = 0
+    tokens_per_s: float = 0.0
+    rss_bytes: int = 0
+    finished: int = 0
+    """Requests, since it started."""
+    failed: int = 0
+    host: str = ""
+    pid: int = 0
+
+
+KINDS: Mapping[str, type[Body]] = {
+    kind.__name__.lower(): kind
+    for kind in (
+        *(Ask, Score, Embed),
+        *(Accepted, Delta, Final, Scored, Embedded, Failed),
+        *(Cancel, Drain),
+        *(Descriptor, Wanted, Lease, Route, Beat),
+    )
+}
+"""By the word in the header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A body and what its headers say."""
+
+    body: Body
+    id: str = ""
+    """Of the request, the same through all its attempts."""
+    attempt: int = 1
+    deadline_ms: int = 0
+    """Unix time by the gateway's clock; 0: none."""
+    reply_topic: str = ""
+    reply_partition: int = 0
+    seq: int = 0
+    """Of a reply within its attempt, from 0."""
+    worker: str = ""
+    """Instance that replies."""
+    epoch: int = 0
+    """Of the route that sent it here."""
+    lane: Lane = "interactive"
+    sent_ms: int = 0
+    """Unix time by the sender's clock."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """`traceparent` and `tracestate` (W3C Trace Context)."""
+
+
+HEADERS: Mapping[str, tuple[str, type]] = {
+    "id": ("correlation-id", str),
+    "attempt": ("x-tsuzuri-attempt", int),
+    "deadline_ms": ("x-tsuzuri-deadline", int),
+    "reply_topic": ("x-tsuzuri-reply-topic", str),
+    "reply_partition": ("x-tsuzuri-reply-partition", int),
+    "seq": ("x-tsuzuri-seq", int),
+    "worker": ("x-tsuzuri-worker", str),
+    "epoch": ("x-tsuzuri-route-epoch", int),
+    "lane": ("x-tsuzuri-lane", str),
+    "sent_ms": ("x-tsuzuri-sent", int),
+}
+KIND_HEADER, SCHEMA_HEADER, TYPE_HEADER = "x-tsuzuri-kind", "x-tsuzuri-schema", "content-type"
+TRACE_HEADERS = ("traceparent", "tracestate")
+DEFAULTS = {"id": "", "attempt": 1, "lane": "interactive"}
+"""Of the fields that `HEADERS` names, where these are neither 0 nor empty."""
+
+_ENCODER = msgspec.json.Encoder()
+_DECODERS = {word: msgspec.json.Decoder(kind) for word, kind in KINDS.items()}
+
+
+def encode(envelope: Envelope) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """The value and headers of a record."""
+    headers = [
+        (KIND_HEADER, type(envelope.body).__name__.lower().encode()),
+        (SCHEMA_HEADER, b"%d" % SCHEMA),
+        (TYPE_HEADER, b"application/json"),
+    ]
+    for name, (header, _) in HEADERS.items():
+        value = getattr(envelope, name)
+        if value and value != DEFAULTS.get(name):
+            headers.append((header, str(value).encode()))
+    headers += [(name, envelope.trace[name].encode()) for name in TRACE_HEADERS if name in envelope.trace]
+    return _ENCODER.encode(envelope.body), headers
+
+
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
+    """The envelope of a record; Malformed where it is none of ours, of a later schema, or damaged."""
+    given = {name: content or b"" for name, content in headers}
+    word = given.get(KIND_HEADER, b"").decode("ascii", "replace")
+    if not word:
+        raise Malformed(f"a record has no header {KIND_HEADER}", reason="no_kind")
+    decoder = _DECODERS.get(word)
+    if decoder is None:
+        raise Malformed(f"no kind of message is called {word[:40]!r}", reason="unknown_kind")
+    schema = given.get(SCHEMA_HEADER, b"1")
+    if not schema.isdigit() or int(schema) > SCHEMA:
+        shown = schema[:20].decode("ascii", "replace")
+        raise Malformed(f"{word} has schema {shown}; this version reads up to {SCHEMA}", reason="schema")
+    if value is None:
+        raise Malformed(f"{word} has no body", reason="no_body")
+    try:
+        body = decoder.decode(value)
+        fields = {
+            name: kind(given[header].decode()) for name, (header, kind) in HEADERS.items() if header in given
+        }
+        trace = {name: given[name].decode("ascii") for name in TRACE_HEADERS if name in given}
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Malformed(f"{word}: {str(error)[:300]}", reason="body") from None
+    return Envelope(body, **fields, trace=trace)
+
+
+def now_ms() -> int:
+    """Unix time."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id() -> str:
+    """An id whose order is that of time (UUID version 7, RFC 9562)."""
+    value = (now_ms() << 80) | uuid.uuid4().int & ((1 << 80) - 1)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
