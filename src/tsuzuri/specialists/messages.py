@@ -3,8 +3,9 @@
     req.<specialist>.<revision>.<lane>   Ask · Score · Embed      gateway → workers
     rep (a partition a gateway)          Accepted · Delta · Final · Scored · Embedded · Failed
     ctl                                  Cancel · Drain           everybody → every worker
+                                         Order · Outcome          an operator ↔ the controller
     registry, routes (compacted)         Descriptor · Wanted · Lease · Route
-    beat                                 Beat                     workers → everybody
+    beat                                 Beat · Report            workers, gateways → everybody
 
 A schema only ever grows: a new field has a default, an unknown one is skipped, and what a field means never
 changes; anything else is a new kind. `tests/specialists/fixtures` holds a record of every kind as each schema
@@ -180,6 +181,34 @@ class Drain(Body):
     """One worker; none: every one."""
 
 
+class Order(Body):
+    """What an operator asks of the controller, which answers with outcomes of the same id."""
+
+    verb: Literal["add", "replace", "rollback", "remove", "drain"]
+    specialist: str
+    revision: str = ""
+    """What its workers call it; of `rollback`: none, the one before."""
+    source: str = ""
+    """A release's folder, as the workers' machine sees it; none: an upstream that `engine` names."""
+    engine: dict[str, Any] = {}
+    workers: int = 1
+    title: str = ""
+    texts: str = ""
+    """The file of its domain's held-out texts; none: as the controller's configuration says."""
+    has_gate: bool = True
+    """Whether it has to beat the generalist."""
+    actor: str = ""
+    """Who asks."""
+
+
+class Outcome(Body):
+    """What became of an order: any number of steps, then the end."""
+
+    text: str
+    """For people."""
+    state: Literal["working", "done", "failed"] = "working"
+
+
 class Descriptor(Body):
     """A revision of a specialist: what it is and what it showed. Key: specialist/revision."""
 
@@ -240,7 +269,7 @@ class Route(Body):
     epoch: int
     """A lower one than the last seen is ignored."""
     shares: dict[str, dict[str, float]] = {}
-    """specialist → revision → share, which sum to 1."""
+    """specialist → revision → share; what is missing of 1 goes to the generalist."""
     generalist: str = ""
     mode: str = "route"
     note: str = ""
@@ -272,13 +301,37 @@ class Beat(Body):
     pid: int = 0
 
 
+class Traffic(Body):
+    """What a gateway saw of a revision in one interval."""
+
+    specialist: str
+    revision: str
+    finished: int = 0
+    """Requests whose answer ended as it should."""
+    failed: int = 0
+    """Requests that ended with an error of ours, those that nobody would have answered left out."""
+    poor: int = 0
+    """Of those finished, with an answer that is empty or ends in a loop."""
+    first_token_ms: tuple[float, ...] = ()
+    """From acceptance to the first text, of some requests drawn evenly."""
+
+
+class Report(Body):
+    """What went through a gateway in the last interval. On the topic of beats; key: the gateway."""
+
+    gateway: str
+    at_ms: int
+    every_ms: int = 1000
+    traffic: tuple[Traffic, ...] = ()
+
+
 KINDS: Mapping[str, type[Body]] = {
     kind.__name__.lower(): kind
     for kind in (
         *(Ask, Score, Embed),
         *(Accepted, Delta, Final, Scored, Embedded, Failed),
-        *(Cancel, Drain),
-        *(Descriptor, Wanted, Lease, Route, Beat),
+        *(Cancel, Drain, Order, Outcome),
+        *(Descriptor, Wanted, Lease, Route, Beat, Report),
     )
 }
 """By the word in the header."""
