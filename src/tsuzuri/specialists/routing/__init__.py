@@ -1,0 +1,1 @@
+"""Who answers: a text's first characters to the specialist whose domain they are of."""
