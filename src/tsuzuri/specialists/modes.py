@@ -9,11 +9,23 @@ A row says what it needs and what it costs, and begins an answer; another mode i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from tsuzuri.serving.models import TextGeneration, TextRequest
-from tsuzuri.specialists.messages import Scored
+from pydantic import Field
+
+from tsuzuri.core.config import Config
+from tsuzuri.core.errors import InputError, ResourceError
+from tsuzuri.serving.models import TextDelta, TextGeneration, TextRequest, Usage
+from tsuzuri.serving.tokenizers import check_one_tokenizer
+from tsuzuri.specialists.messages import Descriptor, Scored
+from tsuzuri.specialists.routing.base import Choice, Router
+
+REPEATED_CHARACTERS = 4
+"""Of the n-grams whose share of repeated ones is a text's repetition."""
 
 
 class Dispatcher(Protocol):
@@ -27,3 +39,285 @@ class Dispatcher(Protocol):
 
     def up(self) -> Collection[str]:
         """Specialists that answer now."""
+
+
+class ModeConfig(Config):
+    """What the modes go by."""
+
+    candidates: int = Field(default=2, ge=1, le=16)
+    """Specialists that write an answer for `rerank`, and judge those of the others."""
+    repetition_weight: float = Field(default=1.0, ge=0)
+    """Nats a byte that an answer loses which says nothing but the same."""
+    repetition_free: float = Field(default=0.1, ge=0, le=1)
+    """The share of repeated 4-grams of characters that costs nothing: the lowest tenth of Aozora Bunko
+    repeats as much."""
+    mixture: str = "mixture"
+    """The specialist that answers for `mix`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one answer, beside that of one model that answers alone."""
+
+    trips: int
+    """Over the bus and back, one after another, before the first text."""
+    models_per_token: float
+    """Active parameters, in those of one specialist, of each written token of the answer."""
+    prompt_reads: float
+    """Times that the prompt is read."""
+    answer_reads: float
+    """Times that an answer is read to be judged, at the speed of prompts."""
+    is_streamed: bool
+    """Whether its beginning is shown before its end is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What an answer is begun with."""
+
+    request: TextRequest
+    router: Router
+    dispatcher: Dispatcher
+    config: ModeConfig = field(default_factory=ModeConfig)
+    field: str = ""
+    """What the client asked for by a field of its own."""
+
+
+class Answer:
+    """An answer of several specialists that act as one: `serving.models.TextGeneration`.
+
+    Who answers is chosen at the first look. `choice` says who, and why, from then on; `inner` is the answer
+    of the one that is shown.
+    """
+
+    def __init__(self, asking: Asking, begin: Callable[[Answer], Awaitable[TextGeneration]]) -> None:
+        self.asking = asking
+        self.choice: Choice | None = None
+        self.inner: TextGeneration | None = None
+        self.asked: dict[str, TextGeneration] = {}
+        """Everybody who was asked to write, by name."""
+        self.is_cancelled = False
+        self._begin, self._is_over = begin, False
+
+    @property
+    def usage(self) -> Usage:
+        """See `TextGeneration`: of the answer that is shown."""
+        return Usage() if self.inner is None else self.inner.usage
+
+    @property
+    def filtered(self) -> Mapping[str, int]:
+        """See `TextGeneration`."""
+        return {} if self.inner is None else self.inner.filtered
+
+    def cancel(self) -> None:
+        """See `TextGeneration`: nobody who was asked goes on."""
+        self.is_cancelled = True
+        for generation in self.asked.values():
+            generation.cancel()
+
+    async def choose(self) -> Choice:
+        """Who of those that are up answers the prompt."""
+        asking = self.asking
+        self.choice = await asking.router.choose(
+            asking.request.prompt.text, asking.dispatcher.up(), field=asking.field
+        )
+        return self.choice
+
+    def ask(self, specialist: str) -> TextGeneration:
+        """Let a specialist write."""
+        self.asked[specialist] = self.asking.dispatcher.ask(specialist, self.asking.request)
+        return self.asked[specialist]
+
+    def __aiter__(self) -> AsyncIterator[TextDelta]:
+        return self
+
+    async def __anext__(self) -> TextDelta:
+        if self._is_over:
+            raise StopAsyncIteration
+        if self.inner is None and not self.is_cancelled:
+            self.inner = await self._begin(self)
+            if self.is_cancelled:
+                self.inner.cancel()
+        if self.inner is None:
+            self._is_over = True
+            return TextDelta(finish="cancelled")
+        return await anext(self.inner)
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A row of the table."""
+
+    title: str
+    needs: str
+    """Of those that take part; in words."""
+    cost: Callable[[int], Cost]
+    """By the number of candidates."""
+    begin: Callable[[Answer], Awaitable[TextGeneration]]
+    check: Callable[[Sequence[Descriptor], ModeConfig], None] = lambda descriptors, config: None
+    """Refuse, by name, those who can't take part together; InputError."""
+
+    def answer(self, asking: Asking) -> Answer:
+        """Begin an answer at the first look at it."""
+        return Answer(asking, self.begin)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """An answer that is there in whole: `TextGeneration`."""
+
+    deltas: list[TextDelta]
+    usage: Usage
+    filtered: Mapping[str, int] = field(default_factory=dict)
+
+    def cancel(self) -> None:
+        """It is over already."""
+
+    def __aiter__(self) -> AsyncIterator[TextDelta]:
+        return self
+
+    async def __anext__(self) -> TextDelta:
+        if not self.deltas:
+            raise StopAsyncIteration
+        return self.deltas.pop(0)
+
+
+async def route(answer: Answer) -> TextGeneration:
+    """The first choice's answer."""
+    return answer.ask((await answer.choose()).specialist)
+
+
+async def mix(answer: Answer) -> TextGeneration:
+    """The mixture's answer. InputError where none is up."""
+    name = answer.asking.config.mixture
+    if name not in answer.asking.dispatcher.up():
+        raise InputError(f"no specialist {name!r} is up, by which mix answers", hint="mode: route")
+    answer.choice = Choice(name, {name: 1.0}, "the mode is mix", "mix")
+    return answer.ask(name)
+
+
+async def rerank(answer: Answer) -> TextGeneration:
+    """Of several whole answers the likeliest by the judgement of all who wrote one (`judgement`).
+
+    Who fails to write or to judge is left out; ResourceError of the last one where nobody writes.
+    """
+    asking = answer.asking
+    shares = (await answer.choose()).best(asking.config.candidates)
+    if len(shares) == 1:
+        return answer.ask(next(iter(shares)))
+    written, error = await _whole_answers(answer, shares)
+    if not written:
+        raise error or ResourceError("no specialist is up")
+    best = next(iter(written))
+    deadline = asking.request.deadline
+    is_late = deadline is not None and time.monotonic() >= deadline
+    if len(written) > 1 and not is_late and not answer.is_cancelled:
+        best = await _likeliest(answer, written, shares)
+    assert answer.choice is not None
+    if best != answer.choice.specialist:
+        why = f"of {len(written)} answers the likeliest; {answer.choice.why}"
+        answer.choice = Choice(best, answer.choice.posterior, why, answer.choice.method)
+    return written[best]
+
+
+async def _whole_answers(
+    answer: Answer, names: Collection[str]
+) -> tuple[dict[str, Replayed], ResourceError | None]:
+    """Everybody's whole answer, and the last error of those who have none."""
+
+    async def whole(name: str) -> Replayed:
+        generation = answer.ask(name)
+        deltas = [delta async for delta in generation]
+        return Replayed(deltas, generation.usage, generation.filtered)
+
+    results = await asyncio.gather(*map(whole, names), return_exceptions=True)
+    written, failed = {}, None
+    for name, result in zip(names, results, strict=True):
+        if isinstance(result, Replayed):
+            written[name] = result
+        elif isinstance(result, ResourceError):
+            failed = result
+        else:
+            raise result
+    return written, failed
+
+
+async def _likeliest(answer: Answer, written: Mapping[str, Replayed], shares: Mapping[str, float]) -> str:
+    """Whose answer is best in the judgement of all."""
+    asking = answer.asking
+    prompt = asking.request.prompt.text
+    skipped = len(prompt) if asking.request.echo else 0
+    texts = {name: "".join(d.text for d in one.deltas)[skipped:] for name, one in written.items()}
+    texts = {name: text for name, text in texts.items() if text}
+    if not texts:
+        return next(iter(written))
+    befores = [prompt] * len(texts)
+    scored = await asyncio.gather(
+        *(asking.dispatcher.score(name, list(texts.values()), befores) for name in shares),
+        return_exceptions=True,
+    )
+    judges = {name: one.nats for name, one in zip(shares, scored, strict=True) if isinstance(one, Scored)}
+    for one in scored:
+        if not isinstance(one, (Scored, ResourceError, InputError)):
+            raise one
+    values = judgement(list(texts.values()), judges, shares, asking.config)
+    return max(zip(values, texts, strict=True), key=lambda pair: pair[0])[1]
+
+
+def judgement(
+    texts: Sequence[str],
+    nats: Mapping[str, Sequence[float]],
+    shares: Mapping[str, float],
+    config: ModeConfig,
+) -> list[float]:
+    """Of each text Σ w log p / bytes - weight · max(0, repetition - free), by judges (name → nats of each
+    text) with their shares."""
+    total = sum(shares[name] for name in nats)
+    values = []
+    for place, text in enumerate(texts):
+        nats_a_text = sum(shares[name] * judged[place] for name, judged in nats.items()) / (total or 1.0)
+        excess = max(0.0, repetition(text) - config.repetition_free)
+        values.append(-nats_a_text / len(text.encode("utf-8", "replace")) - config.repetition_weight * excess)
+    return values
+
+
+def repetition(text: str) -> float:
+    """The share of a text's n-grams of characters that stood in it before."""
+    places = len(text) - REPEATED_CHARACTERS + 1
+    if places < 1:
+        return 0.0
+    return 1 - len({text[place : place + REPEATED_CHARACTERS] for place in range(places)}) / places
+
+
+def check_mixture(descriptors: Sequence[Descriptor], config: ModeConfig) -> None:
+    """InputError where there is no mixture; where those there are have several tokenizers, it names two."""
+    if any(one.specialist == config.mixture for one in descriptors):
+        return
+    check_one_tokenizer({one.specialist: one.tokenizer_sha256 for one in descriptors})
+    raise InputError(
+        f"mix is answered by a specialist {config.mixture!r}, which is not there",
+        hint=f"add one with `engine: {{kind: mixture, members: […]}}` as {config.mixture!r}, or mode: route",
+    )
+
+
+MODES: Mapping[str, Mode] = {
+    "route": Mode(
+        "one specialist answers",
+        "nothing: any tokenizer, any architecture",
+        lambda candidates: Cost(1, 1, 1, 0, is_streamed=True),
+        route,
+    ),
+    "rerank": Mode(
+        "several answer, the likeliest answer is shown",
+        "that specialists of ours judge texts; any tokenizer",
+        lambda candidates: Cost(2, candidates, 2 * candidates, candidates**2, is_streamed=False),
+        rerank,
+    ),
+    "mix": Mode(
+        "every token is drawn from several, weighted by whose text it is",
+        "one tokenizer, and one process that holds them all: a specialist of kind mixture",
+        lambda candidates: Cost(1, candidates, candidates, 0, is_streamed=True),
+        mix,
+        check_mixture,
+    ),
+}
