@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "release": {"core", "corpus", "generation", "model", "report", "tokenizer"},
     "report": {"core"},
     "serving": {"core", "corpus", "generation", "model", "tokenizer"},
+    "specialists": {"core", "serving"},
 }
 LIGHT = (
     "tsuzuri",
@@ -41,6 +42,9 @@ LIGHT = (
     "tsuzuri.serving.engines.mock",
     "tsuzuri.serving.server",
     "tsuzuri.serving.accounts.routes",
+    "tsuzuri.specialists.bus.config",
+    "tsuzuri.specialists.messages",
+    "tsuzuri.specialists.topics",
     "tsuzuri.support",
 )
 
