@@ -42,9 +42,9 @@ def test_everything_that_set_up_installs_is_pinned() -> None:
         pytest.skip("the source tree is absent")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    own = [f"tsuzuri[{name}]" for name in ("web", "anonymize", "segment", "serve")]
+    own = [f"tsuzuri[{name}]" for name in ("web", "anonymize", "segment", "serve", "kafka")]
     assert set(own) <= set(extras["dev"])
-    groups = ("train", "dev", "web", "anonymize", "segment", "serve")
+    groups = ("train", "dev", "web", "anonymize", "segment", "serve", "kafka")
     wanted = [*project["dependencies"], *(item for group in groups for item in extras[group])]
     found: set[str] = set()
     needed(wanted, (), found)
