@@ -21,6 +21,7 @@ from tsuzuri.core.manifest import UNHASHED, Manifest, make_box
 from tsuzuri.data.box import TokenBox
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
+from tsuzuri.training.branch import Branch
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.hooks import Hook
 from tsuzuri.training.loop import train
@@ -118,6 +119,7 @@ def run(
     evaluate: Mapping[str, Any] | None = None,
     amend: Sequence[str] = (),
     watch: Watch = Watch(),  # noqa: B008 (frozen)
+    branch: Branch | None = None,
 ) -> Manifest:
     """Train a tiny model; `overrides` are "key=value" of the train section."""
     return train(
@@ -130,6 +132,7 @@ def run(
         evaluate=evaluate,
         amend=amend,
         watch=watch,
+        branch=branch,
     )
 
 

@@ -1,6 +1,6 @@
 """Kills runs at chosen places and lets them go on: a program of its own, for `test_killed.py`.
 
-    python killing.py INPUTS FOLDER [KEY=VALUE…] PLACES…
+    python killing.py INPUTS FOLDER [KEY=VALUE…] [branch_of=SEED] PLACES…
 
 A place is the number of an operation on files (opening for writing, making, renaming or removing) within the
 run's folder: the process is killed by SIGKILL right before it. Several places joined by `+` are those of
@@ -24,6 +24,9 @@ from typing import Any
 
 import runs
 from processes import OPERATIONS, in_a_process
+from tsuzuri.training.branch import branch_of
+
+SEED = "branch_of="
 
 
 def watch(box: Path, seen: Callable[[], object]) -> None:
@@ -40,6 +43,13 @@ def watch(box: Path, seen: Callable[[], object]) -> None:
     sys.addaudithook(hook)
 
 
+def make_run(inputs: Path, box: Path, overrides: Sequence[str]) -> None:
+    """Begin a run, that of a branch where its seed is named, or go on with it."""
+    seeds = [word.removeprefix(SEED) for word in overrides if word.startswith(SEED)]
+    own = [word for word in overrides if not word.startswith(SEED)]
+    runs.run(inputs, box, *own, branch=branch_of(Path(seeds[0])) if seeds else None)
+
+
 def killed_run(inputs: Path, box: Path, overrides: Sequence[str], place: int) -> None:
     """Go on with the run until its `place`th operation from here, and die there.
 
@@ -52,14 +62,14 @@ def killed_run(inputs: Path, box: Path, overrides: Sequence[str], place: int) ->
             os.kill(os.getpid(), signal.SIGKILL)
 
     watch(box, seen)
-    runs.run(inputs, box, *overrides)
+    make_run(inputs, box, overrides)
 
 
 def counted_run(inputs: Path, box: Path, overrides: Sequence[str], count_file: Path) -> None:
     """Make a whole run and write how many operations it took."""
     count = itertools.count()
     watch(box, lambda: next(count))
-    runs.run(inputs, box, *overrides)
+    make_run(inputs, box, overrides)
     count_file.write_text(str(next(count)))
 
 
@@ -77,7 +87,7 @@ def main(inputs: Path, folder: Path, overrides: Sequence[str], places: Sequence[
                 lambda place=place, box=box: killed_run(inputs, box, overrides, place % operations)
             )
             assert status in (0, -signal.SIGKILL), status
-        assert in_a_process(lambda box=box: runs.run(inputs, box, *overrides)) == 0
+        assert in_a_process(lambda box=box: make_run(inputs, box, overrides)) == 0
         found = runs.contents(box)
         names = sorted({*found, *expected})
         print(" ".join(name for name in names if found.get(name) != expected.get(name)) or "same", flush=True)

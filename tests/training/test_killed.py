@@ -60,3 +60,12 @@ def test_a_run_killed_about_its_spikes(odd: Path, tmp_path: Path) -> None:
     found = endings(odd, tmp_path, places, runs.GUARDED, GUARDED_OPERATIONS)
     assert found == ["same"] * len(places)
     assert len(runs.lines(tmp_path / "whole", "incidents.jsonl")) == 2
+
+
+@pytest.mark.slow
+def test_a_branch_killed_here_and_there(inputs: Path, tmp_path: Path) -> None:
+    """It begins with its seed's weights again as long as it has no checkpoint of its own."""
+    runs.run(inputs, tmp_path / "seed")
+    places = [*map(str, range(2, OPERATIONS, 8)), "30+10+25+4"]
+    found = endings(inputs, tmp_path, places, (*PLAIN, f"branch_of={tmp_path / 'seed'}"))
+    assert found == ["same"] * len(places)

@@ -95,14 +95,21 @@ def load_newest(folder: Path, tensors: Mapping[str, Tensor], *, peers: Peers | N
     return step_of(found[-1])
 
 
-def load(path: Path, tensors: Mapping[str, Tensor], *, peers: Peers | None = None) -> None:
-    """Fill `tensors` in place from the checkpoint at `path`.
+def load(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    prefixes: tuple[str, ...] = ("",),
+    peers: Peers | None = None,
+) -> None:
+    """Fill those of `tensors` whose names begin so in place from the checkpoint at `path`.
 
     Raises IntegrityError, on every rank, when it is damaged or another model's.
     """
     peers = peers or Peers()
     verify(path, peers=peers)
-    stored = peers.first(lambda: _stored(path))
+    tensors = {name: tensor for name, tensor in tensors.items() if name.startswith(prefixes)}
+    stored = peers.first(lambda: _stored(path, prefixes))
     wanted = {name: _kind(tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     if wanted != stored:
         name = min(name for name in {*wanted, *stored} if wanted.get(name) != stored.get(name))
@@ -254,13 +261,13 @@ def _facts(path: Path, hint: str = "") -> dict[str, Any]:
         raise IntegrityError(f"{path / SUMS} is missing or damaged", hint=hint) from error
 
 
-def _stored(path: Path) -> dict[str, str]:
-    """What is stored in a checkpoint, by name."""
+def _stored(path: Path, prefixes: tuple[str, ...]) -> dict[str, str]:
+    """What is stored in a checkpoint, by names that begin so."""
     items = filesystem.FileSystemReader(path).read_metadata().state_dict_metadata
     return {
         name: _kind(item.size, item.properties.dtype)
         for name, item in items.items()
-        if isinstance(item, metadata.TensorStorageMetadata)
+        if isinstance(item, metadata.TensorStorageMetadata) and name.startswith(prefixes)
     }
 
 

@@ -96,6 +96,15 @@ class ParallelConfig(Config):
         return processes // own, self.shard, self.tensor
 
 
+class BranchConfig(Config):
+    """Where a run begins that does not begin with weights drawn at random."""
+
+    step: int = Field(default=0, ge=0)
+    """Of the seed: the checkpoint after so many of its steps. 0: its last one."""
+    states: bool = True
+    """Whether the optimizer goes on with the seed's states too, or begins with none."""
+
+
 class TrainConfig(Config):
     """One training run."""
 

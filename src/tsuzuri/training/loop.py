@@ -33,6 +33,7 @@ from tsuzuri.model import hf
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT
 from tsuzuri.training import checkpoint
+from tsuzuri.training.branch import Branch
 from tsuzuri.training.clock import Clock, machine_facts
 from tsuzuri.training.config import TrainConfig, require_context
 from tsuzuri.training.devices import Choices, Device, choose, choose_device, memory_errors
@@ -63,6 +64,7 @@ def train(
     evaluate: Mapping[str, Any] | None = None,
     amend: Sequence[str] = (),
     watch: Watch = Watch(),  # noqa: B008 (frozen)
+    branch: Branch | None = None,
 ) -> Manifest:
     """Train a model on a box of tokens, or go on where a killed run stopped; the run's manifest.
 
@@ -70,7 +72,7 @@ def train(
     `hooks` makes them of the configuration in force and of `evaluate`, all that they depend on beside it.
     `amend` (["train.key=value"]) changes a begun run on purpose from here on; with a larger `train.steps` a
     finished run goes on too, and what was made of it (evaluation, release) no longer belongs to it. `watch`
-    is what else is shown of it.
+    is what else is shown of it. With a `branch` the weights are at first those of another run, its seed.
 
     Raises ResumeError when the box was begun with another recipe, IntegrityError when a shard or checkpoint
     is damaged, Stopped after SIGTERM, SIGUSR1 or Ctrl-C, TrainingError after too many steps that had
@@ -78,13 +80,16 @@ def train(
     """
     inputs = {"tokens": tokens, "tokenizer": tokenizer}
     asked = {"model": model.as_mapping(), "train": config.as_mapping(), "evaluate": dict(evaluate or {})}
+    begins = branch.as_mapping() if branch else {}
+    if branch:
+        inputs["seed"] = branch.run
     with ranks() as all_ranks:
-        all_ranks.agree(lambda: started_with({**asked, "amend": list(amend)}, inputs))
-        record = all_ranks.first(lambda: open_run(box, model, config, amend, evaluate or {}))
+        all_ranks.agree(lambda: started_with({**asked, **begins, "amend": list(amend)}, inputs))
+        record = all_ranks.first(lambda: open_run(box, model, config, amend, evaluate or {}, begins))
         with memory_errors(record.configs()[1]):
             return all_ranks.lead(
                 lambda work: make_box(box, kind="run", config=record.recipe, inputs=inputs, work=work),
-                lambda: _train(record, tokens, tokenizer, box, hooks, all_ranks, watch),
+                lambda: _train(record, tokens, tokenizer, box, hooks, all_ranks, watch, branch),
             )
 
 
@@ -96,6 +101,7 @@ def _train(
     make_hooks: MakeHooks,
     all_ranks: Ranks,
     watch: Watch,
+    branch: Branch | None,
 ) -> Mapping[str, Any]:
     shape, config, evaluate = record.configs()
     hooks = make_hooks(config, evaluate)
@@ -121,7 +127,7 @@ def _train(
 
     torch.set_num_threads(choices.threads)
     incidents = Incidents(box, config, amendments=len(record.amendments))
-    stage = _Stage(shape, config, data, sampler, device, place, choices, box, hooks, watch, incidents)
+    stage = _Stage(shape, config, data, sampler, device, place, choices, box, hooks, watch, incidents, branch)
     with stop_requests() as stop:
         model = until_not_rewound(lambda: _go_on(stage, stop))
     whole = gathered(model, keep=all_ranks.is_first)
@@ -137,6 +143,7 @@ def _train(
         "amendments": [amendment.as_mapping() for amendment in record.amendments],
         "milestones": checkpoint.milestones(box / CHECKPOINTS),
         "incidents": len(incidents.lines),
+        **(branch.counts() if branch else {}),
     }
 
 
@@ -155,6 +162,7 @@ class _Stage:
     hooks: Sequence[Hook]
     watch: Watch
     incidents: Incidents
+    branch: Branch | None
 
 
 def _go_on(stage: _Stage, stop: Sequence[signal.Signals]) -> GPT:
@@ -166,6 +174,8 @@ def _go_on(stage: _Stage, stop: Sequence[signal.Signals]) -> GPT:
     trainer = Trainer(model, config, device, dtype=dtype, compiled=compiled, layout=place)
     checkpoints = Checkpoints(box / CHECKPOINTS, trainer.update.state(), keep=config.keep_checkpoints)
     start = checkpoints.load_newest()
+    if stage.branch and not start:
+        stage.branch.begin(checkpoints)
     say(
         f"training {stage.shape.num_parameters:,} parameters in {stage.choices.precision} on "
         f"{place.describe(device.name())}, steps {start + 1} to {config.steps}"

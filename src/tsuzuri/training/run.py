@@ -42,6 +42,7 @@ FIXED = (
     "train.batch_rows",
     "train.sequence_length",
     "train.mixture",
+    "branch",
 )
 """What a run keeps to its end: its tensors, and the order of its data, whose position is the step alone."""
 
@@ -58,7 +59,8 @@ class RunRecord(Config):
     """What `run.yaml` holds."""
 
     recipe: dict[str, Any]
-    """{model, train, evaluate} as the run was begun with; evaluate is what its hooks depend on."""
+    """{model, train, evaluate} as the run was begun with; evaluate is what its hooks depend on. One that
+    began with the weights of another also has `branch`: which checkpoint they are of."""
     resolved: Choices | None = None
     """What was chosen where the recipe leaves it open."""
     amendments: tuple[Amendment, ...] = ()
@@ -71,7 +73,8 @@ class RunRecord(Config):
         model = parse_config(ModelConfig, values.pop("model"), where="model", hint=hint)
         train = parse_config(TrainConfig, values.pop("train"), where="train", hint=hint)
         evaluate = values.pop("evaluate", {})
-        foreign = [*values, *_new_keys(self.recipe.get("evaluate", {}), evaluate, "evaluate.")]
+        own = [key for key in values if key != "branch" or values[key] != self.recipe.get(key)]
+        foreign = [*own, *_new_keys(self.recipe.get("evaluate", {}), evaluate, "evaluate.")]
         if foreign:
             raise ResumeError(f"a run has no {min(foreign)!r} to amend", hint="amend a key of train")
         return model, train, evaluate
@@ -107,21 +110,31 @@ class RunRecord(Config):
 
 
 def open_run(
-    box: Path, model: ModelConfig, train: TrainConfig, amend: Sequence[str], evaluate: Mapping[str, Any]
+    box: Path,
+    model: ModelConfig,
+    train: TrainConfig,
+    amend: Sequence[str],
+    evaluate: Mapping[str, Any],
+    branch: Mapping[str, Any] | None = None,
 ) -> RunRecord:
     """The record of the run in `box`, begun now or before, with what is amended now.
 
-    Raises ResumeError, naming the keys, when it was begun with another recipe.
+    `branch` is {branch: …} of a run that begins with another's weights. Raises ResumeError, naming the keys,
+    when it was begun with another recipe.
     """
-    asked = _mapping(model, train, evaluate)
+    asked = {**_mapping(model, train, evaluate), **(branch or {})}
     with locked(box):
         step = newest_step(box / CHECKPOINTS)
         if not (box / RUN_FILE).exists():
             return RunRecord(recipe=asked).amended(amend, step)
         record = parse_config(RunRecord, load_yaml(box / RUN_FILE), where=str(box / RUN_FILE))
         amended = record.amended(amend, step)
-        in_force = set(map(_key, differences(_mapping(*amended.configs()), asked)))
-        begun_with = _mapping(*RunRecord(recipe=record.recipe).configs())  # with keys younger than it
+        seed = {key: value for key, value in record.recipe.items() if key == "branch"}
+        in_force = set(map(_key, differences({**_mapping(*amended.configs()), **seed}, asked)))
+        begun_with = {
+            **_mapping(*RunRecord(recipe=record.recipe).configs()),
+            **seed,
+        }  # and keys younger than it
         changed = [line for line in differences(begun_with, asked) if _key(line) in in_force]
         if changed:
             raise ResumeError(

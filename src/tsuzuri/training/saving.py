@@ -60,6 +60,10 @@ class Checkpoints:
         self._step = checkpoint.load_newest(self.folder, self.tensors, peers=self._peers)
         return self._step
 
+    def begin_with(self, path: Path, prefixes: tuple[str, ...]) -> None:
+        """Fill what of the state has names that begin so from another run's checkpoint."""
+        checkpoint.load(path, self.tensors, prefixes=prefixes, peers=self._peers)
+
     def rewind(self, but: Collection[int] = ()) -> int:
         """The newest step with a regular checkpoint, or 0; every checkpoint after it is removed.
 
