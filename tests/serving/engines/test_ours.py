@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,20 @@ def test_many_requests_together_each_write_what_the_plain_loop_writes(
     stats = engine.stats()
     assert (stats.running, stats.waiting, stats.failure) == (0, 0, None)
     assert stats.prompt_tokens == sum(len(each.prompt) for each in REQUESTS)
+
+
+LONGER = request(prompt_of(5), max_new_tokens=300, min_new_tokens=300, seed=3)
+"""Longer than random numbers are drawn at once, and several times the context."""
+
+
+def test_an_answer_that_another_process_began_goes_on_as_if_it_had_not(engine: OurEngine) -> None:
+    for asked in [*REQUESTS, LONGER]:
+        uninterrupted = whole(engine.submit(asked))
+        written = ids(uninterrupted)
+        cuts = [cut for cut in (1, len(written) // 2, 257, len(written) - 1) if cut < len(written)]
+        begun = [engine.submit(replace(asked, written=tuple(written[:cut]))) for cut in cuts]
+        for cut, event in zip(cuts, map(whole, begun), strict=True):
+            assert (cut, ids(event), event.finish) == (cut, written[cut:], uninterrupted.finish)
 
 
 def test_what_another_has_read_is_not_read_again(engine: OurEngine, model: GPT, rules: TokenRules) -> None:

@@ -157,6 +157,15 @@ def test_ids_come_back_from_every_kind_of_server(
     assert opened.stats().generated_tokens == 4
 
 
+def test_what_an_earlier_attempt_wrote_is_read_and_not_written_again(
+    server: StandIn, opened: UpstreamEngine
+) -> None:
+    list(opened.submit(request(max_new_tokens=9, min_new_tokens=1, written=(7, 8))))
+    (body,) = server.bodies
+    assert body["prompt"] == [0, 5, 6, 7, 8]
+    assert (body["max_tokens"], body["min_tokens"]) == (7, 0)
+
+
 def test_a_busy_server_is_asked_again_and_a_refusing_one_is_believed(
     server: StandIn, opened: UpstreamEngine
 ) -> None:

@@ -54,6 +54,10 @@ class TokenRequest:
     """What is added to the logits of some ids before all other rules."""
     deadline: float | None = None
     """`time.monotonic()` after which the request ends, whether it has begun or not."""
+    written: tuple[int, ...] = ()
+    """Ids that an earlier attempt wrote, fewer than max_new_tokens: they count for every rule, the random
+    numbers go on after theirs, and only what follows them is told. So the whole is what one attempt would
+    have written, as far as the engine computes the same again."""
 
 
 @dataclass(frozen=True, slots=True)

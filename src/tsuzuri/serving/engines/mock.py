@@ -40,7 +40,8 @@ class _Running:
     generation: Generation
     length: int
     """Tokens that it will write."""
-    written: int = 0
+    written: int
+    """Tokens, those of an earlier attempt included."""
 
 
 class MockEngine:
@@ -81,11 +82,11 @@ class MockEngine:
 
     def expected(self, request: TokenRequest) -> list[int]:
         """The ids that a request brings unless it is cancelled."""
-        return [self._id(request, index) for index in range(self._length(request))]
+        return [self._id(request, index) for index in range(len(request.written), self._length(request))]
 
     def submit(self, request: TokenRequest) -> Generation:
         """See `Engine`."""
-        item = _Running(request, Generation(), self._length(request))
+        item = _Running(request, Generation(), self._length(request), len(request.written))
         with self._lock:
             if self._closed_at is not None:
                 raise EngineFailed(f"the engine {self.name} is closed")
@@ -129,7 +130,7 @@ class MockEngine:
 
     def _length(self, request: TokenRequest) -> int:
         most = request.sampling.max_new_tokens
-        return most if self._tokens is None else min(self._tokens, most)
+        return most if self._tokens is None else max(len(request.written), min(self._tokens, most))
 
     def _id(self, request: TokenRequest, index: int) -> int:
         key = crc32(repr((request.prompt[-8:], request.sampling.seed, index)).encode())
@@ -176,6 +177,7 @@ class MockEngine:
         if self._ended(item):
             return True
         request, first = item.request, item.written
+        is_first = first == len(request.written)
         item.written = min(first + tokens, item.length)
         logprob = LOGPROB if request.logprobs or request.top_logprobs else None
         event = TokenEvent(
@@ -183,9 +185,9 @@ class MockEngine:
                 self._token(request, self._id(request, index), logprob)
                 for index in range(first, item.written)
             ),
-            prompt=self._prompt(request) if first == 0 else (),
+            prompt=self._prompt(request) if is_first else (),
         )
-        self._prompt_tokens += len(request.prompt) if first == 0 else 0
+        self._prompt_tokens += len(request.prompt) if is_first else 0
         self._generated_tokens += item.written - first
         if item.written < item.length:
             item.generation.push(event)

@@ -272,10 +272,14 @@ class UpstreamEngine:
         sampling = request.sampling
         body: dict[str, Any] = {
             "model": self._config.model,
-            "prompt": [*(self._rules.opening if request.prompt else (self._rules.start,)), *request.prompt],
+            "prompt": [
+                *(self._rules.opening if request.prompt else (self._rules.start,)),
+                *request.prompt,
+                *request.written,
+            ],
             "stream": True,
-            "max_tokens": sampling.max_new_tokens,
-            "min_tokens": sampling.min_new_tokens,
+            "max_tokens": sampling.max_new_tokens - len(request.written),
+            "min_tokens": max(0, sampling.min_new_tokens - len(request.written)),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k or -1,

@@ -132,7 +132,8 @@ class Batcher:
             self.running.append(task)
             task.begin(slot)
             if isinstance(task, Writing):
-                self._drawing.begin(slot.number, task.request.sampling, task.text)
+                sampling = task.request.sampling
+                self._drawing.begin(slot.number, sampling, task.text, written=task.written)
                 self.prompt_tokens += len(task.request.prompt)
                 self.cached_tokens += task.cached_tokens
 
@@ -157,7 +158,7 @@ class Batcher:
             part.slot.planned = ()
         if isinstance(task, ReadingStates):
             task.add(states[part.first : part.end], part.position)
-        elif isinstance(task, Writing) and task.request.prompt_logprobs and not task.written:
+        elif isinstance(task, Writing) and task.request.prompt_logprobs and task.is_first:
             self._tell_prompt(task, part, states)
 
     def _tell_prompt(self, task: Writing, part: Part, states: Tensor) -> None:

@@ -72,8 +72,9 @@ class Drawing:
         self.rules.banned[list(unwritable)] = ALWAYS_BANNED
         self.rules.banned[list(ends)] = BANNED_EARLY
 
-    def begin(self, slot: int, sampling: SamplingConfig, text: list[int]) -> None:
-        """From now on the slot is a request's, whose text so far is given."""
+    def begin(self, slot: int, sampling: SamplingConfig, text: list[int], *, written: int = 0) -> None:
+        """From now on the slot is a request's, whose text so far is given, and how many tokens of it count
+        as written."""
         rules = self.rules
         rules.temperature[slot] = sampling.temperature
         rules.top_k[slot] = sampling.top_k
@@ -81,7 +82,7 @@ class Drawing:
         rules.min_p[slot] = sampling.min_p
         rules.repetition_penalty[slot] = sampling.repetition_penalty
         rules.min_new_tokens[slot] = sampling.min_new_tokens
-        rules.written[slot] = 0
+        rules.written[slot] = written
         rules.seen[slot] = 0
         rules.seen[slot, text] = 1
 

@@ -71,6 +71,7 @@ class OurEngine:
     def submit(self, request: TokenRequest) -> Generation:
         """See `Engine`."""
         self._check(request.prompt)
+        self._check(request.written)
         self._check(tuple(request.logit_bias))
         if not 0 <= request.top_logprobs <= self.vocab_size:
             raise InputError(f"top_logprobs must be of 0 to {self.vocab_size:,}, not {request.top_logprobs}")

@@ -53,19 +53,25 @@ class Writing(Task):
 
     def __init__(self, request: TokenRequest, rules: TokenRules, context: int) -> None:
         self.request, self.generation = request, Generation()
-        self.text = list(request.prompt)
+        self.text = [*request.prompt, *request.written]
         """The prompt and what has been written."""
         self.prompt: list[Token] = []
         """The prompt's tokens, as far as they have been judged."""
-        self.written = self.cached_tokens = 0
+        self.written, self.cached_tokens = len(request.written), 0
         self._opening = rules.opening if request.prompt else (rules.start,)
         self._context = context
         self._random = torch.Generator().manual_seed(request.sampling.seed)
         self._uniforms: list[float] = []
-        to_read = [*self._opening, *self.text]
+        for _ in range(-(-self.written // UNIFORMS_AT_ONCE)):
+            self._draw_uniforms()
         super().__init__(
-            to_read if len(to_read) <= context else self._recent(), reuses=not request.prompt_logprobs
+            [*self._opening, *self.text[self._first_held() :]], reuses=not request.prompt_logprobs
         )
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this attempt has written nothing yet."""
+        return self.written == len(self.request.written)
 
     @property
     def tells(self) -> bool:
@@ -74,7 +80,7 @@ class Writing(Task):
 
     def begin(self, slot: Slot) -> None:
         """See `Task`."""
-        self.cached_tokens = max(0, len(slot.tokens) - len(self._opening))
+        self.cached_tokens = min(max(0, len(slot.tokens) - len(self._opening)), len(self.request.prompt))
         super().begin(slot)
 
     def ended(self) -> Finish | None:
@@ -96,14 +102,17 @@ class Writing(Task):
         """The random number of the next token: a stream for each seed, that of `sampling.uniform_streams`."""
         place = self.written % UNIFORMS_AT_ONCE
         if place == 0:
-            drawn = torch.rand(UNIFORMS_AT_ONCE, dtype=torch.float64, generator=self._random)
-            self._uniforms = drawn.tolist()
+            self._draw_uniforms()
         return self._uniforms[place]
+
+    def _draw_uniforms(self) -> None:
+        drawn = torch.rand(UNIFORMS_AT_ONCE, dtype=torch.float64, generator=self._random)
+        self._uniforms = drawn.tolist()
 
     def write(self, token: Token, *, is_end: bool) -> Finish | None:
         """Tell the token, unless it closes the text; how the request is over, if it is."""
         finish: Finish | None = "stop" if is_end else None
-        is_first = self.written == 0
+        is_first = self.is_first
         if not is_end:
             self.text.append(token.id)
             self.written += 1
@@ -118,6 +127,19 @@ class Writing(Task):
             if len(self.slot.tokens) == self._context:
                 self.slot.tokens, self.to_read = [], self._recent()
         return finish
+
+    def _first_held(self) -> int:
+        """Where in the text the cache begins, as it would had this attempt written all of it: the prompt's
+        beginning, or that of what was read at the last time that the text outgrew the context."""
+        half, opening, prompt = self._context // 2, len(self._opening), len(self.request.prompt)
+        first, held = 0, opening + prompt
+        if held > self._context:
+            first, held = prompt - half, opening + half
+        beyond = self.written - (self._context - held + 1)
+        if beyond < 0:
+            return first
+        every = self._context - opening - half + 1
+        return prompt + self.written - beyond % every - half
 
     def _recent(self) -> list[int]:
         """What is read where the text has outgrown the context."""
