@@ -51,7 +51,11 @@ def pack(config: PackConfig, documents: Path, tokenizer: Path, box: Path) -> Man
             _make_shards(config, documents, tokenizer, codec, box)
             Pieces.of(codec.pieces, codec.eos_id).write(box / PIECES)  # last: where it is, every shard is
         shutil.rmtree(box / PARTS, ignore_errors=True)
-        return {"sources": _counts(box), "tokenizer_sha256": codec.sha256, "vocab_size": codec.vocab_size}
+        return {
+            "sources": count_documents(box),
+            "tokenizer_sha256": codec.sha256,
+            "vocab_size": codec.vocab_size,
+        }
 
     return make_box(
         box,
@@ -66,7 +70,7 @@ def _make_shards(config: PackConfig, documents: Path, tokenizer: Path, codec: To
     files = {split: _files(documents, split) for split in SPLITS}
     verify_files(documents, [file.name for split in SPLITS for file in files[split]])
     parts = {file: box / PARTS / file.stem for split in SPLITS for file in files[split]}
-    groups = {file: row_groups(file) for file, part in parts.items() if not _table_path(part).exists()}
+    groups = {file: row_groups(file) for file, part in parts.items() if not table_path(part).exists()}
     waiting = list(chain.from_iterable(groups.values()))
     started = time.perf_counter()
     tokens = size = 0
@@ -106,13 +110,13 @@ def _write_part(stem: Path, run: Iterable[Encoded], dtype: np.dtype[Any]) -> pa.
             add(encoded.tokens, encoded.table["tokens"].to_numpy())
             tables.append(encoded.table)
     table = pa.concat_tables(tables)
-    _write_table(stem, table)
+    write_table(stem, table)
     return table
 
 
 def _sources(parts: Iterable[Path]) -> list[str]:
     """The names of all sources in the parts; InputError when one cannot be part of a file's name."""
-    found = (pq.read_table(_table_path(part), columns=["source"])["source"] for part in parts)
+    found = (pq.read_table(table_path(part), columns=["source"])["source"] for part in parts)
     names = sorted({name for column in found for name in pc.unique(column).to_pylist()})
     for name in names:
         if not name or "/" in name or "\0" in name:
@@ -126,7 +130,7 @@ def _gather(box: Path, split: Split, parts: list[Path], sources: list[str], orde
     """Write a split's shard and table of every source from the parts; what is already there is left."""
     shards = [Shard(part) for part in parts]
     tables = [
-        pq.read_table(_table_path(part))
+        pq.read_table(table_path(part))
         .append_column("part", pa.array(np.full(len(shard), number)))
         .append_column("place", pa.array(np.arange(len(shard))))
         for number, (part, shard) in enumerate(zip(parts, shards, strict=True))
@@ -134,7 +138,7 @@ def _gather(box: Path, split: Split, parts: list[Path], sources: list[str], orde
     everything = pa.concat_tables(tables)
     for source in sources:
         stem = shard_stem(box, split, source)
-        if _table_path(stem).exists():
+        if table_path(stem).exists():
             continue
         table = everything.filter(pc.equal(everything["source"], source))
         keys = np.array([key_of(order_seed, name) for name in table["id"].to_pylist()], np.uint64)
@@ -145,10 +149,10 @@ def _gather(box: Path, split: Split, parts: list[Path], sources: list[str], orde
             for start in range(0, len(places), DOCUMENTS_PER_WRITE):
                 span = slice(start, start + DOCUMENTS_PER_WRITE)
                 add(np.concatenate([shards[part][place] for part, place in places[span]]), lengths[span])
-        _write_table(stem, table.select(["id", "license", *SIZES]))
+        write_table(stem, table.select(["id", "license", *SIZES]))
 
 
-def _counts(box: Path) -> dict[str, dict[str, int]]:
+def count_documents(box: Path) -> dict[str, dict[str, int]]:
     """source → train_documents, train_tokens, train_bytes, train_characters, and the same of held-out."""
     counts: dict[str, dict[str, int]] = {}
     for split in SPLITS:
@@ -160,10 +164,12 @@ def _counts(box: Path) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _table_path(stem: Path) -> Path:
+def table_path(stem: Path) -> Path:
+    """Where the table of a shard's documents lies."""
     return stem.with_name(stem.name + ".parquet")
 
 
-def _write_table(stem: Path, table: pa.Table) -> None:
-    with atomic_file(_table_path(stem)) as file:
+def write_table(stem: Path, table: pa.Table) -> None:
+    """Write the table of a shard's documents, in the shard's order: last of its files."""
+    with atomic_file(table_path(stem)) as file:
         pq.write_table(table, file, compression="zstd")

@@ -12,16 +12,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tsuzuri.core.errors import ResourceError
 from tsuzuri.serving import logs
 from tsuzuri.serving.engines.base import Overloaded
 from tsuzuri.serving.errors import ApiError
-from tsuzuri.serving.models import TextDelta, TextFinish, TextGeneration, TextModel, TextRequest, Usage
+from tsuzuri.serving.models import (
+    SentGeneration,
+    TextDelta,
+    TextFinish,
+    TextGeneration,
+    TextModel,
+    TextRequest,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from tsuzuri.serving.service import Service
@@ -45,7 +53,15 @@ class AskedText:
 class Job:
     """The samples of one request."""
 
-    def __init__(self, service: Service, request_id: str, caller: Any, model_name: str) -> None:
+    def __init__(
+        self,
+        service: Service,
+        request_id: str,
+        caller: Any,
+        model_name: str,
+        *,
+        trace: Mapping[str, str] | None = None,
+    ) -> None:
         """Take a place among the requests that are answered, and hold the model; ApiError without either."""
         with ExitStack() as stack:
             stack.enter_context(service.admit(self))
@@ -53,6 +69,7 @@ class Job:
             self._stack = stack.pop_all()
         self.id = request_id
         self.caller = caller
+        self.trace = trace or {}
         self.outcome: Outcome = "complete"
         self.usage = Usage()
         self.filtered: Counter[str] = Counter()
@@ -61,6 +78,7 @@ class Job:
         """From the request's arrival to its first text."""
         self._service = service
         self._arrived_at = self._last_at = time.monotonic()
+        self._asked = AskedText((), 0)
         self._samples: list[TextGeneration] = []
         self._finished: dict[int, TextFinish] = {}
         self._pumps: list[asyncio.Task[None]] = []
@@ -78,9 +96,12 @@ class Job:
                 model=self.model.facts.name,
             )
             self._service.check_open()
+            self._asked, self.usage.prompt_tokens = asked, asked.prompt_tokens
             for request in asked.requests:
-                self._samples.append(self.model.complete(request))
-            self.usage.prompt_tokens = asked.prompt_tokens
+                self._samples.append(self.model.complete(replace(request, trace=self.trace)))
+            for sample in self._samples:
+                if isinstance(sample, SentGeneration):
+                    await sample.begun()
             return asked
         except BaseException as error:
             self.outcome = "refused"
@@ -131,6 +152,13 @@ class Job:
         await asyncio.shield(self._settling)
 
     @property
+    def about(self) -> dict[str, Any]:
+        """Who wrote it, where that was somebody elsewhere."""
+        told = [dict(sample.about) for sample in self._samples if isinstance(sample, SentGeneration)]
+        first = told[0] if told else {}
+        return {**first, "samples": told} if any(other != first for other in told) else first
+
+    @property
     def elapsed_s(self) -> float:
         """Since the request's arrival."""
         return time.monotonic() - self._arrived_at
@@ -156,6 +184,11 @@ class Job:
         """Bring `usage` up to what the samples have written by now."""
         self.usage.completion_tokens = sum(sample.usage.completion_tokens for sample in self._samples)
         self.usage.cached_tokens = max((sample.usage.cached_tokens for sample in self._samples), default=0)
+        if self._samples:  # whoever reads a prompt knows best
+            read = {id(request.prompt): request.prompt.tokens for request in self._asked.requests}
+            for request, sample in zip(self._asked.requests, self._samples, strict=False):
+                read[id(request.prompt)] = sample.usage.prompt_tokens or request.prompt.tokens
+            self.usage.prompt_tokens = sum(read.values())
 
     def _saw(self, index: int, delta: TextDelta) -> None:
         now, metrics, label = time.monotonic(), self._service.metrics, self.model.facts.name
@@ -229,6 +262,7 @@ class Job:
             model=label,
             revision=self.model.facts.revision,
             key=self.caller.key_id,
+            trace=self.trace.get("traceparent"),
             outcome=self.outcome,
             samples=len(self._samples),
             prompt_tokens=self.usage.prompt_tokens,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,13 @@ class Prompt:
     """What it says."""
     opening: int | None = None
     """The opening piece, where the client's own ids began with it."""
+    estimated_tokens: int | None = None
+    """Where whoever reads it is elsewhere, and its ids are not known here: as many as it may well have."""
+
+    @property
+    def tokens(self) -> int:
+        """So many, as far as is known here."""
+        return len(self.ids) if self.estimated_tokens is None else self.estimated_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,12 @@ class TextRequest:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     deadline: float | None = None
     """`time.monotonic()` after which what has been written is the answer."""
+    is_patient: bool = False
+    """Whether others may go before it."""
+    wish: str = ""
+    """What the client says of who is to answer, where there are several."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """`traceparent` and `tracestate` of W3C's Trace Context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,18 @@ class TextGeneration(Protocol):
     def __aiter__(self) -> AsyncIterator[TextDelta]: ...
 
     async def __anext__(self) -> TextDelta: ...
+
+
+@runtime_checkable
+class SentGeneration(Protocol):
+    """An answer that somebody elsewhere writes."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Who writes it, and why; for the client."""
+
+    async def begun(self) -> None:
+        """Wait until somebody has begun with it, or for a moment; raises what refused it."""
 
 
 @dataclass(frozen=True, slots=True)

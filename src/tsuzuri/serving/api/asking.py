@@ -123,11 +123,20 @@ def _asked(
         for k in range(samples)
     ]
     requests = [
-        TextRequest(prompt, one, logprobs=logprobs, echo=echo, logit_bias=bias, deadline=deadline)
+        TextRequest(
+            prompt,
+            one,
+            logprobs=logprobs,
+            echo=echo,
+            logit_bias=bias,
+            deadline=deadline,
+            is_patient=asked.service_tier == "flex",
+            wish=(asked.metadata or {}).get("field", ""),
+        )
         for prompt in prompts
         for one in seeded
     ]
-    return AskedText(requests, sum(len(prompt.ids) for prompt in prompts))
+    return AskedText(requests, sum(prompt.tokens for prompt in prompts))
 
 
 def _bias(given: Mapping[str, float], vocab_size: int) -> dict[int, float]:

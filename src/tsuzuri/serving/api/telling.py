@@ -54,7 +54,8 @@ def usage(job: Job) -> dict[str, Any]:
 
 def about(job: Job) -> dict[str, Any]:
     """What we tell beside OpenAI's fields."""
-    return {"revision": job.model.facts.revision, "outcome": job.outcome, "filtered": dict(job.filtered)}
+    revision = job.model.facts.revision
+    return {"revision": revision, **job.about, "outcome": job.outcome, "filtered": dict(job.filtered)}
 
 
 def completion_logprobs(tokens: Sequence[TextToken], *, alternatives: bool) -> dict[str, Any]:

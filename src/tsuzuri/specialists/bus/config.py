@@ -14,7 +14,7 @@ class BusConfig(Config):
     """A broker and how it is spoken to."""
 
     bootstrap: str = "127.0.0.1:9092"
-    """Addresses of brokers, host:port, with commas between; `memory` is none, for tests."""
+    """Addresses of brokers, host:port, with commas between."""
     prefix: str = PREFIX
     """What the names of all topics begin with."""
     security: dict[str, SecretStr] = Field(default_factory=dict)
@@ -49,6 +49,6 @@ class BusConfig(Config):
     def _addresses(cls, value: str) -> str:
         for address in value.split(","):
             host, colon, port = address.strip().rpartition(":")
-            if value != "memory" and not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+            if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
                 raise ValueError(f"{address.strip()!r} is no host:port")
         return value
