@@ -37,7 +37,8 @@ def written(
     generation = Generation()
     prompt = Prompt(tuple(ids_of(echo.encode())), echo)
     request = TextRequest(prompt, SamplingConfig(stop=tuple(stop)), logprobs=logprobs, echo=bool(echo))
-    writing = Writing(generation, request, Pieces(PIECES, {0: "<end>"}.get), filters or _NONE, 0)
+    writing = Writing(request, Pieces(PIECES, {0: "<end>"}.get), filters or _NONE, 0)
+    writing.begin(generation)
     steps, left = iter(cuts), list(ids)
 
     async def read() -> list[TextDelta]:

@@ -43,7 +43,7 @@ def load(config: ModelConfig) -> TextModel:
     """The model of a release, build or Hugging Face folder; InputError or IntegrityError where it is none."""
     folder = _model_folder(config.path)
     tokenizer = Tokenizer.load(folder)
-    name, revision = _named(folder)
+    name, revision, weights = _named(folder)
     values = read_values(folder, "config.json")
     rules = token_rules(tokenizer, int(values.get("vocab_size", tokenizer.vocab_size)), folder)
     filters = Filters(config.filters)
@@ -60,6 +60,8 @@ def load(config: ModelConfig) -> TextModel:
         defaults=sampling_of(read_values(folder, "generation_config.json")),
         filters=tuple(filters.kinds),
         has_chat=chat is not None,
+        model_sha256=weights,
+        tokenizer_sha256=tokenizer.sha256,
     )
     names = {index: piece for piece, index in specials}
     return ServedModel(facts, engine, tokenizer, rules, filters=filters, chat=chat, special_names=names)
@@ -109,17 +111,18 @@ def _engine(
     )
 
 
-def _named(folder: Path) -> tuple[str, str]:
-    """What a release calls itself, and its revision: its version and the beginning of its weights' sum."""
+def _named(folder: Path) -> tuple[str, str, str]:
+    """What a release calls itself, its revision (its version and the beginning of its weights' sum), and that
+    sum."""
     name = folder.resolve().name
     if name in FOLDERS:
         name = folder.resolve().parent.name
     if not (folder / MANIFEST).exists():
-        return name, ""
+        return name, "", ""
     manifest = read_manifest(folder)
-    sums = manifest.files.get(WEIGHTS, "")[:12]
+    weights = manifest.files.get(WEIGHTS, "")
     version = str(manifest.config.get("version", ""))
-    return str(manifest.config.get("name") or name), "-".join(filter(None, (version, sums)))
+    return str(manifest.config.get("name") or name), "-".join(filter(None, (version, weights[:12]))), weights
 
 
 def _model_folder(path: Path) -> Path:

@@ -45,6 +45,24 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """What an earlier attempt wrote, perhaps of another model, and its reader has: the answer goes on there.
+
+    With ids of the model's own tokenizer it becomes what one attempt would have written. Without them the
+    text is read as the end of the prompt, which is as near as another model can come.
+    """
+
+    text: str
+    """All that its deltas brought, an echoed prompt included."""
+    ids: tuple[int, ...] = ()
+    """All that its deltas brought; none where not all of the text was written by one tokenizer's."""
+    tokenizer: str = ""
+    """sha256 of the one that they belong to."""
+    completion_tokens: int = 0
+    """Written so far, whoever wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextRequest:
     """One sample of one prompt."""
 
@@ -58,6 +76,8 @@ class TextRequest:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     deadline: float | None = None
     """`time.monotonic()` after which what has been written is the answer."""
+    resume: Resume | None = None
+    """What is there already; it is not shown again, but counts as written."""
     is_patient: bool = False
     """Whether others may go before it."""
     wish: str = ""
@@ -100,6 +120,9 @@ class TextDelta:
     """Where log-probabilities were asked for."""
     finish: TextFinish | None = None
     """Set in the last."""
+    ids: tuple[int, ...] = ()
+    """Written since the last one, by which another process can go on (`Resume`). Where tokens are told, those
+    of the tokens told."""
 
 
 class TextGeneration(Protocol):
@@ -155,6 +178,10 @@ class ModelFacts:
     """What it may not write: `ng_words`, `personal_data`."""
     has_chat: bool = False
     """Whether it reads conversations."""
+    model_sha256: str = ""
+    """Of its weights, where its release says."""
+    tokenizer_sha256: str = ""
+    """Of its `tokenizer.json`."""
 
 
 class TextModel(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.generation.rules import TokenRules
 from tsuzuri.serving.chat import ChatTemplate
 from tsuzuri.serving.config import FilterConfig
-from tsuzuri.serving.engines.base import Engine, EngineStats, TokenRequest
+from tsuzuri.serving.engines.base import Engine, EngineStats, Generation, TokenRequest
 from tsuzuri.serving.filters import Filters
-from tsuzuri.serving.models import ModelFacts, Prompt, PromptTooLong, TextRequest
+from tsuzuri.serving.models import ModelFacts, Prompt, PromptTooLong, Resume, TextRequest
 from tsuzuri.serving.writing import Pieces, Writing
 from tsuzuri.tokenizer.codec import Tokenizer
 
@@ -75,18 +76,22 @@ class ServedModel:
     def complete(self, request: TextRequest) -> Writing:
         """See `TextModel`."""
         tells = request.logprobs is not None
-        generation = self._engine.submit(
-            TokenRequest(
-                request.prompt.ids,
-                request.sampling,
-                top_logprobs=request.logprobs or 0,
-                logprobs=tells,
-                prompt_logprobs=tells and request.echo,
-                logit_bias=request.logit_bias,
-                deadline=request.deadline,
-            )
+        wanted = TokenRequest(
+            request.prompt.ids,
+            request.sampling,
+            top_logprobs=request.logprobs or 0,
+            logprobs=tells,
+            prompt_logprobs=tells and request.echo and request.resume is None,
+            logit_bias=request.logit_bias,
+            deadline=request.deadline,
         )
-        return Writing(generation, request, self._pieces, self._filters, self._rules.ends[0])
+        writing, asked = (
+            (self._writing(request), wanted)
+            if request.resume is None
+            else self._resumed(request, request.resume, wanted)
+        )
+        writing.begin(Generation.ended("length") if asked is None else self._engine.submit(asked))
+        return writing
 
     async def embed(self, prompts: Sequence[Prompt]) -> npt.NDArray[np.float32]:
         """See `TextModel`."""
@@ -100,6 +105,40 @@ class ServedModel:
     async def close(self, *, drain_s: float = 0.0) -> None:
         """See `TextModel`."""
         await asyncio.to_thread(self._engine.close, drain_s=drain_s)
+
+    def _writing(self, request: TextRequest) -> Writing:
+        return Writing(request, self._pieces, self._filters, self._rules.ends[0])
+
+    def _resumed(
+        self, request: TextRequest, resume: Resume, asked: TokenRequest
+    ) -> tuple[Writing, TokenRequest | None]:
+        """The answer where an earlier attempt left it, and what the engine is asked, if anything is left."""
+        writing, sampling = self._writing(request), asked.sampling
+        if resume.ids and resume.tokenizer == self._tokenizer.sha256 and writing.replay(resume):
+            is_over = writing.is_over or len(resume.ids) >= sampling.max_new_tokens
+            return writing, None if is_over else replace(asked, written=resume.ids)
+        writing = self._writing(request)
+        text = writing.reread(resume)
+        written = writing.usage.completion_tokens
+        left = sampling.max_new_tokens - written
+        if left <= 0:
+            return writing, None
+        sampling = sampling.model_copy(
+            update={
+                "max_new_tokens": left,
+                "min_new_tokens": min(left, max(0, sampling.min_new_tokens - written)),
+            }
+        )
+        ids = self._continued(request.prompt, text)
+        if len(ids) >= self._room:
+            ids = ids[-(self._room // 2) :]
+        return writing, replace(asked, prompt=tuple(ids), sampling=sampling)
+
+    def _continued(self, prompt: Prompt, text: str) -> list[int]:
+        """The ids of a prompt with a text behind it; those of a conversation or a client's own stay."""
+        if tuple(self._tokenizer.encode(prompt.text)) == prompt.ids:
+            return self._tokenizer.encode(prompt.text + text)
+        return [*prompt.ids, *self._tokenizer.encode(text)]
 
     async def _encode(self, text: str) -> list[int]:
         if len(text) < LONG_CHARACTERS:

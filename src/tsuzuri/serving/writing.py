@@ -3,6 +3,9 @@
     tokens → characters (generation.streaming) → stop texts (generation.stopping) → filters → deltas
 
 Where tokens are told, each leaves with its text: those of a stop text or of what a filter masked stay behind.
+
+An answer that an earlier attempt began (`models.Resume`) takes the same way again from its ids, up to the
+character after which its reader has nothing: what was held back then is held back now.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from collections.abc import Callable, Sequence
 
 from tsuzuri.generation.stopping import StopFinder
 from tsuzuri.generation.streaming import CharacterStream
-from tsuzuri.serving.engines.base import Generation, Token, TokenEvent
+from tsuzuri.serving.engines.base import EngineFailed, Generation, Token, TokenEvent
 from tsuzuri.serving.filters import FilteredText, Filters, Segment
-from tsuzuri.serving.models import TextDelta, TextFinish, TextRequest, TextToken, Usage
+from tsuzuri.serving.models import Resume, TextDelta, TextFinish, TextRequest, TextToken, Usage
 
 
 class Pieces:
@@ -45,14 +48,13 @@ class Pieces:
 
 
 class Writing:
-    """One sample as it is written: `models.TextGeneration` over an engine's generation."""
+    """One sample as it is written: `models.TextGeneration` over an engine's generation, given to `begin`."""
 
-    def __init__(
-        self, generation: Generation, request: TextRequest, pieces: Pieces, filters: Filters, closing: int
-    ) -> None:
+    def __init__(self, request: TextRequest, pieces: Pieces, filters: Filters, closing: int) -> None:
         self.usage = Usage(prompt_tokens=len(request.prompt.ids))
-        self._generation = generation
+        self._generation = Generation()
         self._request = request
+        self._filters = filters
         self._pieces = pieces
         self._closing = closing
         self._characters = CharacterStream()
@@ -70,8 +72,42 @@ class Writing:
         """Characters of the answer that have left."""
         self._is_first = True
         """Whether the engine has told nothing yet."""
+        self._ids: list[int] = []
+        """Written, of which no delta has told yet."""
+        self._due = ""
+        """What an earlier attempt wrote and did not show."""
+        self._shown = ""
+        """What an earlier attempt showed and this one has not come to yet."""
         self._ended: TextFinish | None = None
         """Why nothing more is shown, though the engine has not ended yet."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a stop text or a filter has ended it."""
+        return self._ended is not None
+
+    def replay(self, resume: Resume) -> bool:
+        """Go through what an earlier attempt wrote; false where its ids do not make what it showed."""
+        self.usage.completion_tokens = len(resume.ids)
+        shown, written = self._answer(resume), ""
+        for index in resume.ids:
+            if not self._ended:
+                written += self._write(Token(index), [], is_new=False)
+        self._due, self._shown = written[len(shown) :], shown[len(written) :]
+        return written.startswith(shown) or shown.startswith(written)
+
+    def reread(self, resume: Resume) -> str:
+        """What an earlier attempt showed, for the model to read behind the prompt: what follows is new."""
+        self.usage.completion_tokens = max(resume.completion_tokens, len(resume.ids))
+        shown = self._answer(resume)
+        self._filter = FilteredText(self._filters, self._request.prompt.text + shown)
+        self.filtered = self._filter.counts
+        self._offset += len(shown)
+        return shown
+
+    def begin(self, generation: Generation) -> None:
+        """What an engine writes from now on."""
+        self._generation = generation
 
     def cancel(self) -> None:
         """See `TextGeneration`."""
@@ -82,10 +118,13 @@ class Writing:
 
     async def __anext__(self) -> TextDelta:
         """The next part of the answer; none is empty but the last."""
-        if self._is_first and self._request.echo and not self._tells and not self._offset:
+        if self._is_first and self._echoes and not self._tells and not self._offset:
             self._offset = len(self._request.prompt.text)
             if self._offset:
                 return TextDelta(self._request.prompt.text)
+        if self._due:
+            due, self._due = self._due, ""
+            return TextDelta(due)
         while True:
             delta = self._take(await anext(self._generation))
             if delta.text or delta.tokens or delta.finish:
@@ -95,8 +134,8 @@ class Writing:
         text, tokens = "", list[TextToken]()
         if self._is_first:
             self._is_first = False
-            self.usage.cached_tokens = event.cached_tokens
-            if self._request.echo and self._tells:
+            self.usage.cached_tokens = min(event.cached_tokens, self.usage.prompt_tokens)
+            if self._echoes and self._tells:
                 text, tokens = self._echo(event.prompt)
         self.usage.completion_tokens += len(event.tokens)
         parts = [text]
@@ -105,7 +144,7 @@ class Writing:
                 break
             parts.append(self._write(token, tokens))
         if event.finish is None:
-            return TextDelta("".join(parts), tuple(tokens))
+            return self._delta("".join(parts), tokens)
         if self._ended is None:
             parts.append(self._leave(self._filter.push(self._stops.flush()), tokens))
         if self._ended != "content_filter":
@@ -113,15 +152,25 @@ class Writing:
         finish = "content_filter" if self._filter.stopped else self._ended or event.finish
         if self._ended is None and not self._filter.stopped:  # of a character that was cut off, for example
             tokens += [self._pieces.token(token, self._offset) for token, _, _ in self._tokens]
+            self._ids += [token.id for token, _, _ in self._tokens]
         if self._tells and finish == "stop" and not self._stops.stopped:
             tokens.append(self._pieces.token(Token(self._closing), self._offset))
-        return TextDelta("".join(parts), tuple(tokens), finish)
+        return self._delta("".join(parts), tokens, finish)
 
-    def _write(self, token: Token, told: list[TextToken]) -> str:
+    def _delta(self, text: str, tokens: list[TextToken], finish: TextFinish | None = None) -> TextDelta:
+        """What may leave of this event, with the ids of all that came since the last that left."""
+        if not (text or tokens or finish):
+            return TextDelta()
+        ids, self._ids = tuple(self._ids), []
+        return TextDelta(text, tuple(tokens), finish, ids)
+
+    def _write(self, token: Token, told: list[TextToken], *, is_new: bool = True) -> str:
         """What may be shown once the token is written."""
         characters = self._characters.push(self._pieces.piece(token.id))
-        if self._tells:
+        if is_new and self._tells:
             self._tokens.append((token, self._written, self._written + len(characters)))
+        elif is_new:
+            self._ids.append(token.id)
         self._written += len(characters)
         shown = self._leave(self._filter.push(self._stops.push(characters)), told)
         if self._stops.stopped or self._filter.stopped:
@@ -135,11 +184,25 @@ class Writing:
             end = self._left + segment.characters
             while self._tokens and self._tokens[0][1] < end and self._tokens[0][2] <= end:
                 token, start, _ = self._tokens.popleft()
+                self._ids.append(token.id)
                 if not segment.masked and start >= self._left:
                     told.append(self._pieces.token(token, self._offset + start - self._left))
             self._left = end
             self._offset += len(segment.text)
-        return "".join(segment.text for segment in segments)
+        text = "".join(segment.text for segment in segments)
+        known, self._shown = self._shown[: len(text)], self._shown[len(text) :]
+        if not text.startswith(known):
+            raise EngineFailed("the answer goes on otherwise than it was begun elsewhere")
+        return text[len(known) :]
+
+    @property
+    def _echoes(self) -> bool:
+        return self._request.echo and self._request.resume is None
+
+    def _answer(self, resume: Resume) -> str:
+        """What an earlier attempt showed, without the prompt."""
+        self._offset = len(self._request.prompt.text) if self._request.echo else 0
+        return resume.text[self._offset :]
 
     def _echo(self, prompt: Sequence[Token]) -> tuple[str, list[TextToken]]:
         """The prompt and its tokens; what its bytes before each complete is the token's place."""

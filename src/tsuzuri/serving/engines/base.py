@@ -141,6 +141,13 @@ class Generation:
         self.on_cancel: Callable[[], object] | None = None
         """Set by an engine that must be told; others look at `is_cancelled` at every step."""
 
+    @classmethod
+    def ended(cls, finish: Finish) -> Generation:
+        """One that brings nothing more."""
+        generation = cls()
+        generation.push(TokenEvent(finish=finish))
+        return generation
+
     @property
     def is_cancelled(self) -> bool:
         """Whether nobody wants the rest."""
