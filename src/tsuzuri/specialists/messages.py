@@ -251,7 +251,13 @@ class Wanted(Body):
     revision: str = ""
     source: str = ""
     workers: int = 1
+    """0: it may be wanted again, as it was."""
     engine: dict[str, Any] = {}
+    title: str = ""
+    texts: str = ""
+    """The file of its domain's held-out texts."""
+    has_gate: bool = True
+    """Whether it has to beat the generalist before it is ready."""
 
 
 class Lease(Body):
