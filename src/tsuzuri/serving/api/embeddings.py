@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from tsuzuri.serving.api.asking import texts_of
-from tsuzuri.serving.api.entry import ERRORS, Signed, permit, request_id_of, service_of
+from tsuzuri.serving.api.entry import ERRORS, Signed, permit, request_id_of, service_of, trace_of
 from tsuzuri.serving.api.schemas import EmbeddingAnswer, EmbeddingRequest
 from tsuzuri.serving.errors import ApiError, invalid
 from tsuzuri.serving.jobs import AskedText, Job
@@ -23,7 +23,7 @@ async def embeddings(asked: EmbeddingRequest, request: Request, caller: Signed) 
     """A vector of length 1 for each text: the mean of the last layer's states."""
     service = service_of(request)
     permit(caller, asked.model)
-    job = Job(service, request_id_of(request), caller, asked.model)
+    job = Job(service, request_id_of(request), caller, asked.model, trace=trace_of(request))
     prompts: list[Prompt] = []
 
     async def ask(model: TextModel) -> AskedText:
@@ -33,7 +33,7 @@ async def embeddings(asked: EmbeddingRequest, request: Request, caller: Signed) 
         if len(given) > service.config.limits.inputs:
             raise invalid(f"at most {service.config.limits.inputs:,} texts a request", param="input")
         prompts.extend([await model.read(text) for text in given])
-        return AskedText((), sum(len(prompt.ids) for prompt in prompts))
+        return AskedText((), sum(prompt.tokens for prompt in prompts))
 
     await job.begin(ask)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -10,6 +12,7 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 
 from tsuzuri.serving.access import Caller
 from tsuzuri.serving.api.schemas import ErrorAnswer
+from tsuzuri.serving.config import LOOPBACK
 from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.service import Service
 
@@ -30,6 +33,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 """The errors of every route, for its description."""
 
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
 _bearer = HTTPBearer(auto_error=False, description="Authorization: Bearer KEY")
 
 
@@ -42,6 +49,14 @@ def service_of(request: Request) -> Service:
 def request_id_of(request: Request) -> str:
     """The id that the answer carries."""
     return str(request.scope["state"]["request_id"])
+
+
+def trace_of(request: Request) -> dict[str, str]:
+    """The trace that a request belongs to: the client's, or one that begins here (W3C Trace Context)."""
+    parent, state = request.headers.get("traceparent", ""), request.headers.get("tracestate", "")
+    if not TRACEPARENT.fullmatch(parent) or parent.startswith("ff"):
+        return {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"}
+    return {"traceparent": parent, **({"tracestate": state} if TRACESTATE.fullmatch(state) else {})}
 
 
 async def signed(
@@ -60,6 +75,18 @@ async def administrator(caller: Annotated[Caller, Depends(signed)]) -> Caller:
     if not caller.is_admin:
         raise ApiError(403, "admin_key_required", "this needs an administrator's key")
     return caller
+
+
+async def operator(request: Request) -> None:
+    """This machine, or an administrator's key from elsewhere; ApiError for anybody else."""
+    host = request.client.host if request.client else ""
+    if host in LOOPBACK and not any(name in request.headers for name in FORWARDED):
+        return
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    bearer = key if scheme.lower() == "bearer" else None
+    caller = await service_of(request).accounts.authenticate(bearer, address=host)
+    if not caller.is_admin:
+        raise ApiError(403, "admin_key_required", "this needs an administrator's key")
 
 
 Signed = Annotated[Caller, Depends(signed)]

@@ -9,13 +9,10 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from tsuzuri.serving.api.entry import ERRORS, service_of
-from tsuzuri.serving.config import LOOPBACK
-from tsuzuri.serving.errors import ApiError
+from tsuzuri.serving.api.entry import ERRORS, operator, service_of
 
 router = APIRouter(tags=["operations"], responses={status: ERRORS[status] for status in (401, 403, 429, 503)})
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 STYLE = """
 body { font: 1rem/1.6 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
@@ -51,13 +48,7 @@ async def ready(request: Request) -> JSONResponse:
 @router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
 async def metrics(request: Request) -> Response:
     """For this machine, and for an administrator's key from elsewhere: they tell what others ask for."""
-    host = request.client.host if request.client else ""
-    if host not in LOOPBACK or any(name in request.headers for name in FORWARDED):
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        bearer = key if scheme.lower() == "bearer" else None
-        caller = await service_of(request).accounts.authenticate(bearer, address=host)
-        if not caller.is_admin:
-            raise ApiError(403, "admin_key_required", "this needs an administrator's key")
+    await operator(request)
     return Response(service_of(request).metrics.text(), media_type=PROMETHEUS)
 
 

@@ -78,11 +78,11 @@ class Sampling(Asked):
     user: str | None = None
     """Not kept."""
     metadata: dict[str, str] | None = None
-    """Not kept."""
+    """Not kept; where specialists answer, `field` names what the text is about."""
     store: bool | None = None
     """Nothing is stored: must not be true."""
     service_tier: str | None = None
-    """Has no effect: the key's plan decides."""
+    """`flex`: where specialists answer, others' requests go before this one. Any other has no effect."""
 
     @field_validator("presence_penalty", "frequency_penalty")
     @classmethod

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.serving import logs
 from tsuzuri.serving.api import asking, telling
-from tsuzuri.serving.api.entry import ERRORS, Signed, permit, request_id_of, service_of
+from tsuzuri.serving.api.entry import ERRORS, Signed, permit, request_id_of, service_of, trace_of
 from tsuzuri.serving.api.schemas import (
     ChatAnswer,
     ChatRequest,
@@ -89,7 +89,7 @@ async def _begin(
     request: Request, caller: Signed, asked: Sampling, ask: Callable[[TextModel], Awaitable[AskedText]]
 ) -> tuple[Job, AskedText]:
     permit(caller, asked.model)
-    job = Job(service_of(request), request_id_of(request), caller, asked.model)
+    job = Job(service_of(request), request_id_of(request), caller, asked.model, trace=trace_of(request))
     return job, await job.begin(ask)
 
 
@@ -121,8 +121,12 @@ async def _collect(request: Request, job: Job) -> list[Sample]:
 
 async def _answer(job: Job, body: dict[str, Any]) -> Response:
     """A whole answer, once it is billed."""
-    body |= {"usage": telling.usage(job), "timings": job.timings(), "tsuzuri": telling.about(job)}
-    return Response(to_json(body), media_type="application/json", headers=dict(job.reservation.headers))
+    about = telling.about(job)
+    body |= {"usage": telling.usage(job), "timings": job.timings(), "tsuzuri": about}
+    headers = {f"x-tsuzuri-{name}": about[name] for name in ("specialist", "revision") if about.get(name)}
+    return Response(
+        to_json(body), media_type="application/json", headers={**job.reservation.headers, **headers}
+    )
 
 
 def _stream(job: Job, asked: Sampling, head: dict[str, Any], piece: Piece) -> EventStream:
@@ -187,8 +191,10 @@ def _completion_choice(asked: CompletionRequest, index: int, sample: Sample) -> 
 
 def _unwritten(prompt: Prompt, sample: Sample) -> Sample:
     """The echo of a prompt alone."""
-    tokens = len(prompt.ids) + (prompt.opening is not None)
-    return Sample([prompt.text], sample.tokens[:tokens], "length")
+    read = sample.tokens[: len(prompt.ids) + (prompt.opening is not None)]
+    if prompt.estimated_tokens is not None:
+        read = [token for token in sample.tokens if token.offset < len(prompt.text)]
+    return Sample([prompt.text], read, "length")
 
 
 def _chat_piece(asked: ChatRequest, index: int, delta: TextDelta, said: set[int]) -> dict[str, Any]:
