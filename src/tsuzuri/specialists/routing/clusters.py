@@ -12,7 +12,7 @@ characters, by which specialists are equally trained.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -58,10 +58,14 @@ class Clusters:
     """(BUCKETS,): the inverse document frequency, log((1 + texts) / (1 + texts that have it)) + 1."""
     centroids: Floats
     """(clusters, BUCKETS), each of length 1."""
+    _columns: Floats = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_columns", np.ascontiguousarray(self.centroids.T))
 
     def distances(self, texts: Sequence[str], *, characters: int = CHARACTERS) -> Floats:
         """(texts, clusters): squared distances of the texts' beginnings to the centroids, 0 to 4."""
-        return _distances(_features(texts, characters, self.rarity), self.centroids)
+        return _distances(_features(texts, characters, self.rarity), self._columns)
 
     def shares(
         self, text: str, *, characters: int = CHARACTERS, temperature: float = TEMPERATURE
@@ -126,7 +130,7 @@ def train_clusters(
             if centroids is None:
                 centroids = _spread(features, count, np.random.default_rng(seed))
             lengths = np.array([len(text) for text in batch], np.float64)
-            places = _balanced(_distances(features, _directions(centroids)), lengths.clip(1), slack)
+            places = _balanced(_distances(features, _directions(centroids).T), lengths.clip(1), slack)
             _move(centroids, weights, features, places)
     assert centroids is not None
     return Clusters(rarity, _directions(centroids))
@@ -177,11 +181,11 @@ def _features(texts: Sequence[str], characters: int, rarity: Floats | None) -> F
     )
 
 
-def _distances(features: Features, centroids: Floats) -> Floats:
-    """(texts, clusters): squared, to centroids of length 1; a text that shares no n-gram with one, or has
+def _distances(features: Features, columns: Floats) -> Floats:
+    """(texts, clusters): squared, to the centroids (BUCKETS, clusters) of length 1; a text that shares no n-gram with one, or has
     none, is at 2."""
-    out = np.empty((len(features), len(centroids)), np.float32)
-    _products(features.buckets, features.weights, features.bounds, np.ascontiguousarray(centroids.T), out)
+    out = np.empty((len(features), columns.shape[1]), np.float32)
+    _products(features.buckets, features.weights, features.bounds, np.ascontiguousarray(columns), out)
     distances: Floats = 2 - 2 * out
     return distances
 
@@ -209,7 +213,7 @@ def _spread(features: Features, count: int, generator: np.random.Generator) -> F
         text = int(generator.choice(len(features), p=chance / chance.sum()))
         part = slice(features.bounds[text], features.bounds[text + 1])
         centroids[cluster, features.buckets[part]] = features.weights[part]
-        chance = _distances(features, centroids[: cluster + 1]).min(1).astype(np.float64) + 1e-9
+        chance = _distances(features, centroids[: cluster + 1].T).min(1).clip(0).astype(np.float64) + 1e-9
     return centroids
 
 
