@@ -56,17 +56,17 @@ def build(
     report is made anew now and then; `profile` steps of that are looked into.
     """
     wanted, boxes = load_recipe(recipe, overrides), boxes_of(out)
-    _check(wanted, boxes_of(boxes_from or out)["documents"])
+    check_recipe(wanted, boxes_of(boxes_from or out)["documents"])
     if dry_run:
         yield from describe(wanted)
         return
     require_torch()
     if not (amend or (boxes["run"] / RUN_FILE).exists()):  # a run may go on elsewhere than the recipe says
-        _require_device(wanted)
+        require_device(wanted)
     if is_first():  # the other processes that torchrun started wait for it within the training
         if boxes_from:
             link_boxes(boxes_of(boxes_from), boxes)
-        _check_sources(wanted, make_documents(wanted, boxes["documents"]))
+        check_found(wanted, make_documents(wanted, boxes["documents"]))
         make_tokenizer(wanted, boxes["documents"], boxes["tokenizer"])
         make_tokens(wanted, boxes["documents"], boxes["tokenizer"], boxes["tokens"])
     watch = watch_of(lambda: make_page(out, live=True), profile)
@@ -122,7 +122,7 @@ def describe(recipe: Recipe) -> Iterator[str]:
     yield f"compute     {operations:.2e} floating-point operations (6 a matrix weight and token)"
 
 
-def _check(recipe: Recipe, documents: Path) -> None:
+def check_recipe(recipe: Recipe, documents: Path) -> None:
     """Raise now what a late stage would raise after hours of work."""
     from tsuzuri.corpus.build import check_sources
 
@@ -138,14 +138,14 @@ def _check(recipe: Recipe, documents: Path) -> None:
     check_sources(recipe.corpus, documents)
 
 
-def _require_device(recipe: Recipe) -> None:
+def require_device(recipe: Recipe) -> None:
     """Raise now that the device to train on is not there, which a dry run, made elsewhere, need not know."""
     from tsuzuri.training.devices import choose_device
 
     choose_device(recipe.train.device)
 
 
-def _check_sources(recipe: Recipe, documents: Manifest) -> None:
+def check_found(recipe: Recipe, documents: Manifest) -> None:
     """The same, as soon as it is known what the sources hold."""
     sources = documents.counts["sources"]
     uncapped = recipe.train.mixture.model_copy(update={"max_epochs": None})  # tokens are not counted yet

@@ -299,6 +299,16 @@ COMMANDS = (
             ),
         ),
     ),
+    Command(
+        "specialists train",
+        "one corpus → a seed model → a release for each domain, and a generalist's; run again to resume",
+        "tsuzuri.specialize:train_specialists",
+        (
+            *(RECIPE, OUT, SET, *LICENSES),
+            argument("--only", metavar="NAME", help="one model: seed, generalist or a domain's"),
+            argument("--dry-run", action="store_true", help="say what it would do, and how long that takes"),
+        ),
+    ),
     *OPERATING,
     Command(
         "report",

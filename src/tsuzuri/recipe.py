@@ -18,6 +18,7 @@ from tsuzuri.data.config import PackConfig
 from tsuzuri.evaluate.config import EvaluateConfig
 from tsuzuri.model.config import ModelRecipe
 from tsuzuri.release.config import ReleaseConfig
+from tsuzuri.specialists.recipe import SpecialistsRecipe
 from tsuzuri.tokenizer.config import TokenizerConfig
 from tsuzuri.training.config import TrainConfig
 
@@ -39,6 +40,8 @@ class Recipe(Config):
     """Weights → scores and samples; its prompts and sampling also serve during training."""
     release: ReleaseConfig = ReleaseConfig()
     """Everything → a folder that anybody can load."""
+    specialists: SpecialistsRecipe = SpecialistsRecipe()
+    """Of `tsuzuri specialists train`: one seed → a model for each domain."""
 
 
 def load_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Recipe:

@@ -22,6 +22,7 @@ from tsuzuri.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from tsuzuri.core.manifest import Manifest
+    from tsuzuri.training.branch import Branch
     from tsuzuri.training.hooks import Hook
     from tsuzuri.training.watch import Watch
 
@@ -112,9 +113,16 @@ def make_tokens(recipe: Recipe, documents: Path, tokenizer: Path, box: Path) -> 
 
 
 def make_run(
-    recipe: Recipe, tokens: Path, tokenizer: Path, box: Path, amend: Sequence[str], watch: Watch
+    recipe: Recipe,
+    tokens: Path,
+    tokenizer: Path,
+    box: Path,
+    amend: Sequence[str],
+    watch: Watch,
+    branch: Branch | None = None,
 ) -> Manifest:
-    """The box of a run, begun, gone on with, or made before."""
+    """The box of a run, begun, gone on with, or made before; with a `branch` it begins with another's
+    weights."""
     from tsuzuri.training.loop import train
 
     say(f"run → {box}")
@@ -128,6 +136,7 @@ def make_run(
         evaluate=_seen_in_training(recipe.evaluate),
         amend=amend,
         watch=watch,
+        branch=branch,
     )
 
 

@@ -104,11 +104,29 @@ def summary(facts: Facts) -> str:
             f"**途中の版です**: 全 {last:,} 歩のうち {step:,} 歩まで学習したところの重みです。 "
             f"**A milestone**: the weights after step {step:,} of {last:,}.\n\n"
         )
-    return milestone + (
-        f"日本語の文章から一から学習した、{parameters} パラメータの言語モデルです。"
-        f"学習で見たトークンは {tokens}。文章の続きを書き、指示に従うようには調整されていません。\n\n"
-        f"A language model of {parameters} parameters, trained from nothing on {tokens} tokens of text. "
-        "It continues text; it has not been tuned to follow instructions."
+    return (
+        milestone
+        + branch(facts)
+        + (
+            f"日本語の文章から一から学習した、{parameters} パラメータの言語モデルです。"
+            f"学習で見たトークンは {tokens}。文章の続きを書き、指示に従うようには調整されていません。\n\n"
+            f"A language model of {parameters} parameters, trained from nothing on {tokens} tokens of text. "
+            "It continues text; it has not been tuned to follow instructions."
+        )
+    )
+
+
+def branch(facts: Facts) -> str:
+    """Of a model that began with the weights of another, which; else nothing."""
+    if not facts.branch:
+        return ""
+    step, before = facts.branch["step"], facts.branch["tokens"]
+    own, seed = facts.tokens_seen - before, facts.build.manifests["run"].inputs["seed"]["sha256"]
+    return (
+        f"**枝分かれしたモデルです**: {before:,} トークンを読んだ種モデル（{step:,} 歩目、`{seed[:12]}`）の"
+        f"重みから始め、{own:,} トークンで続けました。 "
+        f"**A branch**: it began with the weights of a seed model after its step {step:,} ({before:,} "
+        f"tokens, `{seed[:12]}`) and went on for {own:,} tokens.\n\n"
     )
 
 

@@ -57,9 +57,15 @@ class Facts:
         return int(self.build.counts("run").get("milestone_of", 0))
 
     @property
+    def branch(self) -> dict[str, int]:
+        """Of a run that began with another's weights: after which of its steps, and tokens read before."""
+        found: dict[str, int] = self.build.counts("run").get("branch", {})
+        return found
+
+    @property
     def tokens_seen(self) -> int:
-        """Tokens that the model was trained on, repeated ones each time."""
-        return int(self.build.counts("run").get("tokens", 0))
+        """Tokens that the model was trained on, repeated ones each time; those of its seed too."""
+        return int(self.build.counts("run").get("tokens", 0)) + self.branch.get("tokens", 0)
 
     @property
     def training_flops(self) -> float:
