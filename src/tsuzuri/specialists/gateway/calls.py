@@ -1,0 +1,195 @@
+"""What a gateway keeps of a request that it sent, and whom it tells what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tsuzuri.core.errors import InputError, TsuzuriError
+from tsuzuri.serving.engines.base import EngineFailed, Overloaded
+from tsuzuri.serving.errors import ApiError
+from tsuzuri.serving.models import PromptTooLong, TextDelta, TextFinish, TextToken, Usage
+from tsuzuri.specialists.bus.base import Record
+from tsuzuri.specialists.gateway.ledger import Entry, State
+from tsuzuri.specialists.gateway.living import Target
+from tsuzuri.specialists.messages import Body, Delta, Embedded, Failed, Final, Lane, Scored, Told
+
+RETRY_S = 5.0
+"""What a client is told to wait where nobody is there."""
+BLAMELESS = (
+    "overloaded",
+    "handed_back",
+    "deadline",
+    "too_long",
+    "invalid",
+    "unsupported",
+    "nobody",
+)
+"""Codes of failures that say nothing against the revision."""
+
+
+class Sink(Protocol):
+    """Whoever waits for an answer."""
+
+    def part(self, entry: Entry, body: Delta) -> None:
+        """More of it."""
+
+    def end(self, entry: Entry, state: State, reply: Body | None) -> None:
+        """It is over, and why."""
+
+    def fail(self, entry: Entry, error: BaseException) -> None:
+        """There is none."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request on its way."""
+
+    id: str
+    alias: str
+    specialist: str
+    """As asked for."""
+    body: Body
+    lane: Lane
+    deadline: float
+    sink: Sink
+    target: Target
+    is_strict: bool
+    """Whether nobody else may answer."""
+    opened_at: float
+    trace: Mapping[str, str] = field(default_factory=dict)
+    accepted_at: float | None = None
+    first_at: float | None = None
+    last_at: float | None = None
+    record: Record | None = None
+    """As it was sent last."""
+    blamed: Failed | None = None
+    """The last failure that was counted against a revision."""
+
+
+class Answer:
+    """An answer that a worker writes: `serving.models.TextGeneration`. For one event loop."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self.usage = Usage()
+        self.filtered: Counter[str] = Counter()
+        self.call: Call | None = None
+        self.is_accepted = False
+        self.tail = ""
+        """The last of what was shown, for who looks whether it goes in circles."""
+        self._cancel = cancel
+        self._pending: deque[TextDelta] = deque()
+        self._error: BaseException | None = None
+        self._is_over = False
+        self._woken = asyncio.Event()
+
+    def cancel(self) -> None:
+        """See `TextGeneration`."""
+        if not self._is_over:
+            self._cancel()
+
+    def __aiter__(self) -> AsyncIterator[TextDelta]:
+        return self
+
+    async def __anext__(self) -> TextDelta:
+        while not self._pending:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            if self._is_over:
+                raise StopAsyncIteration
+            self._woken.clear()
+            await self._woken.wait()
+        return self._pending.popleft()
+
+    def part(self, entry: Entry, body: Delta) -> None:
+        """See `Sink`."""
+        self._count(entry)
+        if body.text or body.tokens:
+            self._push(body.text, body.tokens)
+
+    def end(self, entry: Entry, state: State, reply: Body | None) -> None:
+        """See `Sink`."""
+        self._is_over = True
+        self._count(entry)
+        if isinstance(reply, Final):
+            self.usage.cached_tokens = reply.cached_tokens
+            self.filtered.update(reply.filtered)
+            self._push(reply.text, reply.tokens, reply.finish)
+        else:
+            self._push("", (), "cancelled" if state == "cancelled" else "timeout")
+
+    def fail(self, entry: Entry, error: BaseException) -> None:
+        """See `Sink`."""
+        self._count(entry)
+        self._is_over, self._error = True, error
+        self._woken.set()
+
+    def _count(self, entry: Entry) -> None:
+        self.usage.prompt_tokens = entry.prompt_tokens
+        self.usage.completion_tokens = entry.completion_tokens
+
+    def _push(self, text: str, tokens: tuple[Told, ...], finish: TextFinish | None = None) -> None:
+        self.tail = (self.tail + text)[-200:]
+        told = tuple(TextToken(one.text, one.piece, one.offset, one.logprob, one.top) for one in tokens)
+        self._pending.append(TextDelta(text, told, finish))
+        self._woken.set()
+
+
+class Reply:
+    """The one reply to a question that is answered at once."""
+
+    def __init__(self) -> None:
+        self.arrived: asyncio.Future[Scored | Embedded] = asyncio.get_running_loop().create_future()
+
+    def part(self, entry: Entry, body: Delta) -> None:
+        """See `Sink`: not of such a question."""
+
+    def end(self, entry: Entry, state: State, reply: Body | None) -> None:
+        """See `Sink`."""
+        if self.arrived.done():
+            return
+        if isinstance(reply, Scored | Embedded):
+            self.arrived.set_result(reply)
+        elif state == "cancelled":
+            self.arrived.cancel()
+        else:
+            self.arrived.set_exception(EngineFailed("no specialist answered in time"))
+
+    def fail(self, entry: Entry, error: BaseException) -> None:
+        """See `Sink`."""
+        if not self.arrived.done():
+            self.arrived.set_exception(error)
+
+
+def nobody(name: str) -> ApiError:
+    """What a client is told where no worker lives that might answer."""
+    message = f"no worker of {name} is up: ask again"
+    return ApiError(503, "no_specialist", message, retry_after_s=RETRY_S)
+
+
+def bus_full() -> ApiError:
+    """What a client is told where the broker does not take more."""
+    message = "more waits for the broker than may: ask again"
+    return ApiError(503, "bus_full", message, retry_after_s=RETRY_S)
+
+
+def error_of(failure: Failed, name: str) -> TsuzuriError:
+    """What a client is told of a failure."""
+    if failure.code == "too_long":
+        return PromptTooLong(failure.message)
+    if failure.code == "invalid":
+        return InputError(failure.message)
+    if failure.code == "unsupported":
+        return ApiError(400, "unsupported", failure.message)
+    if failure.code == "overloaded":
+        return Overloaded(f"{name}: {failure.message}", retry_after_s=failure.retry_after_s or 1.0)
+    if failure.code == "nobody":
+        return nobody(name)
+    if failure.code == "poison":
+        message = "every worker that began with this request failed: it was put aside"
+        return ApiError(500, "request_put_aside", message)
+    return EngineFailed(f"{name}: {failure.message} ({failure.code})")

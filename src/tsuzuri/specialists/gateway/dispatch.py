@@ -1,0 +1,424 @@
+"""The gateway: it holds requests (`ledger.py`), sends them to workers, and hands on what they say.
+
+Everything here runs on one event loop but what the bus calls, which hands over to it: a batch of replies in
+one call. A request is accepted once the ledger holds it; from then on whatever happens to workers and broker
+is this process' business until the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from tsuzuri.core.errors import InputError, ResourceError
+from tsuzuri.serving import logs
+from tsuzuri.specialists.asking import lease_replies
+from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Following, Record
+from tsuzuri.specialists.dead_letters import dead_letter
+from tsuzuri.specialists.gateway.calls import (
+    BLAMELESS,
+    Answer,
+    Call,
+    Reply,
+    Sink,
+    bus_full,
+    error_of,
+    nobody,
+)
+from tsuzuri.specialists.gateway.ledger import Effect, End, Entry, Ledger, Send, Show, Withdraw
+from tsuzuri.specialists.gateway.living import Living, Target
+from tsuzuri.specialists.gateway.pace import Pace
+from tsuzuri.specialists.leases import Held
+from tsuzuri.specialists.messages import (
+    Accepted,
+    Ask,
+    Body,
+    Cancel,
+    Embed,
+    Embedded,
+    Envelope,
+    Failed,
+    Lane,
+    Malformed,
+    Report,
+    Resume,
+    Score,
+    Scored,
+    decode,
+    encode,
+    new_id,
+    now_ms,
+)
+from tsuzuri.specialists.modes import repetition
+from tsuzuri.specialists.registry import Key, Registry
+from tsuzuri.specialists.topics import Topics
+
+TICK_S = 0.05
+REPORT_S = 1.0
+REFRESH_S = 1.0
+FAREWELL_S = 0.5
+"""After a worker is known to be gone, for what it handed back before to arrive."""
+NOBODY_S = 0.5
+"""Between two looks for a worker for a request that was accepted before they all went."""
+LOOP = 0.5
+"""Share of repeated 4-grams in its last characters from which on an answer goes in circles."""
+DEFAULT_S = 600.0
+"""For a request that names no deadline."""
+
+
+class Gateway:
+    """Requests to specialists, each held until it has ended. `open` and `close` block; the rest does not."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        topics: Topics,
+        registry: Registry,
+        *,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.bus, self.topics, self.registry, self.name = bus, topics, registry, name
+        self.ledger = Ledger()
+        self.paces: defaultdict[Key, Pace] = defaultdict(Pace)
+        self.living = Living(registry)
+        self.malformed = 0
+        """Replies that were none."""
+        self.on_end: Callable[[Call, End], None] = lambda call, end: None
+        """Called with each request that has ended."""
+        self._clock = clock
+        self._calls: dict[str, Call] = {}
+        self._lease: Held | None = None
+        self._partition = -1
+        self._following: list[Following] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # Its life
+
+    def open(self) -> None:
+        """Join: topics, a partition for replies, and a view of who there is; BusDown, InputError."""
+        self.bus.ensure(self.topics.specs())
+        self.registry.wait(10.0)
+        self._join()
+
+    async def start(self) -> None:
+        """Begin to work, on this event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._refresh()
+        self.registry.on_change(lambda key: self._soon(lambda: self._changed(key)))
+        self.bus.on_lost(lambda identity: self._soon(self._broker_lost))
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._report())]
+
+    async def stop(self) -> None:
+        """End what is still held."""
+        for request_id in list(self._calls):
+            failure = Failed(code="handed_back", message="the gateway is being stopped")
+            self._apply(self.ledger.fail(request_id, failure))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._loop = None
+
+    def close(self) -> None:
+        """Leave: nobody answers to this gateway any more."""
+        for following in self._following:
+            following.close()
+        if self._lease is not None:
+            self._lease.close()
+
+    # What it does for others
+
+    def ask(
+        self,
+        alias: str,
+        specialist: str,
+        body: Ask,
+        *,
+        deadline: float | None,
+        lane: Lane = "interactive",
+        trace: dict[str, str] | None = None,
+        is_strict: bool = False,
+    ) -> Answer:
+        """Begin an answer; Overloaded, InputError, ApiError 503 where nobody is there to write it."""
+        request_id = new_id()
+        answer = Answer(lambda: self._apply(self.ledger.cancel(request_id)))
+        answer.call = self._begin(
+            request_id, alias, specialist, body, answer, deadline, lane, trace or {}, is_strict
+        )
+        return answer
+
+    async def score(
+        self, alias: str, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()
+    ) -> Scored:
+        """How likely texts are to a specialist."""
+        body = Score(specialist=specialist, revision="", texts=tuple(texts), befores=tuple(befores))
+        reply = await self._question(alias, specialist, body)
+        assert isinstance(reply, Scored)
+        return reply
+
+    async def embed(self, alias: str, specialist: str, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts."""
+        body = Embed(specialist=specialist, revision="", texts=tuple(texts))
+        reply = await self._question(alias, specialist, body)
+        assert isinstance(reply, Embedded)
+        return reply
+
+    # How
+
+    def _join(self) -> None:
+        """Take a partition for replies, and read it before anybody is told to write there."""
+        self._lease, self._partition = lease_replies(self.bus, self.topics, self.registry, self.name)
+        following = self.bus.follow(self.topics.replies, self._replies, partitions=[self._partition])
+        self._following.append(following)
+        if not following.wait(10.0):
+            raise BusDown(f"the broker did not hand over {self.topics.replies} within 10 s")
+
+    def _begin(
+        self,
+        request_id: str,
+        alias: str,
+        specialist: str,
+        body: Body,
+        sink: Sink,
+        deadline: float | None,
+        lane: Lane,
+        trace: dict[str, str],
+        is_strict: bool,
+    ) -> Call:
+        now = self._clock()
+        target = self.living.target(alias, specialist, request_id, is_strict=is_strict)
+        if target is None:
+            raise nobody(specialist)
+        until = now + DEFAULT_S if deadline is None else deadline
+        self.paces[target.key].admit(lane, name="/".join(target.key), left_s=until - now)
+        call = Call(request_id, alias, specialist, body, lane, until, sink, target, is_strict, now, trace)
+        self._calls[request_id] = call
+        self.paces[target.key].in_flight[lane] += 1
+        entry = self.ledger.open(request_id, deadline=until, now=now)
+        try:
+            self._transmit(call, entry)
+        except (ResourceError, InputError) as error:
+            self.ledger.cancel(request_id)
+            self._forget(call)
+            raise bus_full() if isinstance(error, BusFull) else error from None
+        return call
+
+    async def _question(self, alias: str, specialist: str, body: Body) -> Scored | Embedded:
+        request_id, reply = new_id(), Reply()
+        self._begin(request_id, alias, specialist, body, reply, None, "interactive", {}, True)
+        try:
+            return await reply.arrived
+        except asyncio.CancelledError:
+            self._apply(self.ledger.cancel(request_id))
+            raise
+
+    def _transmit(self, call: Call, entry: Entry) -> None:
+        """Send an attempt to the call's target; BusFull, BusDown, InputError."""
+        target = call.target
+        self.ledger.sent(entry, tokenizer=target.tokenizer)
+        envelope = Envelope(
+            _addressed(call.body, target, entry.resume()),
+            id=entry.id,
+            attempt=entry.attempt,
+            deadline_ms=now_ms() + round(1000 * (call.deadline - self._clock())),
+            reply_topic=self.topics.replies,
+            reply_partition=self._partition,
+            epoch=target.epoch,
+            lane=call.lane,
+            sent_ms=now_ms(),
+            trace=call.trace,
+        )
+        value, headers = encode(envelope)
+        topic = self.topics.requests(target.specialist, target.revision, call.lane)
+        call.record = Record(topic, value, entry.id.encode(), tuple(headers))
+        attempt = entry.attempt
+
+        def stored(_: Record, error: BaseException | None) -> None:
+            if error is not None:
+                self._soon(lambda: self._apply(self.ledger.unsent(entry.id, attempt, now=self._clock())))
+
+        self.bus.send(call.record, stored)
+
+    def _again(self, entry: Entry) -> None:
+        """Send another attempt, to whoever is there now."""
+        call, now = self._calls[entry.id], self._clock()
+        self._blame(call, entry.failure)
+        target = self.living.target(call.alias, call.specialist, call.id, is_strict=call.is_strict)
+        if target is None:
+            self.ledger.postpone(entry, delay_s=NOBODY_S, now=now)
+            return
+        self.paces[call.target.key].in_flight[call.lane] -= 1
+        self.paces[target.key].in_flight[call.lane] += 1
+        call.target, call.accepted_at, call.last_at = target, None, None
+        try:
+            self._transmit(call, entry)
+        except ResourceError:
+            self.ledger.postpone(entry, delay_s=NOBODY_S, now=now)
+        except InputError as error:  # what was shown has made it too large, say
+            self._apply(self.ledger.fail(entry.id, Failed(code="too_long", message=error.message)))
+
+    def _replies(self, records: Sequence[Record]) -> None:
+        self._soon(lambda: self._take(records))
+
+    def _take(self, records: Sequence[Record]) -> None:
+        now = self._clock()
+        for record in records:
+            try:
+                envelope = decode(record.value, record.headers)
+            except Malformed:
+                self.malformed += 1
+                continue
+            call = self._calls.get(envelope.id)
+            if call is not None and isinstance(envelope.body, Accepted) and call.accepted_at is None:
+                call.accepted_at = now
+                self.paces[call.target.key].queued_s.append(now - call.opened_at)
+            self._apply(self.ledger.reply(envelope, now=now))
+
+    def _apply(self, effects: Sequence[Effect]) -> None:
+        """Do what the ledger says."""
+        for effect in effects:
+            call = self._calls.get(effect.entry.id)
+            if call is None:
+                continue
+            if isinstance(effect, Send):
+                self._again(effect.entry)
+            elif isinstance(effect, Show):
+                self._time(call)
+                call.sink.part(effect.entry, effect.part)
+            elif isinstance(effect, Withdraw):
+                self._withdraw(call)
+            else:
+                self._end(call, effect)
+
+    def _time(self, call: Call) -> None:
+        now, pace = self._clock(), self.paces[call.target.key]
+        if call.first_at is None:
+            call.first_at = now
+            pace.first(now - call.opened_at)
+        elif call.last_at is not None:
+            pace.gap(now - call.last_at)
+        call.last_at = now
+
+    def _end(self, call: Call, end: End) -> None:
+        now, pace = self._clock(), self.paces[call.target.key]
+        if end.state in ("done", "expired") and end.reply is not None:
+            if call.first_at is None:
+                self._time(call)
+            call.sink.end(end.entry, end.state, end.reply)
+            began_at = call.accepted_at or call.opened_at
+            pace.served(now - began_at, now - call.opened_at, is_poor=_is_poor(call.sink))
+        elif end.state in ("cancelled", "expired"):
+            call.sink.end(end.entry, end.state, None)
+        else:
+            failure = end.failure or Failed(code="unknown", message="")
+            self._blame(call, failure)
+            if failure.code == "poison":
+                self._bury(call, end.entry, failure)
+            call.sink.fail(end.entry, error_of(failure, call.specialist))
+        self._forget(call)
+        self.on_end(call, end)
+
+    def _forget(self, call: Call) -> None:
+        del self._calls[call.id]
+        self.paces[call.target.key].in_flight[call.lane] -= 1
+
+    def _blame(self, call: Call, failure: Failed | None) -> None:
+        if failure is not None and failure is not call.blamed and failure.code not in BLAMELESS:
+            call.blamed = failure
+            self.paces[call.target.key].blame()
+            logs.event("specialist_failed", id=call.id, target="/".join(call.target.key), code=failure.code)
+
+    def _withdraw(self, call: Call) -> None:
+        value, headers = encode(Envelope(Cancel(ids=(call.id,)), id=call.id, sent_ms=now_ms()))
+        with suppress(BusFull, BusDown):  # workers look at deadlines and leases too
+            self.bus.send(Record(self.topics.control, value, call.id.encode(), tuple(headers)))
+
+    def _bury(self, call: Call, entry: Entry, failure: Failed) -> None:
+        if call.record is None:
+            return
+        letter = dead_letter(
+            call.record,
+            topic=self.topics.dead_letters,
+            group=self.topics.group(*call.target.key),
+            reason=failure.code,
+            message=failure.message,
+            deaths=len(entry.losses),
+        )
+        with suppress(ResourceError, InputError):
+            self.bus.send(letter)
+
+    def _changed(self, key: str) -> None:
+        """Something in the registry is new."""
+        kind, _, instance = key.partition("/")
+        if kind == "beat":
+            self._refresh()
+            if instance not in self.registry.beats and self._loop is not None:
+                self._loop.call_later(FAREWELL_S, self._lost, instance)
+
+    def _lost(self, instance: str) -> None:
+        self._apply(self.ledger.lost(instance, now=self._clock()))
+
+    def _broker_lost(self) -> None:
+        """The broker came back without its records; the bus has made again the topics it was told of."""
+        logs.event("broker_lost", held=len(self.ledger))
+        self._apply(self.ledger.resend(now=self._clock()))
+
+    async def _tick(self) -> None:
+        refreshed_at = self._clock()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self._clock()
+            if now - refreshed_at > REFRESH_S:
+                refreshed_at = now
+                self._refresh()
+                await self._keep_lease()
+            self._apply(self.ledger.tick(now=now, stall_s=self._stall_s))
+
+    def _stall_s(self, entry: Entry) -> float:
+        pace = self.paces[self._calls[entry.id].target.key]
+        return pace.stall_s(is_streaming=entry.state == "streaming")
+
+    async def _keep_lease(self) -> None:
+        """Another partition for replies, where somebody has taken this one over (after a long pause, say)."""
+        if self._lease is not None and not self._lease.is_held:
+            logs.event("replies_taken_over", partition=self._partition)
+            with suppress(ResourceError):
+                await asyncio.to_thread(self._join)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_S)
+            traffic = [told for key, pace in self.paces.items() if (told := pace.report(*key)) is not None]
+            report = Report(
+                gateway=self.name, at_ms=now_ms(), every_ms=round(1000 * REPORT_S), traffic=tuple(traffic)
+            )
+            value, headers = encode(Envelope(report, sent_ms=now_ms()))
+            with suppress(BusFull, BusDown):
+                self.bus.send(Record(self.topics.beats, value, self.name.encode(), tuple(headers)))
+
+    def _refresh(self) -> None:
+        self.living.refresh()
+        for key in {*self.living.slots, *self.paces}:
+            self.paces[key].slots = self.living.slots.get(key, 0)
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        """Do it on the event loop; from any thread."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: so is everything that waits
+                loop.call_soon_threadsafe(work)
+
+
+def _addressed(body: Body, target: Target, resume: Resume | None) -> Body:
+    addressed = msgspec.structs.replace(body, specialist=target.specialist, revision=target.revision)
+    return msgspec.structs.replace(addressed, resume=resume) if isinstance(body, Ask) else addressed
+
+
+def _is_poor(sink: Sink) -> bool:
+    return isinstance(sink, Answer) and (not sink.tail.strip() or repetition(sink.tail) > LOOP)

@@ -1,0 +1,90 @@
+"""Who lives of those that a route names, and which of them a request goes to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tsuzuri.specialists.registry import Key, Registry
+from tsuzuri.specialists.shares import pick
+
+UP = ("checking", "ready")
+"""States of workers that answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who is sent a request."""
+
+    specialist: str
+    revision: str
+    tokenizer: str = ""
+    epoch: int = 0
+    note: str = ""
+    """Why not the one that was asked for."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Specialist and revision."""
+        return self.specialist, self.revision
+
+
+class Living:
+    """The workers that answer, as they were when last looked at."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.live: dict[Key, list[str]] = {}
+        """Their instances."""
+        self.slots: dict[Key, int] = {}
+        """Requests that all of a revision write together."""
+
+    def up(self, alias: str) -> list[str]:
+        """Specialists of an alias that answer now."""
+        route = self._registry.route(alias)
+        if route is None:
+            return []
+        return [
+            name
+            for name, shares in route.shares.items()
+            if any(share > 0 and (name, revision) in self.live for revision, share in shares.items())
+        ]
+
+    def target(self, alias: str, specialist: str, request_id: str, *, is_strict: bool) -> Target | None:
+        """Who is to be sent a request: as the route shares them out, of those that live."""
+        route = self._registry.route(alias)
+        if route is None:
+            return None
+        chosen, note = pick(route, specialist, request_id), ""
+        if chosen is not None and chosen[0] != specialist:
+            note = f"of the requests for {specialist} a share goes to {chosen[0]}"
+        if chosen is None or chosen not in self.live or (is_strict and chosen[0] != specialist):
+            names: Collection[str] = [specialist] if is_strict else (specialist, route.generalist)
+            chosen = self._instead(route.shares, names)
+            if chosen is None:
+                return None
+            note = "" if is_strict else f"nobody who should answer for {specialist} is up"
+        descriptor = self._registry.descriptors.get(chosen)
+        tokenizer = descriptor.tokenizer_sha256 if descriptor else ""
+        return Target(*chosen, tokenizer=tokenizer, epoch=route.epoch, note=note)
+
+    def refresh(self) -> None:
+        """Look anew who lives."""
+        live: defaultdict[Key, list[str]] = defaultdict(list)
+        slots: defaultdict[Key, int] = defaultdict(int)
+        for instance, beat in self._registry.beats.items():
+            if beat.state in UP:
+                live[beat.specialist, beat.revision].append(instance)
+                slots[beat.specialist, beat.revision] += beat.slots
+        self.live, self.slots = dict(live), dict(slots)
+
+    def _instead(self, shares: dict[str, dict[str, float]], names: Collection[str]) -> Key | None:
+        for name in names:
+            of = shares.get(name, {})
+            living = [
+                revision for revision, share in of.items() if share > 0 and (name, revision) in self.live
+            ]
+            if living:
+                return name, max(living, key=lambda revision: of[revision])
+        return None

@@ -1,0 +1,128 @@
+"""How fast a revision answers, as a gateway sees it, and what follows: who is let in, and when silence is too
+long. For one event loop."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tsuzuri.serving.engines.base import Overloaded
+from tsuzuri.specialists.messages import Lane, Traffic
+
+IN_FLIGHT_PER_SLOT = 2
+"""Requests of a lane that are let in for each place that live workers have: one is written, one waits."""
+STALL_S = 3.0
+STALL_GAPS = 20
+"""Times the 99th percentile of the time between two parts; a silence that is longer is a stall."""
+FIRST_STALL_S = 30.0
+"""The least before the first part: a long prompt takes its time, and a dead worker is known by its beats."""
+FIRST_STALL_TIMES = 10
+SMOOTHING = 0.1
+"""Weight of the newest in the mean time of service."""
+KEPT = 512
+"""Of each measure, the newest."""
+REPORTED = 32
+"""Times to the first text in one report."""
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The value below which that share lies (nearest rank); 0 for none."""
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, math.ceil(share * len(ranked)) - 1)] if ranked else 0.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """Of one revision of a specialist."""
+
+    slots: int = 0
+    """Places of its live workers."""
+    in_flight: Counter[Lane] = field(default_factory=Counter)
+    """Requests sent to it and not ended."""
+    service_s: float = 0.0
+    """Mean, from acceptance to the end."""
+    gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    queued_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    first_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    """From acceptance by the gateway to the first text."""
+    total_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    finished: int = 0
+    failed: int = 0
+    _reported: list[float] = field(default_factory=list)
+    _since: Counter[str] = field(default_factory=Counter)
+    """Since the last report."""
+    _stall: tuple[int, float] = (-1, STALL_S)
+    """Gaps seen when it was worked out, and what it was."""
+    _gaps: int = 0
+
+    def admit(self, lane: Lane, *, name: str, left_s: float) -> None:
+        """Overloaded where one more would wait too long, or too many wait already."""
+        running, slots = self.in_flight[lane], max(1, self.slots)
+        wait_s = max(0, running - slots + 1) * self.service_s / slots
+        if running >= IN_FLIGHT_PER_SLOT * slots:
+            message = f"{running} requests are with {name}, as many as may"
+            raise Overloaded(message, retry_after_s=max(1.0, self.service_s))
+        if wait_s > left_s:
+            message = f"a request to {name} would wait for {wait_s:.0f} s, and has {left_s:.0f} s"
+            raise Overloaded(message, retry_after_s=max(1.0, wait_s - left_s))
+
+    def gap(self, seconds: float) -> None:
+        """Between two parts of one answer."""
+        self.gaps_s.append(seconds)
+        self._gaps += 1
+
+    def first(self, seconds: float) -> None:
+        """Until the first text of an answer."""
+        self.first_s.append(seconds)
+        if len(self._reported) < REPORTED:
+            self._reported.append(1000 * seconds)
+
+    def served(self, service_s: float, total_s: float, *, is_poor: bool) -> None:
+        """An answer that ended as it should."""
+        self.service_s += (SMOOTHING if self.finished else 1.0) * (service_s - self.service_s)
+        self.total_s.append(total_s)
+        self.finished += 1
+        self._since["finished"] += 1
+        self._since["poor"] += is_poor
+
+    def blame(self) -> None:
+        """An attempt that ended with an error of ours."""
+        self.failed += 1
+        self._since["failed"] += 1
+
+    def stall_s(self, *, is_streaming: bool) -> float:
+        """Silence that is too long."""
+        if not is_streaming:
+            return max(FIRST_STALL_S, FIRST_STALL_TIMES * max(self.first_s, default=0.0))
+        if self._gaps - self._stall[0] > KEPT // 8 or self._gaps < KEPT // 8:
+            self._stall = self._gaps, max(STALL_S, STALL_GAPS * quantile(self.gaps_s, 0.99))
+        return self._stall[1]
+
+    def report(self, specialist: str, revision: str) -> Traffic | None:
+        """What happened since the last report; None: nothing."""
+        since, self._since = self._since, Counter()
+        first_ms, self._reported = tuple(round(value, 1) for value in self._reported), []
+        if not since and not first_ms:
+            return None
+        return Traffic(specialist=specialist, revision=revision, first_token_ms=first_ms, **since)
+
+    def told(self) -> dict[str, float | int]:
+        """For people."""
+        return {
+            "slots": self.slots,
+            "in_flight": self.in_flight.total(),
+            "finished": self.finished,
+            "failed": self.failed,
+            **_percentiles("queued_ms", self.queued_s),
+            **_percentiles("first_ms", self.first_s),
+            **_percentiles("total_ms", self.total_s),
+        }
+
+
+def _percentiles(name: str, values: Sequence[float]) -> dict[str, float]:
+    return {
+        f"{name}_p50": round(1000 * quantile(values, 0.5), 1),
+        f"{name}_p95": round(1000 * quantile(values, 0.95), 1),
+    }
