@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "release": {"core", "corpus", "generation", "model", "report", "tokenizer"},
     "report": {"core"},
     "serving": {"core", "corpus", "generation", "model", "tokenizer"},
-    "specialists": {"core", "serving"},
+    "specialists": {"core", "generation", "serving"},
 }
 LIGHT = (
     "tsuzuri",

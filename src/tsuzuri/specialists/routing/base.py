@@ -17,7 +17,8 @@ from tsuzuri.core.config import Config
 
 Method = Literal["table", "clusters", "ngrams", "models", "specialists"]
 """Rules alone; nearest cluster of texts (c-BTM); likelihood of the first characters (SmallTalk LM) by n-gram
-models of characters, by small releases in this process, or by the specialists themselves over the bus."""
+models of characters, by small releases in this process, or by the specialists themselves over the bus.
+`trained.train_router` says which of them is best at what."""
 
 
 class RuleConfig(Config):
@@ -38,19 +39,17 @@ class RuleConfig(Config):
 class RouterConfig(Config):
     """How requests are divided among specialists."""
 
-    method: Method = "ngrams"
-    """Of what no rule decides."""
+    method: Method | None = None
+    """Of what no rule decides. None: what the folder at `path` holds; without one, `table`."""
     path: Path | None = None
-    """The folder that `train_router` wrote (clusters, ngrams), or of folders of releases, by the names of the
-    specialists (models)."""
+    """A folder that `trained.train_router` wrote; for `models`, one with a small release for each
+    specialist, by its name."""
     generalist: str = "generalist"
     """Who answers what is of no domain."""
     prefix_characters: int = Field(default=256, ge=1, le=4096)
     """What is looked at of a text."""
     least_posterior: float = Field(default=0.5, ge=0, le=1)
     """A specialist that is less probable leaves the answer to the generalist."""
-    temperature: float | None = Field(default=None, gt=0)
-    """Of the posterior; none: as the router was calibrated."""
     rules: tuple[RuleConfig, ...] = ()
     """The first one that is met decides, before any method."""
 

@@ -182,8 +182,8 @@ def _features(texts: Sequence[str], characters: int, rarity: Floats | None) -> F
 
 
 def _distances(features: Features, columns: Floats) -> Floats:
-    """(texts, clusters): squared, to the centroids (BUCKETS, clusters) of length 1; a text that shares no n-gram with one, or has
-    none, is at 2."""
+    """(texts, clusters): squared, to the centroids (BUCKETS, clusters) of length 1; 2 where no n-gram is
+    shared."""
     out = np.empty((len(features), columns.shape[1]), np.float32)
     _products(features.buckets, features.weights, features.bounds, np.ascontiguousarray(columns), out)
     distances: Floats = 2 - 2 * out
