@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from tsuzuri.data.box import TokenBox
 from tsuzuri.gather import passages
 from tsuzuri.recipe import load_recipe
 from tsuzuri.specialists.config import check_files, read_specialists
+from tsuzuri.specialists.messages import Scored
+from tsuzuri.specialists.routing.trained import load_router
 from tsuzuri.specialize import branch_train, seed_train, train_specialists
 from tsuzuri.tokenizer.codec import Tokenizer
 
@@ -70,6 +74,14 @@ def made(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+class Nobody:
+    """Specialists that n-grams do not ask."""
+
+    async def score(self, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()) -> Scored:
+        """Never called."""
+        raise AssertionError(specialist)
+
+
 def sums(out: Path) -> dict[str, str]:
     """The hash of every box."""
     found = sorted(path.parent for path in out.rglob("manifest.json"))
@@ -98,6 +110,10 @@ def test_what_they_are_joined_by_is_read_by_who_joins_them(made: Path) -> None:
     check_files(config)
     assert [item.name for item in config.specialists] == list(MODELS)
     assert config.alias == "many"
+    router = load_router(config.router, Nobody())
+    for name, words in WORDS.items():
+        choice = asyncio.run(router.choose(f"{words[0]}と{words[1]}を見た。", MODELS))
+        assert choice.posterior[name] == max(choice.posterior[domain] for domain in WORDS)
     for name in WORDS:
         lines = (made / "texts" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         texts = [json.loads(line)["text"] for line in lines]

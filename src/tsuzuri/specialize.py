@@ -20,12 +20,12 @@ from typing import Any
 
 from tsuzuri.build import check_found, check_recipe, require_device
 from tsuzuri.core.config import parse_config
-from tsuzuri.core.errors import RecipeError, closest
+from tsuzuri.core.errors import MissingExtraError, RecipeError, closest
 from tsuzuri.core.progress import say
 from tsuzuri.core.ranks import world
 from tsuzuri.data.components import MixConfig
 from tsuzuri.domains import domain_names, make_domains
-from tsuzuri.gather import gather
+from tsuzuri.gather import CLUSTERS, gather, router_method
 from tsuzuri.publish import make_release
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.report.boxes import boxes_of
@@ -99,13 +99,15 @@ def train_specialists(
         yield from describe(wanted, names, trains)
         return
     require_torch()
+    if router_method(wanted):
+        _require_messages()
     require_device(wanted)
     _make_data(wanted, folders)
     _make_seed(wanted, trains[SEED], folders)
     if only == SEED:
         yield f"seed  {folders.seed}"
         return
-    make_domains(wanted, names, folders.data, folders.domains, folders.out / "clusters")
+    make_domains(wanted, names, folders.data, folders.domains, folders.out / CLUSTERS)
     chosen = [only] if only else [*names, GENERALIST]
     for name in chosen:
         _make_model(wanted, name, trains[name], folders)
@@ -156,6 +158,14 @@ def describe(recipe: Recipe, names: Sequence[str], trains: dict[str, TrainConfig
             f"time        {sum(hours.values()):.2f} h of training, one after another at {speed:,.0f} "
             f"tokens/s; on {len(names) + 1} such machines {hours[SEED] + hours[GENERALIST]:.2f} h"
         )
+
+
+def _require_messages() -> None:
+    """Raise now what would be lacking for the router, hours later."""
+    try:
+        import msgspec  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("msgspec", "kafka") from error
 
 
 def _make_data(recipe: Recipe, folders: Folders) -> None:
