@@ -18,12 +18,13 @@ from tsuzuri.serving.engines.base import Engine, TokenRequest
 from tsuzuri.serving.filters import Filters
 from tsuzuri.serving.models import ModelFacts, TextModel
 from tsuzuri.serving.served import ServedModel
+from tsuzuri.serving.tokenizers import check_one_tokenizer
 from tsuzuri.tokenizer.codec import Tokenizer
 
 FOLDERS = ("", "release", "model")
 """Where the model of a release, a build or a run lies in its folder."""
 WEIGHTS = "model.safetensors"
-ENGINES = ("ours", "openai", "mock")
+ENGINES = ("ours", "mixture", "openai", "mock")
 
 
 class MockConfig(Config):
@@ -41,7 +42,7 @@ class MockConfig(Config):
 
 def load(config: ModelConfig) -> TextModel:
     """The model of a release, build or Hugging Face folder; InputError or IntegrityError where it is none."""
-    folder = _model_folder(config.path)
+    folder = model_folder(config.path)
     tokenizer = Tokenizer.load(folder)
     name, revision, weights = _named(folder)
     values = read_values(folder, "config.json")
@@ -85,17 +86,8 @@ def _engine(
 
         mock = parse_config(MockConfig, keys, where="engine", hint="see docs/serving.md")
         return MockEngine(vocab_size=size, context=context, **mock.model_dump())
-    if kind == "ours":
-        from tsuzuri.serving.engines.ours.config import EngineConfig
-
-        ours = parse_config(EngineConfig, keys, where="engine", hint="see docs/serving.md")
-        try:
-            from tsuzuri.serving.engines.ours.opening import open_engine
-        except ModuleNotFoundError as error:
-            if error.name and error.name.startswith("tsuzuri"):
-                raise
-            raise MissingExtraError(error.name or "torch", "train") from error
-        engine = open_engine(folder, ours, name=name)
+    if kind in ("ours", "mixture"):
+        engine = _our_engine(folder, keys, tokenizer, rules, name=name, is_mixture=kind == "mixture")
         for _ in engine.submit(TokenRequest((), SamplingConfig(max_new_tokens=2, min_new_tokens=2))):
             pass  # what is compiled or allocated at the first step is not for the first client to wait for
         return engine
@@ -109,6 +101,38 @@ def _engine(
     raise RecipeError(
         f"no engine {kind!r}{closest(str(kind), ENGINES)}", hint=f"engines: {', '.join(ENGINES)}"
     )
+
+
+def _our_engine(
+    folder: Path,
+    keys: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    rules: TokenRules,
+    *,
+    name: str,
+    is_mixture: bool,
+) -> Engine:
+    """The engine of the release, or of the members that `keys` name in its place."""
+    from tsuzuri.serving.engines.ours.config import EngineConfig, MixtureConfig
+
+    hint = "see docs/serving.md"
+    try:
+        if not is_mixture:
+            from tsuzuri.serving.engines.ours.opening import open_engine
+
+            return open_engine(folder, parse_config(EngineConfig, keys, where="engine", hint=hint), name=name)
+        from tsuzuri.serving.engines.mixture import open_mixture
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("tsuzuri"):
+            raise
+        raise MissingExtraError(error.name or "torch", "train") from error
+    config = parse_config(MixtureConfig, keys, where="engine", hint=hint)
+    folders = [model_folder(member.path) for member in config.members]
+    sums = {name: tokenizer.sha256}
+    for member, inner in zip(config.members, folders, strict=True):
+        sums[member.name or _named(inner)[0]] = Tokenizer.load(inner).sha256
+    check_one_tokenizer(sums)
+    return open_mixture(folders, rules, config, name=name)
 
 
 def _named(folder: Path) -> tuple[str, str, str]:
@@ -125,7 +149,8 @@ def _named(folder: Path) -> tuple[str, str, str]:
     return str(manifest.config.get("name") or name), "-".join(filter(None, (version, weights[:12]))), weights
 
 
-def _model_folder(path: Path) -> Path:
+def model_folder(path: Path) -> Path:
+    """Where in the folder of a release, build or run its model lies; InputError where there is none."""
     for inner in FOLDERS:
         if (path / inner / "config.json").exists():
             return path / inner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -30,3 +31,27 @@ class EngineConfig(Config):
     written."""
     threads: int = Field(default=0, ge=0)
     """Cores for one step; 0: what torch takes."""
+
+
+class MemberConfig(Config):
+    """One model of a mixture."""
+
+    path: Path
+    """The folder of its release."""
+    name: str = ""
+    """None: what its release calls itself."""
+    share: float = Field(default=1.0, gt=0)
+    """Of texts that are its domain's, beside the others' (`routing.calibration.prior_of`)."""
+
+
+class MixtureConfig(EngineConfig):
+    """Several models of one tokenizer, mixed token by token (`engines/mixture.py`)."""
+
+    members: tuple[MemberConfig, ...] = Field(min_length=1)
+    """Those that are mixed; whose release is served is one of them only if it is named."""
+    least_share: float = Field(default=0.02, ge=0, lt=1)
+    """Of a text that has not begun, each member's at least."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the weights: higher ones stay nearer to each other as a text goes on."""
+    top: int = Field(default=0, ge=0)
+    """Members that are mixed at each token, the most probable ones; 0: all. Every one reads every token."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,12 +30,15 @@ def open_engine(folder: Path, config: EngineConfig | None = None, *, name: str =
     for keys and values does not hold one context.
     """
     config = config or EngineConfig()
-    device = _device(config.device)
     shape = read_config(folder)
     rules = token_rules(Tokenizer.load(folder), shape.vocab_size, folder)
-    is_small = device.type != "cpu" and _precision(config, device) == "bfloat16"
-    dtype = torch.bfloat16 if is_small else torch.float32
-    return engine_of(lambda: load_model(folder, device=device, dtype=dtype), shape, rules, config, name=name)
+    return engine_of(lambda: _model(folder, config), shape, rules, config, name=name)
+
+
+def model_decoder(folder: Path, config: EngineConfig, *, slots: int) -> Decoder:
+    """The decoder of a folder's model, to be opened on the thread that computes with it."""
+    device = _device(config.device)
+    return _decoder(_model(folder, config), device, _precision(config, device), slots)
 
 
 def engine_of(
@@ -49,16 +52,9 @@ def engine_of(
     """The engine of a model of that shape, opened on the engine's own thread."""
     device = _device(config.device)
     precision = _precision(config, device)
-    slots = _slots(shape, config, device, precision)
-
-    def open_decoder() -> Decoder:
-        model = open_model()
-        if device.type == "cpu":
-            return CpuDecoder(model, precision=precision, slots=slots)
-        return AcceleratorDecoder(model, slots=slots)
-
+    slots = held_slots([shape], config)
     return OurEngine(
-        open_decoder,
+        lambda: _decoder(open_model(), device, precision, slots),
         rules,
         name=name,
         slots=slots,
@@ -83,13 +79,12 @@ def _precision(config: EngineConfig, device: torch.device) -> Literal["float32",
     return config.precision
 
 
-def _slots(model: ModelConfig, config: EngineConfig, device: torch.device, precision: str) -> int:
-    """As many as were asked for, or as the memory holds."""
-    if device.type == "cpu":
-        one = slot_bytes(model, is_int8=precision == "int8")
-    else:
-        heads = 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim
-        one = heads * (model.max_position_embeddings + 1) * (2 if precision == "bfloat16" else 4)
+def held_slots(shapes: Sequence[ModelConfig], config: EngineConfig, *, also_bytes: int = 0) -> int:
+    """As many as were asked for, or as the memory holds: of models that read the same, and what they take
+    together beside it."""
+    device = _device(config.device)
+    precision = _precision(config, device)
+    one = also_bytes + sum(_slot_bytes(shape, device, precision) for shape in shapes)
     held = config.cache_mib * MIB // one
     if not held:
         raise ResourceError(
@@ -97,3 +92,22 @@ def _slots(model: ModelConfig, config: EngineConfig, device: torch.device, preci
             hint=f"engine: {{cache_mib: {-(-one // MIB)}}} or more",
         )
     return min(config.slots, held)
+
+
+def _slot_bytes(model: ModelConfig, device: torch.device, precision: str) -> int:
+    if device.type == "cpu":
+        return slot_bytes(model, is_int8=precision == "int8")
+    heads = 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim
+    return heads * (model.max_position_embeddings + 1) * (2 if precision == "bfloat16" else 4)
+
+
+def _model(folder: Path, config: EngineConfig) -> GPT:
+    device = _device(config.device)
+    is_small = device.type != "cpu" and _precision(config, device) == "bfloat16"
+    return load_model(folder, device=device, dtype=torch.bfloat16 if is_small else torch.float32)
+
+
+def _decoder(model: GPT, device: torch.device, precision: str, slots: int) -> Decoder:
+    if device.type == "cpu":
+        return CpuDecoder(model, precision=precision, slots=slots)
+    return AcceleratorDecoder(model, slots=slots)
