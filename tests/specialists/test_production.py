@@ -39,7 +39,7 @@ class Cluster:
     folder: Path
     nodes: list[subprocess.Popen[bytes]]
 
-    def settings(self, user: str, password: str | None = None) -> dict[str, str | int]:
+    def settings(self, user: str, password: str | None = None) -> dict[str, str | int | float | bool]:
         """How a client is let in."""
         return {
             "bootstrap.servers": self.bootstrap,
@@ -55,7 +55,9 @@ class Cluster:
         """What the cluster says to a user who writes to a topic; none where it is stored."""
         said: list[str | None] = []
         producer = Producer({**self.settings(user), "acks": "all", "message.timeout.ms": 60_000})
-        producer.produce(topic, b"x", on_delivery=lambda error, _: said.append(error and error.name()))
+        producer.produce(
+            topic, b"x", on_delivery=lambda error, _: said.append(error.name() if error else None)
+        )
         assert producer.flush(90) == 0
         return said[0]
 
