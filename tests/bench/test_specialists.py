@@ -38,8 +38,8 @@ def test_a_mixture_of_one_is_that_one() -> None:
 
 def test_the_two_likeliest_share_what_they_had_alone() -> None:
     before = np.log(np.array([[0.1], [0.5], [0.4]]))
-    members, prior = best_two(Read(before, before), [3, 5, 4], np.array([0.2, 0.2, 0.6]))
-    assert members == [4, 5]
+    members, prior = best_two(Read(before, before), [0, 1, 2], np.array([0.2, 0.2, 0.6]))
+    assert members == [2, 1]
     assert prior.tolist() == pytest.approx([0.75, 0.25])
 
 
