@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,9 @@ def main(inputs: Path, folder: Path, overrides: Sequence[str], places: Sequence[
     for name in places:
         box = folder / name
         for place in map(int, name.split("+")):
-            status = in_a_process(
-                lambda place=place, box=box: killed_run(inputs, box, overrides, place % operations)
-            )
+            status = in_a_process(partial(killed_run, inputs, box, overrides, place % operations))
             assert status in (0, -signal.SIGKILL), status
-        assert in_a_process(lambda box=box: make_run(inputs, box, overrides)) == 0
+        assert in_a_process(partial(make_run, inputs, box, overrides)) == 0
         found = runs.contents(box)
         names = sorted({*found, *expected})
         print(" ".join(name for name in names if found.get(name) != expected.get(name)) or "same", flush=True)
