@@ -70,7 +70,7 @@ def logs(logits: npt.NDArray[np.float32]) -> Array:
 def expected(
     engines: Sequence[OurEngine], text: list[int], *, temperature: float = 1.0, top: int = 0
 ) -> tuple[Array, Array]:
-    """(places, V): log p of what follows each beginning of a text by the formula; (places, K): its weights."""
+    """(places, V): log p after each beginning of a text by the formula; (places, K): its weights."""
     told = np.stack([logs(engine.logits([text[:end] for end in range(len(text) + 1)])) for engine in engines])
     gains = np.zeros((len(text) + 1, len(engines)))
     for place, token in enumerate(text):

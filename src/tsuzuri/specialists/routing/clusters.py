@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from tsuzuri.core.compiled import compiled
 from tsuzuri.core.errors import InputError, IntegrityError
-from tsuzuri.core.files import atomic_file
+from tsuzuri.specialists.routing.arrays import read_arrays, write_arrays
 from tsuzuri.specialists.routing.grams import gram_keys, prepared
 
 ORDERS = (2, 3, 4)
@@ -82,17 +82,12 @@ class Clusters:
 
     def save(self, path: Path) -> None:
         """Write a `.npz`."""
-        with atomic_file(path) as file:
-            np.savez(file, rarity=self.rarity, centroids=self.centroids)
+        write_arrays(path, rarity=self.rarity, centroids=self.centroids)
 
     @classmethod
     def load(cls, path: Path) -> Clusters:
         """What `save` wrote; IntegrityError where it is something else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                clusters = cls(arrays["rarity"], arrays["centroids"])
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise IntegrityError(f"{path} holds no clusters, or is damaged", hint="train it again") from error
+        clusters = cls(*read_arrays(path, ("rarity", "centroids")))
         if clusters.rarity.shape != (BUCKETS,) or clusters.centroids.shape[1:] != (BUCKETS,):
             raise IntegrityError(f"{path} holds clusters of another version", hint="train it again")
         return clusters

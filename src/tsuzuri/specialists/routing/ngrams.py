@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tsuzuri.core.compiled import compiled
-from tsuzuri.core.errors import InputError, IntegrityError
-from tsuzuri.core.files import atomic_file
+from tsuzuri.core.errors import InputError
+from tsuzuri.specialists.routing.arrays import read_arrays, write_arrays
 from tsuzuri.specialists.routing.grams import OPENING, Codes, Keys, gram_keys, prepared
 
 ORDER = 5
@@ -32,6 +32,8 @@ MOST_OF_A_TEXT = 8192
 """A domain is many texts and not one book."""
 UNSEEN = 1 / 50_000
 """Probability, in the order below the first, of every character."""
+
+ARRAYS = [f"{table}_{part}" for table in ("grams", "contexts") for part in ("keys", "values", "bounds")]
 
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
@@ -69,26 +71,15 @@ class NGramModel:
 
     def save(self, path: Path) -> None:
         """Write a `.npz` of a few MB."""
-        arrays = {
-            f"{part}_{name}": getattr(getattr(self, part), name)
-            for part in ("grams", "contexts")
-            for name in ("keys", "values", "bounds")
-        }
-        with atomic_file(path) as file:
-            np.savez(file, **arrays)
+        tables = (self.grams, self.contexts)
+        arrays = [array for table in tables for array in (table.keys, table.values, table.bounds)]
+        write_arrays(path, **dict(zip(ARRAYS, arrays, strict=True)))
 
     @classmethod
     def load(cls, path: Path) -> NGramModel:
         """What `save` wrote; IntegrityError where it is something else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                grams, contexts = (
-                    Table(*(arrays[f"{part}_{name}"] for name in ("keys", "values", "bounds")))
-                    for part in ("grams", "contexts")
-                )
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise IntegrityError(f"{path} is no model of a domain, or damaged", hint="train it") from error
-        return cls(grams, contexts)
+        arrays = read_arrays(path, ARRAYS)
+        return cls(Table(*arrays[:3]), Table(*arrays[3:]))
 
 
 def numbers_of(codes: Codes) -> Keys:
