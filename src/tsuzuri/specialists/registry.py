@@ -315,18 +315,8 @@ class Registry:
                     for item in self._held.values()
                     if item.is_held and (is_lost or now - item.renewed_at > item.ttl_s / RENEWALS)
                 ]
-            self._again(sorted(unsent), is_lost=is_lost)
+            for key in sorted(unsent):
+                self._send(key)
             for item in due:
                 self._renew(item)
             self._tell([f"beat/{name}" for name in dead])
-
-    def _again(self, keys: Sequence[str], *, is_lost: bool) -> None:
-        if is_lost:
-            try:
-                self._bus.ensure(self._topics.specs())
-            except BusDown:
-                with self._lock:
-                    self._is_lost = True  # and everything once more at the next tick
-                return
-        for key in keys:
-            self._send(key)

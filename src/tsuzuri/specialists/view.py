@@ -52,7 +52,7 @@ class View:
                 return self._forget(key)
             envelope = decode(record.value, record.headers)
         except (Malformed, UnicodeDecodeError) as error:
-            self.ignored[getattr(error, "reason", "key")] += 1
+            self.ignored[error.reason if isinstance(error, Malformed) else "key"] += 1
             return None
         body = envelope.body
         if isinstance(body, Report):

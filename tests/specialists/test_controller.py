@@ -1,0 +1,309 @@
+"""The controller, with workers without a model: the gate, the ramp, the way back, what operators ask."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from buses import OpenBus, until
+from standins import StandIn, record
+from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.memory import MemoryBroker
+from tsuzuri.specialists.config import SpecialistsConfig
+from tsuzuri.specialists.controller import Controller
+from tsuzuri.specialists.messages import Order, Outcome, Report, Traffic, decode
+from tsuzuri.specialists.registry import CONTROLLER, Registry
+from tsuzuri.specialists.topics import Topics
+
+House = Callable[..., StandIn]
+
+
+class Installation:
+    """A registry, workers and a controller; everything is stopped at the end."""
+
+    def __init__(self, open_bus: OpenBus, topics: Topics, folder: Path, **rollout: object) -> None:
+        self.open_bus, self.topics = open_bus, topics
+        bus = open_bus()
+        bus.ensure(topics.specs())
+        self.registry = Registry(bus, topics)
+        texts = folder / "texts.jsonl"
+        lines = [json.dumps({"text": f"第{number}の文。" * (number % 5 + 1)}) for number in range(40)]
+        texts.write_text("\n".join(lines))
+        self.texts = texts
+        names = ("generalist", "literature", "news")
+        self.config = SpecialistsConfig.model_validate(
+            {
+                "alias": "kana",
+                "specialists": [{"name": name, "release": "x", "texts": texts} for name in names],
+                "gate": {"texts": 20, "timeout_s": 60},
+                "rollout": {"watch_s": 0, "least_answers": 20, "idle_s": 600, "silent_s": 600, **rollout},
+            }
+        )
+        self.workers: list[StandIn] = []
+        self.outcomes: dict[str, list[Outcome]] = {}
+        bus.follow(topics.control, self._told)
+        self.bus = bus
+        self.controllers = [self.controller("first")]
+
+    def controller(self, holder: str) -> Controller:
+        bus = self.open_bus()
+        registry = Registry(bus, self.topics)
+        self.registries = [*getattr(self, "registries", []), registry]
+        return Controller(bus, self.topics, registry, self.config, holder=holder, ttl_s=1.0)
+
+    def worker(self, *args: object, **options: object) -> StandIn:
+        self.workers.append(StandIn(self.open_bus, self.topics, *args, **options))  # type: ignore[arg-type]
+        return self.workers[-1]
+
+    def order(self, number: str, **fields: object) -> None:
+        self.bus.send(record(self.topics.control, Order(**fields), number, id=number))  # type: ignore[arg-type]
+
+    def end(self, number: str) -> Outcome:
+        until(lambda: any(item.state != "working" for item in self.outcomes.get(number, [])))
+        return self.outcomes[number][-1]
+
+    def shares(self, name: str) -> dict[str, float] | None:
+        route = self.registry.route("kana")
+        return None if route is None else route.shares.get(name)
+
+    def state(self, name: str, revision: str = "1") -> str | None:
+        found = self.registry.descriptors.get((name, revision))
+        return found.state if found else None
+
+    def report(self, *traffic: Traffic) -> None:
+        self.bus.send(record(self.topics.beats, Report(gateway="g", at_ms=0, traffic=traffic), "g"))
+
+    def good(self, revision: str) -> None:
+        """Enough good answers for one step."""
+        traffic = Traffic(
+            specialist="literature", revision=revision, finished=20, first_token_ms=(30.0,) * 20
+        )
+        self.report(traffic)
+
+    def close(self) -> None:
+        for controller in self.controllers:
+            controller.close()
+        for worker in self.workers:
+            worker.stop()
+        for registry in [*self.registries, self.registry]:
+            registry.close()
+
+    def _told(self, records: object) -> None:
+        for item in records:  # type: ignore[attr-defined]
+            envelope = decode(item.value, item.headers)
+            if isinstance(envelope.body, Outcome):
+                self.outcomes.setdefault(envelope.id, []).append(envelope.body)
+
+
+@pytest.fixture
+def open_bus(memory_broker: MemoryBroker, prefix: str) -> OpenBus:
+    """Of the broker in this process alone: what a bus does is tested where buses are."""
+    return lambda: memory_broker.bus(BusConfig(prefix=prefix))
+
+
+@pytest.fixture
+def house(open_bus: OpenBus, prefix: str, tmp_path: Path) -> Iterator[Installation]:
+    found = Installation(open_bus, Topics(prefix), tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def running(house: Installation) -> Installation:
+    """A generalist and one specialist, both admitted."""
+    house.worker("generalist", bits=2.5)
+    house.worker("literature", bits=2.0)
+    until(lambda: house.shares("literature") == {"1": 1.0})
+    return house
+
+
+def test_what_beats_the_generalist_is_admitted_with_its_figures(running: Installation) -> None:
+    assert running.shares("generalist") == {"1": 1.0}
+    until(lambda: running.state("literature") == "ready")
+    found = running.registry.descriptors["literature", "1"]
+    assert found.domain_bpb == pytest.approx(2.0, abs=0.1)
+    assert found.generalist_bpb == pytest.approx(2.5, abs=0.1)
+    assert found.gain_low is not None
+    assert found.gain_low > 0.4
+    assert "bits a byte" in found.note
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"bits": 2.48}, "does not beat the generalist on its own domain: 2.5"),
+        ({"bits": 3.0}, "does not beat the generalist"),
+        ({"answer": ""}, "is empty"),
+        ({"answer": "綴り" * 60}, "ends in a loop"),
+        ({"capabilities": ()}, "can't score"),
+    ],
+)
+def test_what_does_not_is_refused_with_the_figures(
+    house: Installation, options: dict[str, object], says: str
+) -> None:
+    house.worker("generalist", bits=2.5)
+    house.worker("news", **options)
+    until(lambda: house.state("news") == "refused")
+    assert says in house.registry.descriptors["news", "1"].note
+    assert not house.shares("news")
+
+
+def test_one_that_is_let_in_by_name_is_not_measured(running: Installation) -> None:
+    worker = running.worker("law", capabilities=(), announce=False)
+    running.order("a", verb="add", specialist="law", revision="1", source="x", has_gate=False)
+    until(lambda: ("law", "1") in running.registry.wanted)
+    worker.announce("checking")
+    until(lambda: running.state("law") == "ready")
+    until(lambda: running.shares("law") == {"1": 0.05})
+
+
+def test_a_new_revision_is_ramped_up_and_the_old_one_drains(running: Installation) -> None:
+    running.order("r", verb="replace", specialist="literature", revision="2", source="x")
+    running.worker("literature", "2", bits=1.9)
+    until(lambda: running.shares("literature") == {"2": 0.05, "1": 0.95})
+    for share in (0.25, 0.5):
+        running.good("2")
+        until(lambda share=share: running.shares("literature") == {"2": share, "1": 1 - share})
+    running.good("2")
+    until(lambda: (running.shares("literature") or {}).get("2") == 1.0)
+    running.good("2")
+    assert running.end("r").state == "done"
+    until(lambda: running.state("literature", "1") == "gone")
+    assert not running.registry.alive("literature", "1")
+    assert running.registry.wanted["literature", "2"].workers == 1
+    notes = [item.text for item in running.outcomes["r"]]
+    assert any("gets 25%" in note for note in notes)
+    assert any("is admitted" in note for note in notes)
+
+
+def test_one_that_fails_its_clients_is_rolled_back_by_itself(running: Installation) -> None:
+    running.order("r", verb="replace", specialist="literature", revision="2", source="x")
+    running.worker("literature", "2")
+    until(lambda: (running.shares("literature") or {}).get("2") == 0.05)
+    running.report(Traffic(specialist="literature", revision="2", finished=1, failed=4))
+    outcome = running.end("r")
+    assert outcome.state == "failed"
+    assert "4 of 5 answers failed" in outcome.text
+    until(lambda: running.shares("literature") == {"1": 1.0})
+    until(lambda: running.state("literature", "2") == "refused")
+    until(lambda: not running.registry.alive("literature", "2"))
+    assert ("literature", "2") not in running.registry.wanted
+    assert running.registry.alive("literature", "1")
+
+
+def test_one_that_is_worse_than_the_old_one_is_refused(running: Installation) -> None:
+    running.order("r", verb="replace", specialist="literature", revision="2", source="x")
+    running.worker("literature", "2", bits=2.2)
+    outcome = running.end("r")
+    assert outcome.state == "failed"
+    assert "worse than revision 1" in outcome.text
+    assert running.shares("literature") == {"1": 1.0}
+
+
+def test_by_hand_it_goes_back_in_the_middle_and_after_the_end(running: Installation) -> None:
+    running.order("r", verb="replace", specialist="literature", revision="2", source="x")
+    running.worker("literature", "2", bits=1.9)
+    until(lambda: (running.shares("literature") or {}).get("2") == 0.05)
+    running.order("back", verb="rollback", specialist="literature", actor="花子")
+    assert "花子 asked for it" in running.end("r").text
+    assert running.end("back").state == "done"
+    until(lambda: running.shares("literature") == {"1": 1.0})
+    until(lambda: not running.registry.alive("literature", "2"))
+    running.order("again", verb="replace", specialist="literature", revision="2", source="x")
+    running.worker("literature", "2", bits=1.9)
+    for _ in range(4):
+        shares = running.shares("literature")
+        until(lambda: (running.shares("literature") or {}).get("2", 0) > 0)
+        running.good("2")
+        until(
+            lambda shares=shares: (
+                running.shares("literature") != shares or running.outcomes["again"][-1].state == "done"
+            )
+        )
+    assert running.end("again").state == "done"
+    until(lambda: running.state("literature", "1") == "gone")
+    running.order("hand", verb="rollback", specialist="literature")
+    until(lambda: running.registry.wanted.get(("literature", "1")) is not None)
+    running.worker("literature", "1")
+    assert running.end("hand").state == "done"
+    until(lambda: running.shares("literature") == {"1": 1.0})
+
+
+def test_a_specialist_can_be_removed_and_its_requests_go_to_the_generalist(running: Installation) -> None:
+    running.order("x", verb="remove", specialist="literature")
+    assert running.end("x").state == "done"
+    until(lambda: running.shares("literature") is None)
+    until(lambda: running.state("literature") is None)
+    assert not running.registry.alive("literature", "1")
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        (
+            {"verb": "add", "specialist": "literature", "revision": "9"},
+            "there is a specialist literature already",
+        ),
+        ({"verb": "replace", "specialist": "law", "revision": "9"}, "there is no specialist law"),
+        ({"verb": "replace", "specialist": "literature", "revision": "1"}, "at revision 1 already"),
+        ({"verb": "rollback", "specialist": "literature"}, "no revision before this one"),
+        ({"verb": "remove", "specialist": "law"}, "there is no specialist law"),
+        ({"verb": "remove", "specialist": "generalist"}, "is the generalist"),
+    ],
+)
+def test_orders_that_can_not_be_followed_are_told_so(
+    running: Installation, order: dict[str, object], says: str
+) -> None:
+    running.order("o", **order)
+    outcome = running.end("o")
+    assert outcome.state == "failed"
+    assert says in outcome.text
+
+
+def test_another_controller_goes_on_where_one_has_ended(running: Installation) -> None:
+    running.order("r", verb="replace", specialist="literature", revision="2", source="x")
+    running.worker("literature", "2", bits=1.9)
+    until(lambda: (running.shares("literature") or {}).get("2") == 0.05)
+    second = running.controller("second")
+    assert not second.is_leading
+    running.controllers.append(second)
+    running.controllers[0].close()
+    until(lambda: second.is_leading)
+    assert running.registry.holder(CONTROLLER) == "second"
+    until(lambda: (running.good("2"), (running.shares("literature") or {}).get("2") == 1.0)[1])
+
+
+def test_a_worker_that_begins_again_keeps_what_was_decided(running: Installation) -> None:
+    until(lambda: running.state("literature") == "ready")
+    running.workers[1].announce("loading")
+    until(lambda: running.state("literature") == "ready")
+    assert running.registry.descriptors["literature", "1"].domain_bpb is not None
+    assert running.shares("literature") == {"1": 1.0}
+
+
+def test_a_worker_with_other_weights_under_the_same_revision_changes_nothing(running: Installation) -> None:
+    until(lambda: running.state("literature") == "ready")
+    wrong = running.worker("literature", announce=False)
+    import msgspec
+
+    wrong.descriptor = msgspec.structs.replace(wrong.descriptor, model_sha256="other weights", context=77)
+    wrong.announce("checking")
+    until(lambda: running.state("literature") == "ready")
+    assert running.registry.descriptors["literature", "1"].context == 1024
+
+
+def test_after_an_empty_restart_of_the_broker_everything_is_as_it_was(
+    running: Installation, memory_broker: MemoryBroker
+) -> None:
+    until(lambda: running.state("literature") == "ready")
+    memory_broker.restart(empty=True)
+    later = Registry(running.open_bus(), running.topics)
+    until(lambda: later.route("kana") and later.descriptors.get(("literature", "1")))
+    route = later.route("kana")
+    assert route is not None
+    assert route.shares == {"generalist": {"1": 1.0}, "literature": {"1": 1.0}}
+    until(lambda: later.holder(CONTROLLER))
+    later.close()
