@@ -124,9 +124,12 @@ class Answer:
         return self.choice
 
     def ask(self, specialist: str) -> TextGeneration:
-        """Let a specialist write."""
-        self.asked[specialist] = self.asking.dispatcher.ask(specialist, self.asking.request)
-        return self.asked[specialist]
+        """Let a specialist write; no further than it has to, where nobody wants it any more."""
+        generation = self.asking.dispatcher.ask(specialist, self.asking.request)
+        self.asked[specialist] = generation
+        if self.is_cancelled:
+            generation.cancel()
+        return generation
 
     def __aiter__(self) -> AsyncIterator[TextDelta]:
         return self
@@ -136,8 +139,6 @@ class Answer:
             raise StopAsyncIteration
         if self.inner is None and not self.is_cancelled:
             self.inner = await self._begin(self)
-            if self.is_cancelled:
-                self.inner.cancel()
         if self.inner is None:
             self._is_over = True
             return TextDelta(finish="cancelled")
