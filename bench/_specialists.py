@@ -86,11 +86,15 @@ def read_passages(models: Sequence[Path], texts: Sequence[Passage]) -> list[Read
 
 
 def make_dense(recipe: Recipe, out: Path) -> Path:
-    """The run of one model of the same shape on the same data, of as many steps as all others together."""
+    """The run of one model of the same shape on the same data, of as many steps as all others together.
+
+    Its checkpoints after each twelfth of them are kept.
+    """
     folders, box = Folders(out), out / DENSE
     data = folders.data
     steps = total_steps(out)
-    changed = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": steps})})
+    train = recipe.train.model_copy(update={"steps": steps, "milestone_every": max(1, steps // 12)})
+    changed = recipe.model_copy(update={"train": train})
     make_run(changed, data["tokens"], data["tokenizer"], box, (), watch_of(lambda: box, 0))
     return box
 
