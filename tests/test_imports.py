@@ -35,6 +35,7 @@ LIGHT = (
     "tsuzuri.build",
     "tsuzuri.planning",
     "tsuzuri.stages",
+    "tsuzuri.specialize",
     "tsuzuri.lab.project",
     "tsuzuri.core.lineage",
     "tsuzuri.corpus.build",

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from tsuzuri.cli import main
 from tsuzuri.core.errors import InputError, RecipeError, ResumeError, TsuzuriError
 from tsuzuri.core.lineage import walk
 from tsuzuri.core.manifest import box_sha256, read_manifest
@@ -149,6 +155,24 @@ def test_machines_that_share_the_work_make_the_same(made: Path, recipe: Path, tm
 
 
 @pytest.mark.slow
+def test_a_command_killed_among_the_branches_goes_on_to_the_same(
+    made: Path, recipe: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [sys.executable, "-m", "tsuzuri", "specialists", "train", str(recipe), "--out", str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as one:
+        assert one.stderr is not None
+        for line in one.stderr:
+            if b"the model kitchen" in line:
+                one.kill()
+                break
+    assert one.returncode == -signal.SIGKILL
+    assert (tmp_path / "models" / "sea" / "release" / "manifest.json").exists()
+    list(train_specialists(recipe, tmp_path))
+    assert sums(tmp_path) == sums(made)
+
+
+@pytest.mark.slow
 def test_domains_are_found_where_none_are_named(recipe: Path, tmp_path: Path) -> None:
     overrides = ["specialists.clusters=3", "specialists.least_characters=100"]
     list(train_specialists(recipe, tmp_path, overrides, only="cluster-1"))
@@ -207,6 +231,14 @@ def test_a_mistake_stops_before_anything_is_made(
         with pytest.raises(error, match=message):
             list(train_specialists(recipe, tmp_path / "out", overrides, dry_run=dry_run))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_knows_it(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out")
+    assert main(["specialists", "train", str(recipe), "--out", out, "--dry-run"]) == 0
+    assert "branches" in capsys.readouterr().out
+    assert main(["specialists", "train", str(recipe), "--out", out, "--only", "tool"]) == 2
+    assert "did you mean 'tools'" in capsys.readouterr().err
 
 
 def test_a_model_that_is_none_is_named(recipe: Path, tmp_path: Path) -> None:
