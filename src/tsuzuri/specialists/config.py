@@ -15,7 +15,7 @@ from tsuzuri.core.config import Config, apply_overrides, load_yaml, parse_config
 from tsuzuri.core.errors import InputError, TsuzuriError, closest
 from tsuzuri.serving.config import ServeConfig
 from tsuzuri.specialists.bus.config import BusConfig
-from tsuzuri.specialists.modes import ModeConfig
+from tsuzuri.specialists.modes import MODES, ModeConfig
 from tsuzuri.specialists.routing.base import RouterConfig
 from tsuzuri.specialists.topics import Topics
 from tsuzuri.specialists.view import RESERVED
@@ -160,6 +160,11 @@ class SpecialistsConfig(Config):
         if names and self.generalist not in names:
             meant = closest(self.generalist, names)
             raise ValueError(f"the generalist {self.generalist!r} is none of the specialists{meant}")
+        if self.mode not in MODES:
+            others = closest(self.mode, MODES) or f" (modes: {', '.join(MODES)})"
+            raise ValueError(f"there is no mode {self.mode!r}{others}")
+        if self.mode == "mix" and names and self.modes.mixture not in names:
+            raise ValueError(f"mode mix is answered by {self.modes.mixture!r}, which is no specialist")
         return self
 
     def of(self, name: str) -> SpecialistConfig | None:
@@ -179,7 +184,10 @@ def read_specialists(path: Path, overrides: Sequence[str] = ()) -> SpecialistsCo
     folder = path.absolute().parent
     return found.model_copy(
         update={
-            "specialists": tuple(_within(folder, item, "release", "texts") for item in found.specialists),
+            "specialists": tuple(
+                _within(folder, _members_within(folder, item), "release", "texts")
+                for item in found.specialists
+            ),
             "router": _within(folder, found.router, "path"),
         }
     )
@@ -200,6 +208,20 @@ def _within(folder: Path, config: Sub, *names: str) -> Sub:
     """The configuration with some of its paths made absolute."""
     paths = {name: folder / path for name in names if (path := getattr(config, name)) is not None}
     return config.model_copy(update=paths)
+
+
+def _members_within(folder: Path, config: SpecialistConfig) -> SpecialistConfig:
+    """The specialist with the paths of a mixture's members made absolute."""
+    members = config.engine.get("members")
+    if not isinstance(members, list | tuple):
+        return config
+    placed = [
+        {**member, "path": str(folder / str(member["path"]))}
+        if isinstance(member, Mapping) and "path" in member
+        else member
+        for member in members
+    ]
+    return config.model_copy(update={"engine": {**config.engine, "members": placed}})
 
 
 def _topical(name: str) -> str:

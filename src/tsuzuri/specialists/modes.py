@@ -18,7 +18,7 @@ from typing import Protocol
 from pydantic import Field
 
 from tsuzuri.core.config import Config
-from tsuzuri.core.errors import InputError, ResourceError
+from tsuzuri.core.errors import InputError, ResourceError, TsuzuriError
 from tsuzuri.serving.models import TextDelta, TextGeneration, TextRequest, Usage
 from tsuzuri.serving.tokenizers import check_one_tokenizer
 from tsuzuri.specialists.messages import Descriptor, Scored
@@ -200,7 +200,7 @@ async def mix(answer: Answer) -> TextGeneration:
 async def rerank(answer: Answer) -> TextGeneration:
     """Of several whole answers the likeliest by the judgement of all who wrote one (`judgement`).
 
-    Who fails to write or to judge is left out; ResourceError of the last one where nobody writes.
+    Who fails to write or to judge is left out; the error of the last one where nobody writes.
     """
     asking = answer.asking
     shares = (await answer.choose()).best(asking.config.candidates)
@@ -223,7 +223,7 @@ async def rerank(answer: Answer) -> TextGeneration:
 
 async def _whole_answers(
     answer: Answer, names: Collection[str]
-) -> tuple[dict[str, Replayed], ResourceError | None]:
+) -> tuple[dict[str, Replayed], TsuzuriError | None]:
     """Everybody's whole answer, and the last error of those who have none."""
 
     async def whole(name: str) -> Replayed:
@@ -236,7 +236,7 @@ async def _whole_answers(
     for name, result in zip(names, results, strict=True):
         if isinstance(result, Replayed):
             written[name] = result
-        elif isinstance(result, ResourceError):
+        elif isinstance(result, TsuzuriError):
             failed = result
         else:
             raise result
@@ -259,7 +259,7 @@ async def _likeliest(answer: Answer, written: Mapping[str, Replayed], shares: Ma
     )
     judges = {name: one.nats for name, one in zip(shares, scored, strict=True) if isinstance(one, Scored)}
     for one in scored:
-        if not isinstance(one, (Scored, ResourceError, InputError)):
+        if not isinstance(one, Scored | TsuzuriError):
             raise one
     values = judgement(list(texts.values()), judges, shares, asking.config)
     return max(zip(values, texts, strict=True), key=lambda pair: pair[0])[1]
