@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from buses import OpenBus
+from tsuzuri.specialists.brokers import Broker, start_apache, start_embedded
+from tsuzuri.specialists.bus.base import Bus
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
+from tsuzuri.specialists.bus.opening import open_bus as opened
 
+SESSION_S = 1.5
+"""Of members on the embedded broker, which waits for half of it before it gives a new group its records."""
 _NUMBERS = itertools.count()
+
+KAFKA_CLASSES = {"kafka-storage.sh": "kafka.tools.StorageTool", "kafka-server-start.sh": "kafka.Kafka"}
+JAVA = "exec java -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
 
 
 @pytest.fixture
@@ -23,13 +34,67 @@ def memory_broker() -> Iterator[MemoryBroker]:
         bus.close(flush_s=0)
 
 
+@pytest.fixture(scope="session")
+def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The embedded broker; who kills it starts one of their own."""
+    broker = start_embedded(tmp_path_factory.mktemp("embedded"))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A distribution of Apache Kafka, put together from the jars beside the checkout."""
+    shared = Path(__file__).parents[3] / "shared" / "kafka"
+    if not (shared / "libs").is_dir():
+        pytest.skip("../shared/kafka is absent")
+    if shutil.which("java") is None:
+        pytest.skip("Java is absent")
+    home = tmp_path_factory.mktemp("kafka")
+    (home / "bin").mkdir()
+    for name, entry in KAFKA_CLASSES.items():
+        script = home / "bin" / name
+        log = f"-Dlog4j2.configurationFile={shared / 'log4j2.properties'}"
+        script.write_text(f'#!/bin/sh\n{JAVA} {log} -cp "{shared}/libs/*" {entry} "$@"\n')
+        script.chmod(0o755)
+    return home
+
+
+@pytest.fixture(scope="session")
+def apache_broker(kafka_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A node of Apache Kafka; who kills it starts one of their own."""
+    broker = start_apache(kafka_home, tmp_path_factory.mktemp("apache"))
+    yield broker
+    broker.stop()
+
+
 @pytest.fixture
 def prefix() -> str:
     """Of the topics of one test."""
-    return f"test-{next(_NUMBERS)}"
+    return f"test-{os.getpid()}-{next(_NUMBERS)}"
 
 
-@pytest.fixture(params=["memory"])
-def open_bus(request: pytest.FixtureRequest, memory_broker: MemoryBroker, prefix: str) -> OpenBus:
-    """Opens buses to a broker; every kind of broker in turn."""
-    return lambda: memory_broker.bus(BusConfig(prefix=prefix))
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture(
+    params=["memory", "embedded", pytest.param("apache", marks=SLOW), pytest.param("share", marks=SLOW)]
+)
+def open_bus(request: pytest.FixtureRequest, prefix: str) -> Iterator[OpenBus]:
+    """Opens buses to a broker, every kind of broker in turn, and closes them."""
+    buses: list[Bus] = []
+
+    def open_one() -> Bus:
+        if request.param == "memory":
+            bus: Bus = request.getfixturevalue("memory_broker").bus(BusConfig(prefix=prefix))
+        else:
+            kind, backend = ("apache", "share") if request.param == "share" else (request.param, "group")
+            broker: Broker = request.getfixturevalue(f"{kind}_broker")
+            config = BusConfig(bootstrap=broker.address, prefix=prefix, backend=backend, session_s=SESSION_S)
+            bus = opened(config)
+        buses.append(bus)
+        return bus
+
+    yield open_one
+    for bus in buses:
+        bus.close(flush_s=0)

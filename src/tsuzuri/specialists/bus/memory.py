@@ -23,6 +23,7 @@ from tsuzuri.specialists.bus.checks import check_size, check_topic, no_topic
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory_queue import Group, MemoryQueue, Place
 from tsuzuri.specialists.messages import now_ms
+from tsuzuri.specialists.topics import Topics
 
 _LOG = logging.getLogger(__name__)
 
@@ -153,7 +154,8 @@ class MemoryBus:
 
     def send(self, record: Record, on_stored: Stored | None = None) -> None:
         """Send; InputError where a record is too large."""
-        check_size(record, self.config.record_bytes)
+        dead_letters = Topics(self.config.prefix).dead_letters
+        check_size(record, self.config.record_bytes * (2 if record.topic == dead_letters else 1))
         with self.broker.changed:
             if self._is_closed:
                 raise BusDown("this bus is closed")

@@ -1,0 +1,270 @@
+"""Topics, positions and the name of a cluster, over Kafka's protocol. Every call waits for its answer.
+
+The embedded broker makes a topic that is asked for by name: we ask for those that are there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+)
+
+from tsuzuri.core.errors import InputError
+from tsuzuri.specialists.bus.base import BusDown, Lag, TopicSpec
+from tsuzuri.specialists.bus.checks import check_topic
+from tsuzuri.specialists.bus.client import EMBEDDED, LOG, Client, is_code
+from tsuzuri.specialists.bus.kafka_follow import Place
+from tsuzuri.specialists.topics import Topics
+
+Answer = TypeVar("Answer")
+
+SLICE_S = 1.0
+"""Of waiting for a first answer: between two, it is looked whether the broker has refused us."""
+RESTORE_S = 15.0
+COMPACTED = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+"""So that a compacted topic is so soon: Kafka leaves alone what it writes to, for a week."""
+
+UNSETTLED = (KafkaError._NOENT, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
+"""Answers about a topic that was made or moved a moment ago."""
+
+
+class Admin:
+    """What is asked of a cluster beside its records."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._wait_s = client.config.request_s
+        self._registry = Topics(client.config.prefix).registry
+        self._lock = threading.Lock()
+        self._admin: AdminClient = client.made(AdminClient, client.common())
+
+    def identity(self, *, patient: bool = True) -> str:
+        """Of the cluster, `/` and of its registry where there is one; BusDown. Patient: not only at once."""
+        until = time.monotonic() + (self._wait_s if patient else 0)
+        while True:
+            try:
+                cluster = self._admin.describe_cluster(request_timeout=SLICE_S).result(2 * SLICE_S)
+                break
+            except (KafkaException, TimeoutError) as error:
+                self._admin.poll(0)
+                if time.monotonic() >= until or self._client.is_refused:
+                    raise self._client.down(_as_kafka(error), doing="asking for the cluster") from None
+        self._admin.poll(0)
+        identity = str(cluster.cluster_id)
+        self._client.is_embedded = identity.startswith((EMBEDDED, "tansu_cluster"))
+        if not self._client.is_embedded or self._registry in self.topics():
+            futures = self._admin.describe_topics(
+                TopicCollection([self._registry]), request_timeout=self._wait_s
+            )
+            try:
+                return f"{identity}/{futures[self._registry].result(self._wait_s).topic_id}"
+            except (KafkaException, TimeoutError) as error:
+                if not is_code(error, [KafkaError.UNKNOWN_TOPIC_OR_PART]):
+                    raise self._client.down(_as_kafka(error), doing="asking for the registry") from None
+        return identity
+
+    def topics(self) -> Mapping[str, int]:
+        """Name → partitions of every topic."""
+        listed = self._call(lambda: self._admin.list_topics(timeout=self._wait_s), "listing topics")
+        return {
+            name: len(topic.partitions)
+            for name, topic in listed.topics.items()
+            if topic.error is None and not name.startswith("__")
+        }
+
+    def ends(self, places: Sequence[Place]) -> dict[Place, int]:
+        """The offset that the next record of each partition gets."""
+        ends = self._offsets(places, OffsetSpec.latest())
+        return self._read_ends(ends) if self._client.is_embedded else ends
+
+    def _read_ends(self, ends: Mapping[Place, int]) -> dict[Place, int]:
+        """The ends as they are: the embedded broker counts one record of the last batch only."""
+        found = {place: end for place, end in ends.items() if end == 0}
+        settings = self._client.consumer(f"{self._client.config.prefix}.ends") | {
+            "enable.partition.eof": True
+        }
+        consumer: Consumer = self._client.made(Consumer, settings)
+        try:
+            left = [TopicPartition(*place, end - 1) for place, end in ends.items() if end]
+            consumer.assign(left)
+            until = time.monotonic() + self._wait_s
+            while len(found) < len(ends):
+                message = consumer.poll(0.1)
+                error = message.error() if message else None
+                if message and error and error.code() == KafkaError._PARTITION_EOF:
+                    found[message.topic() or "", message.partition() or 0] = message.offset() or 0
+                elif time.monotonic() > until:
+                    raise self._client.down(None, doing="asking how far topics go")
+        finally:
+            consumer.close()
+        return found
+
+    def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
+        if not places:
+            return {}
+        wanted = {TopicPartition(*place): spec for place in places}
+        until = time.monotonic() + self._wait_s
+        while True:
+            futures = self._admin.list_offsets(wanted, request_timeout=self._wait_s)
+            try:
+                return {
+                    (item.topic, item.partition): future.result().offset for item, future in futures.items()
+                }
+            except KafkaException as error:
+                if not is_code(error, UNSETTLED) or time.monotonic() > until:
+                    raise self._client.down(error, doing="asking how far topics go") from None
+                time.sleep(0.05)
+
+    def ensure(self, topics: Sequence[TopicSpec]) -> None:
+        """Make the topics that are missing; InputError where one is otherwise than it has to be."""
+        there = self.topics()
+        missing = [spec for spec in topics if spec.name not in there]
+        self._create(missing)
+        until = time.monotonic() + self._wait_s
+        while not all(spec.name in there for spec in topics):
+            if time.monotonic() > until:
+                raise BusDown("topics that were just made are not there", hint="look at the broker's log")
+            time.sleep(0.02)
+            there = self.topics()
+        made = {spec.name for spec in missing}
+        old = [spec for spec in topics if spec.name not in made]
+        policies = self._policies([spec.name for spec in old])
+        for spec in topics:
+            compacted = "compact" in policies[spec.name] if spec.name in policies else spec.is_compacted
+            check_topic(spec, there[spec.name], is_compacted=compacted)
+
+    def _create(self, specs: Sequence[TopicSpec]) -> None:
+        if not specs:
+            return
+        wanted = [
+            NewTopic(
+                spec.name,
+                num_partitions=spec.partitions,
+                replication_factor=self._client.config.replication,
+                config={**_settings(spec), **spec.settings},
+            )
+            for spec in specs
+        ]
+        futures = self._admin.create_topics(wanted, request_timeout=self._wait_s)
+        for name, future in futures.items():
+            try:
+                future.result(self._wait_s)
+            except (KafkaException, TimeoutError) as error:
+                if is_code(error, [KafkaError.INVALID_CONFIG, KafkaError.INVALID_REPLICATION_FACTOR]):
+                    raise InputError(f"the topic {name} can't be made: {self._client.said(error)}") from None
+                if not is_code(error, [KafkaError.TOPIC_ALREADY_EXISTS]):
+                    raise self._client.down(_as_kafka(error), doing=f"making the topic {name}") from None
+
+    def _policies(self, names: Sequence[str]) -> dict[str, str]:
+        """The clean-up policy of each topic."""
+        if not names:
+            return {}
+        wanted = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        futures = self._admin.describe_configs(wanted, request_timeout=self._wait_s)
+        policies = {}
+        for item, future in futures.items():
+            entries = self._call(future.result, "asking for topics' settings")
+            policies[item.name] = str(entries["cleanup.policy"].value) if "cleanup.policy" in entries else ""
+        return policies
+
+    def restore(self, topics: Sequence[TopicSpec]) -> None:
+        """Make topics again after the broker lost them; those that somebody's client made otherwise since are
+        removed first, over and over for a while."""
+        until = time.monotonic() + RESTORE_S
+        while True:
+            try:
+                return self.ensure(topics)
+            except InputError as error:
+                if time.monotonic() > until:
+                    LOG.error("topics could not be made again: %s", error.message)
+                    return None
+                self.remove(self._otherwise(topics))
+
+    def _otherwise(self, topics: Sequence[TopicSpec]) -> list[str]:
+        there = self.topics()
+        policies = self._policies([spec.name for spec in topics if spec.name in there])
+        return [
+            spec.name
+            for spec in topics
+            if spec.name in there
+            and (there[spec.name], "compact" in policies[spec.name]) != (spec.partitions, spec.is_compacted)
+        ]
+
+    def remove(self, topics: Sequence[str]) -> None:
+        """Remove topics; those that are not there are no error."""
+        if not topics:
+            return
+        for name, future in self._admin.delete_topics(list(topics), request_timeout=self._wait_s).items():
+            try:
+                future.result(self._wait_s)
+            except (KafkaException, TimeoutError) as error:
+                if not is_code(error, [KafkaError.UNKNOWN_TOPIC_OR_PART]):
+                    raise self._client.down(_as_kafka(error), doing=f"removing the topic {name}") from None
+
+    def lag(self, group: str, topics: Sequence[str]) -> Mapping[str, Lag]:
+        """What stands behind the positions that a group has committed."""
+        there = self.topics()
+        places = [(topic, number) for topic in topics for number in range(there.get(topic, 0))]
+        ends, starts = self.ends(places), self._offsets(places, OffsetSpec.earliest())
+        committed = self._committed(group, places)
+        lags = dict.fromkeys(topics, 0)
+        for place, end in ends.items():
+            lags[place[0]] += end - max(starts[place], committed.get(place, 0))
+        return {topic: Lag(records) for topic, records in lags.items()}
+
+    def _committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
+        if not places:
+            return {}
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
+        futures = self._admin.list_consumer_group_offsets([wanted], request_timeout=self._wait_s)
+        try:
+            found = futures[group].result(self._wait_s).topic_partitions
+        except (KafkaException, TimeoutError) as error:
+            if is_code(error, [KafkaError.GROUP_ID_NOT_FOUND]):
+                return {}
+            raise self._client.down(_as_kafka(error), doing=f"asking how far {group} is") from None
+        return {(item.topic, item.partition): item.offset for item in found if item.offset >= 0}
+
+    def share_from_beginning(self, group: str) -> None:
+        """Let a share group begin with what is there already, as a group does."""
+        entry = ConfigEntry(
+            "share.auto.offset.reset", "earliest", incremental_operation=AlterConfigOpType.SET
+        )
+        wanted = ConfigResource(ConfigResource.Type.GROUP, group, incremental_configs=[entry])
+        futures = self._admin.incremental_alter_configs([wanted], request_timeout=self._wait_s)
+        self._call(futures[wanted].result, f"preparing the share group {group}")
+
+    def _call(self, ask: Callable[..., Answer], doing: str) -> Answer:
+        try:
+            return ask()
+        except (KafkaException, TimeoutError) as error:
+            raise self._client.down(_as_kafka(error), doing=doing) from None
+
+
+def _settings(spec: TopicSpec) -> dict[str, str]:
+    if spec.is_compacted:
+        return {"cleanup.policy": "compact", **COMPACTED}
+    return {"cleanup.policy": "delete", "retention.ms": str(spec.retention_ms)}
+
+
+def _as_kafka(error: BaseException) -> Any:
+    """None for a time that ran out, which is how it is told of a broker that does not answer."""
+    return error if isinstance(error, KafkaException) else None

@@ -1,0 +1,192 @@
+"""A member of a share group (KIP-932, Apache Kafka 4.2 and later): records are shared out one by one.
+
+More workers than partitions then all have work, a record that is given back may come to another at once,
+and the broker counts deliveries. What confluent-kafka lacks as of 2.16: a lock can't be renewed, so that what
+takes longer than `group.share.record.lock.duration.ms` is given to somebody else meanwhile; a delay before a
+record is given again is ours, by not giving it back until then. A record that nobody acknowledged after
+`group.share.delivery.count.limit` deliveries is dropped by the broker.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from confluent_kafka import AcknowledgeType, KafkaException, Message, ShareConsumer
+
+from tsuzuri.specialists.bus.base import BusFull, Record, Work
+from tsuzuri.specialists.bus.client import LOG, Client
+from tsuzuri.specialists.bus.kafka_admin import Admin
+from tsuzuri.specialists.bus.kafka_follow import as_record
+from tsuzuri.specialists.dead_letters import dead_letter
+from tsuzuri.specialists.topics import Topics
+
+Send = Callable[[Record, Callable[[Record, BaseException | None], None]], None]
+
+POLL_S, BUSY_POLL_S = 0.1, 0.005
+REJECT_AGAIN_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Given:
+    message: Message
+    record: Record
+
+
+class ShareQueue:
+    """What one member is given. The client is used by one thread alone."""
+
+    def __init__(
+        self, client: Client, admin: Admin, send: Send, topics: Sequence[str], group: str, capacity: int
+    ) -> None:
+        self._client, self._send = client, send
+        self._topics, self._group, self._capacity = tuple(topics), group, capacity
+        self._changed = threading.Condition()
+        self._buffers: dict[str, deque[_Given]] = {topic: deque() for topic in topics}
+        self._out: set[_Given] = set()
+        self._answers: list[tuple[float, int, _Given, AcknowledgeType]] = []
+        """What is to be told to the broker, and when."""
+        self._numbers = itertools.count()
+        self._is_closing = self._is_stopped = self._is_stale = False
+        self._settings = client.sharer(group)
+        admin.share_from_beginning(group)
+        self._consumer = self._joined()
+        self._thread = threading.Thread(target=self._run, name="bus-share", daemon=True)
+        self._thread.start()
+
+    def take(self, timeout_s: float) -> Work | None:
+        """The next record to work off."""
+        until = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._is_closing:
+                buffer = next((self._buffers[topic] for topic in self._topics if self._buffers[topic]), None)
+                if buffer is not None and len(self._out) < self._capacity:
+                    given = buffer.popleft()
+                    self._out.add(given)
+                    return Work(given.record, given.message.delivery_count() or 1, lease=given)
+                left_s = until - time.monotonic()
+                if left_s <= 0:
+                    return None
+                self._changed.wait(left_s)
+            return None
+
+    def ack(self, work: Work) -> None:
+        """It is done with."""
+        self._answer(work, AcknowledgeType.ACCEPT)
+
+    def release(self, work: Work, *, delay_s: float = 0.0) -> None:
+        """It is given back; with a delay, at its end."""
+        self._answer(work, AcknowledgeType.RELEASE, delay_s)
+
+    def _answer(self, work: Work, answer: AcknowledgeType, delay_s: float = 0.0) -> None:
+        with self._changed:
+            given = work.lease
+            if isinstance(given, _Given) and given in self._out:
+                self._out.remove(given)
+                heapq.heappush(
+                    self._answers, (time.monotonic() + delay_s, next(self._numbers), given, answer)
+                )
+                self._changed.notify_all()
+
+    def reject(self, work: Work, *, reason: str, message: str = "") -> None:
+        """It becomes a dead letter, and is acknowledged once that is stored."""
+        topic = Topics(self._client.config.prefix).dead_letters
+        letter = dead_letter(work.record, topic=topic, group=self._group, reason=reason, message=message)
+        try:
+            self._send(letter, partial(self._rejected, work))
+        except BusFull as error:
+            self._rejected(work, letter, error)
+
+    def _rejected(self, work: Work, _: Record, error: BaseException | None) -> None:
+        if error is None:
+            self.ack(work)
+        else:
+            LOG.warning("a dead letter could not be stored: %s", error)
+            self.release(work, delay_s=REJECT_AGAIN_S)
+
+    def extend(self, work: Work) -> None:
+        """Nothing: this client can't ask for more time."""
+
+    def begin_anew(self) -> None:
+        """The broker came back empty."""
+        with self._changed:
+            self._is_stale = True
+
+    def close(self, *, drain_s: float = 0.0) -> None:
+        """Wait for what is out, give back what was not given, leave the group."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._out, drain_s)
+            self._is_stopped = True
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _joined(self) -> ShareConsumer:
+        consumer: ShareConsumer = self._client.made(ShareConsumer, self._settings)
+        consumer.subscribe(list(self._topics))
+        return consumer
+
+    def _run(self) -> None:
+        while not self._is_stopped:
+            try:
+                if self._is_stale:
+                    self._consumer.close()
+                    with self._changed:
+                        self._forget()
+                    self._consumer = self._joined()
+                self._tell()
+                self._receive()
+            except KafkaException as error:
+                LOG.warning("a member of %s: %s", self._group, self._client.said(error))
+                time.sleep(POLL_S)
+        with self._changed:
+            left = [given for buffer in self._buffers.values() for given in buffer] + list(self._out)
+            for given in left:
+                heapq.heappush(self._answers, (0.0, next(self._numbers), given, AcknowledgeType.RELEASE))
+            self._answers = [(0.0, number, given, answer) for _, number, given, answer in self._answers]
+        try:
+            self._tell()
+            self._consumer.commit_sync(5.0)
+        except KafkaException as error:  # its locks end by themselves
+            LOG.warning("a member of %s leaves: %s", self._group, self._client.said(error))
+        self._consumer.close()
+
+    def _tell(self) -> None:
+        """Tell the broker what became of what it gave."""
+        with self._changed:
+            due = []
+            while self._answers and self._answers[0][0] <= time.monotonic():
+                due.append(heapq.heappop(self._answers))
+        for _, _, given, answer in due:
+            self._consumer.acknowledge(given.message, answer)
+        if due:
+            self._consumer.commit_async()
+
+    def _receive(self) -> None:
+        """Ask for more while little is buffered; else only wait."""
+        with self._changed:
+            buffered = sum(map(len, self._buffers.values()))
+            if buffered >= self._capacity:
+                self._changed.wait(BUSY_POLL_S)
+                return
+            is_busy = bool(self._out or self._answers)
+        messages = self._consumer.poll(BUSY_POLL_S if is_busy else POLL_S)
+        with self._changed:
+            for message in messages:
+                if message.error() is None:
+                    self._buffers[message.topic() or ""].append(_Given(message, as_record(message)))
+            self._changed.notify_all()
+
+    def _forget(self) -> None:
+        self._is_stale = False
+        self._out.clear()
+        self._answers.clear()
+        for buffer in self._buffers.values():
+            buffer.clear()
