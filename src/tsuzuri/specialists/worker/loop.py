@@ -1,0 +1,270 @@
+"""A worker: takes requests as it has room for them, answers them, and acknowledges what is answered.
+
+    queue ─thread─► waiting ─► running (as many as the engine writes together) ─► end stored ─► acknowledged
+
+Delivery is at least once, so what comes twice is answered with the same words or joins what runs. A request
+is acknowledged once the broker has the end of its answer; what this process does not come to say, somebody
+else does. Where the bus takes nothing, answers wait where they are and nothing more is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from tsuzuri.core.errors import ResourceError, TsuzuriError
+from tsuzuri.serving import logs
+from tsuzuri.serving.engines.base import EngineFailed
+from tsuzuri.serving.models import TextModel
+from tsuzuri.specialists.bus.base import Bus, Record, Work, WorkQueue
+from tsuzuri.specialists.messages import (
+    Body,
+    Cancel,
+    Drain,
+    Envelope,
+    Failed,
+    Final,
+    Lane,
+    Malformed,
+    Report,
+    decode,
+)
+from tsuzuri.specialists.registry import REPLIES
+from tsuzuri.specialists.topics import LANES, Topics
+from tsuzuri.specialists.worker.answering import Answering
+from tsuzuri.specialists.worker.background import Background
+from tsuzuri.specialists.worker.clocks import Clocks
+from tsuzuri.specialists.worker.config import WorkerConfig
+from tsuzuri.specialists.worker.failures import deadline_passed, failure_of, handed_back
+from tsuzuri.specialists.worker.held import Held
+from tsuzuri.specialists.worker.presence import Presence
+from tsuzuri.specialists.worker.request import ENDS, Request, read_request
+from tsuzuri.specialists.worker.sampled import characters_per_token
+from tsuzuri.specialists.worker.saying import AGAIN_S, BLOCKED_S, Saying
+
+TAKE_S = 0.2
+WATCH_S = 0.25
+EXTEND_S = 5.0
+"""Between two words to the queue that something takes longer."""
+END_S = 5.0
+"""For what was handed back or cancelled to be said."""
+
+
+class Worker:
+    """Answers for the revision of a presence, on the event loop on which it is made."""
+
+    def __init__(self, model: TextModel, bus: Bus, topics: Topics, presence: Presence) -> None:
+        self._model, self._bus, self._topics, self._presence = model, bus, topics, presence
+        self._config: WorkerConfig = presence.config
+        self._slots = self._config.slots or model.stats().slots or 1
+        self._clocks = Clocks()
+        self._background = Background()
+        self._waiting: dict[Lane, deque[Request]] = {lane: deque() for lane in LANES}
+        self._running: set[Request] = set()
+        self._finished = self._failed = 0
+        self._failure: str | None = None
+        self._stopping = asyncio.Event()
+        self._is_stopping = threading.Event()
+
+    def drain(self) -> None:
+        """Take nothing more, finish what runs, end. May be called from anywhere."""
+        self._is_stopping.set()
+        self._background.soon(self._stopping.set)
+
+    async def run(self) -> None:
+        """Answer until told to stop; EngineFailed where the engine can't go on; BusDown."""
+        presence = self._presence
+        ratio = await characters_per_token(self._model, self._config.texts)
+        self._queue = await asyncio.to_thread(self._join)
+        self._held = Held(self._queue, remembered=self._config.remembered)
+        self._saying = Saying(self._bus, self._held, self._background, presence.instance)
+        self._bus.on_lost(lambda _: self._background.soon(self._lose))
+        following = await asyncio.to_thread(self._bus.follow, self._topics.control, self._control)
+        presence.figures = self._figures
+        presence.registry.on_report(self._heard)
+        thread = threading.Thread(target=self._take, args=(self._queue,), name="worker", daemon=True)
+        watching = asyncio.create_task(self._watch())
+        try:
+            await asyncio.to_thread(presence.loaded, self._model.facts, ratio)
+            logs.event("answers", specialist=presence.key[0], revision=presence.key[1], slots=self._slots)
+            thread.start()
+            await self._stopping.wait()
+            presence.drains()
+            await asyncio.to_thread(thread.join)
+            await self._end()
+        finally:
+            self._is_stopping.set()
+            watching.cancel()
+            self._background.cancel()
+            await asyncio.to_thread(self._queue.close)
+            await asyncio.to_thread(following.close)
+            await asyncio.to_thread(self._bus.flush, END_S)
+        logs.event("ended", finished=self._finished, failed=self._failed, failure=self._failure)
+        if self._failure is not None:
+            raise EngineFailed(f"the engine {self._failure}", hint="look at its log, then start the worker")
+
+    def _join(self) -> WorkQueue:
+        key, capacity = self._presence.key, self._slots + self._config.read_ahead
+        return self._bus.queue(self._topics.lanes(*key), self._topics.group(*key), capacity=capacity)
+
+    async def _end(self) -> None:
+        """Finish what runs within the time for it, hand back the rest."""
+        self._start()
+        await self._held.until_empty(0.0 if self._failure else self._config.drain_s)
+        for request in self._held:
+            request.stop(handed_back())
+        await self._held.until_empty(END_S)
+
+    # What comes
+
+    def _take(self, queue: WorkQueue) -> None:
+        """On a thread of its own: hand requests to the loop until told to stop."""
+        while not self._is_stopping.is_set():
+            if self._saying.is_blocked:
+                self._is_stopping.wait(BLOCKED_S)
+                continue
+            try:
+                work = queue.take(TAKE_S)
+            except ResourceError as error:
+                logs.event("cannot_take", problem=error.message)
+                self._is_stopping.wait(AGAIN_S)
+                continue
+            if work is not None:
+                self._background.soon(partial(self._taken, work))
+
+    def _taken(self, work: Work) -> None:
+        try:
+            request = read_request(work, self._deadline)
+        except Malformed as error:
+            logs.event("rejected", reason=error.reason)
+            self._queue.reject(work, reason=error.reason, message=error.message)
+            return
+        said = self._held.admit(request)
+        if said is not None:
+            self._background.spawn(self._saying.repeat(request, said))
+        elif not request.is_void:
+            self._waiting[request.envelope.lane].append(request)
+            self._start()
+
+    def _control(self, records: Sequence[Record]) -> None:
+        """On a thread of the bus."""
+        for record in records:
+            try:
+                body = decode(record.value, record.headers).body
+            except Malformed:
+                continue  # it is not for this worker to say what it is
+            if isinstance(body, Cancel):
+                self._background.soon(partial(self._cancel, body.ids))
+            elif isinstance(body, Drain) and self._presence.is_meant(body):
+                self.drain()
+
+    def _heard(self, report: Report) -> None:
+        self._clocks.heard(report.gateway, report.at_ms)
+
+    def _deadline(self, envelope: Envelope) -> float | None:
+        """By this process' clock, from what is known of the gateway's."""
+        place = f"{REPLIES}/{envelope.reply_partition}"
+        self._clocks.heard(place, envelope.sent_ms)
+        holder = self._presence.registry.holder(place)
+        return self._clocks.deadline(envelope.deadline_ms, place, holder or "")
+
+    # What is done about it
+
+    def _start(self) -> None:
+        """Begin with those that wait, as many as there is room for; hand them back where it ends."""
+        while any(self._waiting.values()):
+            if len(self._running) >= self._slots and not self._is_stopping.is_set():
+                return
+            request = next(waiting for waiting in self._waiting.values() if waiting).popleft()
+            if request.is_void:
+                continue
+            if self._is_stopping.is_set():
+                self._background.spawn(self._say(request, handed_back()))
+            else:
+                self._running.add(request)
+                self._background.spawn(self._answer(request))
+
+    async def _answer(self, request: Request) -> None:
+        """Answer one request, whatever becomes of it."""
+        envelope = request.envelope
+        try:
+            if request.deadline is not None and time.monotonic() >= request.deadline:
+                await self._say(request, deadline_passed())
+                return
+            request.answering = Answering(
+                self._model,
+                envelope.body,
+                deadline=request.deadline,
+                is_patient=envelope.lane == "batch",
+                trace=envelope.trace,
+                delta_s=self._config.delta_ms / 1000,
+                alive_s=self._config.alive_s,
+                width=self._slots,
+            )
+            async for message in request.answering.messages():
+                is_stopped = isinstance(message, Final) and message.finish == "cancelled"
+                await self._say(request, request.instead if is_stopped and request.instead else message)
+        except Exception as error:
+            failed = request.instead or failure_of(error)
+            if not isinstance(error, TsuzuriError):
+                logs.failure("answer_failed", error, id=envelope.id)
+            await self._say(request, failed)
+        finally:
+            self._running.discard(request)
+            self._start()
+
+    async def _say(self, request: Request, message: Body) -> None:
+        if await self._saying.say(request, message) and isinstance(message, ENDS):
+            self._failed += isinstance(message, Failed)
+            self._finished += not isinstance(message, Failed)
+            logs.event("answered", **request.account(message))
+
+    def _cancel(self, ids: Sequence[str]) -> None:
+        for request in self._held.cancel(ids):
+            self._withdraw(request)
+
+    def _withdraw(self, request: Request) -> None:
+        """Nobody wants it any more."""
+        if request in self._running:
+            request.stop()
+        else:
+            self._held.drop(request)
+
+    def _lose(self) -> None:
+        """The broker came back without its records: what is held here is asked again by whoever wants it."""
+        logs.event("broker_lost", held=len(self._held))
+        self._held.lose()
+
+    # What is looked after
+
+    async def _watch(self) -> None:
+        """Who waits for what is held, the queue's patience, the engine."""
+        extended_at = time.monotonic()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            failure = self._model.stats().failure
+            if failure is not None and not self._is_stopping.is_set():
+                self._failure = failure
+                self.drain()
+            for request in self._held:
+                if request.is_orphaned(self._presence.registry.holder):
+                    logs.event("orphaned", id=request.envelope.id)
+                    self._withdraw(request)
+            if time.monotonic() - extended_at > EXTEND_S:
+                extended_at = time.monotonic()
+                self._held.extend()
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "running": len(self._running),
+            "waiting": sum(map(len, self._waiting.values())),
+            "slots": self._slots,
+            "tokens_per_s": self._model.stats().tokens_per_s,
+            "finished": self._finished,
+            "failed": self._failed,
+        }

@@ -1,0 +1,122 @@
+"""One attempt at a request, from the queue to the record that ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tsuzuri.specialists.bus.base import Record, Work
+from tsuzuri.specialists.messages import (
+    Ask,
+    Body,
+    Delta,
+    Embed,
+    Embedded,
+    Envelope,
+    Failed,
+    Final,
+    Malformed,
+    Score,
+    Scored,
+    decode,
+    encode,
+    now_ms,
+)
+from tsuzuri.specialists.registry import REPLIES
+from tsuzuri.specialists.worker.answering import Answering
+
+ASKED = Ask | Score | Embed
+ENDS = Final | Scored | Embedded | Failed
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """An attempt that this worker holds."""
+
+    envelope: Envelope
+    works: list[Work]
+    """All that it was given as: more than one where it came twice."""
+    deadline: float | None
+    """`time.monotonic()`."""
+    taken_at: float = field(default_factory=time.monotonic)
+    answering: Answering | None = None
+    """Once it has begun."""
+    holder: str | None = None
+    """Who reads its replies, once known."""
+    instead: Failed | None = None
+    """What is said at its end, where it was stopped for a reason of this worker's."""
+    is_void: bool = False
+    """Whether nobody listens to it any more, nor waits for its acknowledgement."""
+    records: list[Record] = field(default_factory=list)
+    """What was said."""
+    said: int = 0
+    """Parts of its answer."""
+
+    @property
+    def attempt(self) -> tuple[str, int]:
+        """What tells it from all others."""
+        return self.envelope.id, self.envelope.attempt
+
+    def is_orphaned(self, holder_of: Callable[[str], str | None]) -> bool:
+        """Whether the gateway that waits for it is gone, by who holds the lease of its partition of replies;
+        where nobody is known to have held it, nobody can be gone."""
+        holder = holder_of(f"{REPLIES}/{self.envelope.reply_partition}")
+        if self.holder is None:
+            self.holder = holder
+        return holder != self.holder
+
+    def account(self, end: Body) -> dict[str, Any]:
+        """How it ended, in figures, for the log."""
+        asked = self.envelope
+        how = end.code if isinstance(end, Failed) else end.finish if isinstance(end, Final) else "complete"
+        return {
+            "id": asked.id,
+            "attempt": asked.attempt,
+            "kind": type(asked.body).__name__.lower(),
+            "lane": asked.lane,
+            "end": how,
+            "prompt_tokens": getattr(end, "prompt_tokens", None),
+            "completion_tokens": getattr(end, "completion_tokens", None),
+            "elapsed_ms": round(1000 * (time.monotonic() - self.taken_at), 1),
+            "traceparent": asked.trace.get("traceparent"),
+        }
+
+    def stop(self, instead: Failed | None = None) -> None:
+        """Let it end within a step, with something else said than that it was cancelled."""
+        self.instead = self.instead or instead
+        if self.answering is not None:
+            self.answering.cancel()
+
+    def record(self, body: Body, worker: str) -> Record:
+        """What is sent to say so."""
+        asked = self.envelope
+        reply = Envelope(
+            body,
+            id=asked.id,
+            attempt=asked.attempt,
+            seq=self.said,
+            worker=worker,
+            epoch=asked.epoch,
+            lane=asked.lane,
+            sent_ms=now_ms(),
+            trace=asked.trace,
+        )
+        self.said += isinstance(body, Delta)
+        value, headers = encode(reply)
+        return Record(
+            asked.reply_topic, value, asked.id.encode(), tuple(headers), partition=asked.reply_partition
+        )
+
+
+def read_request(work: Work, deadline: Callable[[Envelope], float | None]) -> Request:
+    """The request in a record; Malformed where it is none."""
+    envelope = decode(work.record.value, work.record.headers)
+    if not isinstance(envelope.body, ASKED):
+        raise Malformed(
+            f"{type(envelope.body).__name__.lower()} is nothing that a worker is asked", reason="kind"
+        )
+    if not envelope.id or not envelope.reply_topic:
+        raise Malformed("a request names neither itself nor where its answer goes", reason="no_reply")
+    return Request(envelope, [work], deadline(envelope))
