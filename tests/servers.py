@@ -6,13 +6,14 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import builds
 from tsuzuri.core.files import write_json, write_text
+from tsuzuri.serving.app import Guest
 from tsuzuri.serving.config import ServeConfig
 from tsuzuri.serving.server import Server
 from tsuzuri.tokenizer.config import Boundary, TokenizerConfig
@@ -48,9 +49,9 @@ def write_release(folder: Path, *, template: str | None = None, **settings: Any)
 
 
 @contextmanager
-def running(config: ServeConfig) -> Iterator[tuple[str, Server]]:
+def running(config: ServeConfig, guests: Sequence[Guest] = ()) -> Iterator[tuple[str, Server]]:
     """(address, server) of a server with this configuration while this lasts."""
-    server = Server(config)
+    server = Server(config, guests=guests)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:

@@ -159,13 +159,14 @@ OPERATING = (
     Command(
         "serve",
         "an OpenAI-compatible API for releases",
-        "tsuzuri.serving.server:serve",
+        "tsuzuri.specialists.gateway.command:serve",
         (
             argument("releases", nargs="*", type=some_path, metavar="RELEASE", help="folders of releases"),
             argument("--config", type=some_path, metavar="FILE.yaml", help="the configuration"),
             argument("--host", metavar="ADDRESS", help="to listen at; default: 127.0.0.1"),
             argument("--port", type=some_count, metavar="NUMBER", help="default: 8000; 0: any that is free"),
             argument("--database", metavar="URL", help="of keys and usage: sqlite:///FILE or postgresql://…"),
+            argument("--kafka", metavar="HOST:PORT", help="a broker, whose specialists are served too"),
             SET,
         ),
     ),

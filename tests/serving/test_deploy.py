@@ -29,7 +29,7 @@ def test_the_unit_starts_a_command_that_there_is_and_waits_long_enough() -> None
     service = unit["Service"]
     program, *arguments = service["ExecStart"].split()
     assert program.endswith("/tsuzuri")
-    assert vars(parser().parse_args(arguments))["function"] == "tsuzuri.serving.server:serve"
+    assert vars(parser().parse_args(arguments))["function"] == "tsuzuri.specialists.gateway.command:serve"
     config = parse_config(ServeConfig, load_yaml(DEPLOY / "serve.yaml"), where="serve.yaml")
     assert int(service["TimeoutStopSec"]) > config.drain_s + 10
     assert "-HUP" in service["ExecReload"]

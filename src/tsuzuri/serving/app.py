@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -31,10 +31,25 @@ DESCRIPTION = (
 CODES = {404: "not_found", 405: "method_not_allowed", 401: "missing_api_key"}
 
 
-def application(service: Service, routers: Sequence[APIRouter] = ()) -> ASGIApp:
+class Guest(Protocol):
+    """What lives within a server and brings models and routes of its own."""
+
+    router: APIRouter
+
+    def prepare(self) -> None:
+        """Raise what is wrong before a server starts; it may block."""
+
+    async def start(self, service: Service) -> None:
+        """Bring models; they may come and go from now on."""
+
+    async def close(self) -> None:
+        """End; nobody asks any more."""
+
+
+def application(service: Service, routers: Sequence[APIRouter] = (), guests: Sequence[Guest] = ()) -> ASGIApp:
     """The application of a service; `routers` are those of its accounts and the playground.
 
-    The service lives as long as the application does.
+    The service lives as long as the application does, and guests as long as the service.
     """
     app = FastAPI(
         title="Tsuzuri",
@@ -42,7 +57,7 @@ def application(service: Service, routers: Sequence[APIRouter] = ()) -> ASGIApp:
         version=code_version(),
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(service),
+        lifespan=_lifespan(service, guests),
     )
     app.state.service = service
     for router in (
@@ -52,6 +67,7 @@ def application(service: Service, routers: Sequence[APIRouter] = ()) -> ASGIApp:
         catalog.admin,
         operations.router,
         *routers,
+        *(guest.router for guest in guests),
     ):
         app.include_router(router)
     app.add_exception_handler(RequestValidationError, _not_valid)
@@ -71,14 +87,18 @@ def application(service: Service, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     return Guard(app, service.config.limits, service.metrics, hosts=hosts)
 
 
-def _lifespan(service: Service) -> Callable[[FastAPI], Any]:
+def _lifespan(service: Service, guests: Sequence[Guest]) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.accounts.start()
         try:
+            for guest in guests:
+                await guest.start(service)
             yield
         finally:
             await service.close()
+            for guest in guests:
+                await guest.close()
 
     return lifespan
 

@@ -86,7 +86,11 @@ class Catalog:
         for config in wanted:
             if not any(config == mounted.config for mounted in self._mounted.values()):
                 changes.append(f"+{(await self.load(config)).facts.name}")
-        kept = {mounted.model.facts.name for mounted in self._mounted.values() if mounted.config in wanted}
+        kept = {
+            mounted.model.facts.name
+            for mounted in self._mounted.values()
+            if mounted.config is None or mounted.config in wanted  # None: no configuration has brought it
+        }
         for name in [name for name in self._mounted if name not in kept]:
             self.unload(name)
             changes.append(f"-{name}")

@@ -97,6 +97,8 @@ class ServeConfig(Config):
     """0: any that is free; it is printed."""
     models: tuple[ModelConfig, ...] = ()
     """What is served from the start; the first is the default."""
+    specialists: Mapping[str, Any] | None = None
+    """Models reached over Kafka: the keys of SPECIALISTS.yaml (`docs/specialists.md`); none: none are."""
     releases_root: Path | None = None
     """The folder in which the admin API may load releases; none: it may load none."""
     accounts: AccountsConfig | None = None

@@ -187,7 +187,9 @@ class ModelFacts:
 class TextModel(Protocol):
     """A model with its tokenizer, defaults and filters."""
 
-    facts: ModelFacts
+    @property
+    def facts(self) -> ModelFacts:
+        """What there is to know of it, now."""
 
     async def read(self, prompt: str | Sequence[int]) -> Prompt:
         """A prompt's ids. InputError where they are none of this model's, or more than it can see."""

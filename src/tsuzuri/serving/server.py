@@ -25,7 +25,7 @@ try:
     import uvicorn
 
     from tsuzuri.serving.access import Accounts, OpenAccess
-    from tsuzuri.serving.app import application
+    from tsuzuri.serving.app import Guest, application
     from tsuzuri.serving.catalog import Catalog
     from tsuzuri.serving.connection import connection_class
     from tsuzuri.serving.loading import load
@@ -42,38 +42,32 @@ GRACE_S = 5.0
 """After `drain_s`: for what was handed back to be told so and billed."""
 
 
-def serve(
-    releases: Sequence[Path] = (),
-    *,
-    config: Path | None = None,
-    host: str | None = None,
-    port: int | None = None,
-    database: str | None = None,
-    overrides: Sequence[str] = (),
-) -> None:
-    """Serve releases until told to stop. What is given here goes over what the file says."""
-    options = Options(releases, config, host, port, database, tuple(overrides))
+def run(options: Options, guests: Sequence[Guest] = ()) -> None:
+    """Serve what a configuration names, and what guests bring, until told to stop."""
     wanted = options.read()
-    if not wanted.models:
+    if not wanted.models and not guests:
         raise RecipeError("there is nothing to serve", hint="tsuzuri serve RELEASE, or --config serve.yaml")
     logs.start_log(wanted.log_level)
-    Server(wanted, options).run()
+    Server(wanted, options, guests).run()
 
 
 class Options:
-    """What the command line says, over a file that may change."""
+    """What the command line says, over a file that may change: a serve.yaml, or a section of another."""
 
     def __init__(
         self,
-        releases: Sequence[Path],
-        config: Path | None,
-        host: str | None,
-        port: int | None,
-        database: str | None,
-        overrides: Sequence[str],
+        releases: Sequence[Path] = (),
+        *,
+        config: Path | None = None,
+        section: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        database: str | None = None,
+        overrides: Sequence[str] = (),
     ) -> None:
         self._releases = releases
         self._config = config
+        self._section = section
         self._given: dict[str, Any] = {
             name: value for name, value in (("host", host), ("port", port)) if value is not None
         }
@@ -82,7 +76,9 @@ class Options:
 
     def read(self) -> ServeConfig:
         """The configuration as it stands now."""
-        values = load_yaml(self._config) if self._config else {}
+        values, overrides = load_yaml(self._config) if self._config else {}, self._overrides
+        if self._section is not None:
+            values, overrides = dict(apply_overrides(values, overrides).get(self._section) or {}), ()
         if self._releases:
             values["models"] = [{"path": str(path)} for path in self._releases]
         values |= self._given
@@ -93,22 +89,25 @@ class Options:
                 "database": {**accounts.get("database", {}), "url": self._database},
             }
         where = str(self._config or "serve")
-        return parse_config(ServeConfig, apply_overrides(values, self._overrides), where=where)
+        return parse_config(ServeConfig, apply_overrides(values, overrides), where=where)
 
 
 class Server(uvicorn.Server):
     """uvicorn's server with our application, which is told when it is to stop and when to read its file."""
 
-    def __init__(self, config: ServeConfig, options: Options | None = None) -> None:
+    def __init__(
+        self, config: ServeConfig, options: Options | None = None, guests: Sequence[Guest] = ()
+    ) -> None:
         self._wanted = config
         self._options = options
+        self._guests = guests
         self._reloading: asyncio.Task[None] | None = None
         accounts, routers = accounts_of(config)
         self.catalog = Catalog(load, drain_s=config.limits.request_s)
         self.service = Service(config, self.catalog, accounts)
         super().__init__(
             uvicorn.Config(
-                application(self.service, routers),
+                application(self.service, routers, guests),
                 http=connection_class(config.limits),
                 ws="none",
                 lifespan="on",
@@ -135,6 +134,8 @@ class Server(uvicorn.Server):
         """Look at the accounts, load the models, then listen until told to stop."""
         try:
             self.service.accounts.prepare()
+            for guest in self._guests:
+                guest.prepare()
             for number, model in enumerate(self._wanted.models):
                 loaded = load(model)
                 if any(loaded.facts.name == other.facts.name for other in self.catalog):
