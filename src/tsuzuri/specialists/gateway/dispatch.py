@@ -91,6 +91,8 @@ class Gateway:
         """Replies that were none."""
         self.on_end: Callable[[Call, End], None] = lambda call, end: None
         """Called with each request that has ended."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when there is anything new of routes, revisions and workers."""
         self._clock = clock
         self._calls: dict[str, Call] = {}
         self._lease: Held | None = None
@@ -104,8 +106,10 @@ class Gateway:
     def open(self) -> None:
         """Join: topics, a partition for replies, and a view of who there is; BusDown, InputError."""
         self.bus.ensure(self.topics.specs())
-        self.registry.wait(10.0)
+        if not self.registry.wait(10.0):
+            raise BusDown(f"the broker did not hand over {self.topics.registry} within 10 s")
         self._join()
+        self._refresh()
 
     async def start(self) -> None:
         """Begin to work, on this event loop."""
@@ -355,11 +359,11 @@ class Gateway:
 
     def _changed(self, key: str) -> None:
         """Something in the registry is new."""
+        self._refresh()
         kind, _, instance = key.partition("/")
-        if kind == "beat":
-            self._refresh()
-            if instance not in self.registry.beats and self._loop is not None:
-                self._loop.call_later(FAREWELL_S, self._lost, instance)
+        if kind == "beat" and instance not in self.registry.beats and self._loop is not None:
+            self._loop.call_later(FAREWELL_S, self._lost, instance)
+        self.on_change()
 
     def _lost(self, instance: str) -> None:
         self._apply(self.ledger.lost(instance, now=self._clock()))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from tsuzuri.specialists.messages import Descriptor, Route
 from tsuzuri.specialists.registry import Key, Registry
 from tsuzuri.specialists.shares import pick
 
@@ -35,6 +36,10 @@ class Living:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self.version = 0
+        """Another one after every look."""
+        self.routes: dict[str, Route] = {}
+        self.descriptors: dict[Key, Descriptor] = {}
         self.live: dict[Key, list[str]] = {}
         """Their instances."""
         self.slots: dict[Key, int] = {}
@@ -42,7 +47,7 @@ class Living:
 
     def up(self, alias: str) -> list[str]:
         """Specialists of an alias that answer now."""
-        route = self._registry.route(alias)
+        route = self.routes.get(alias)
         if route is None:
             return []
         return [
@@ -53,7 +58,7 @@ class Living:
 
     def target(self, alias: str, specialist: str, request_id: str, *, is_strict: bool) -> Target | None:
         """Who is to be sent a request: as the route shares them out, of those that live."""
-        route = self._registry.route(alias)
+        route = self.routes.get(alias)
         if route is None:
             return None
         chosen, note = pick(route, specialist, request_id), ""
@@ -65,7 +70,7 @@ class Living:
             if chosen is None:
                 return None
             note = "" if is_strict else f"nobody who should answer for {specialist} is up"
-        descriptor = self._registry.descriptors.get(chosen)
+        descriptor = self.descriptors.get(chosen)
         tokenizer = descriptor.tokenizer_sha256 if descriptor else ""
         return Target(*chosen, tokenizer=tokenizer, epoch=route.epoch, note=note)
 
@@ -78,6 +83,8 @@ class Living:
                 live[beat.specialist, beat.revision].append(instance)
                 slots[beat.specialist, beat.revision] += beat.slots
         self.live, self.slots = dict(live), dict(slots)
+        self.routes, self.descriptors = self._registry.routes, self._registry.descriptors
+        self.version += 1
 
     def _instead(self, shares: dict[str, dict[str, float]], names: Collection[str]) -> Key | None:
         for name in names:
