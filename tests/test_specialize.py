@@ -19,6 +19,7 @@ import yaml
 
 from tsuzuri.cli import main
 from tsuzuri.core.errors import InputError, RecipeError, ResumeError, TsuzuriError
+from tsuzuri.core.files import sha256_file
 from tsuzuri.core.lineage import walk
 from tsuzuri.core.manifest import box_sha256, read_manifest
 from tsuzuri.data.box import TokenBox
@@ -170,6 +171,27 @@ def test_a_command_killed_among_the_branches_goes_on_to_the_same(
     assert (tmp_path / "models" / "sea" / "release" / "manifest.json").exists()
     list(train_specialists(recipe, tmp_path))
     assert sums(tmp_path) == sums(made)
+
+
+@pytest.mark.slow
+def test_a_specialist_is_trained_again_from_the_seed_that_there_is(
+    made: Path, recipe: Path, tmp_path: Path
+) -> None:
+    """Its texts have changed, those of the others and the seed have not."""
+    before = sums(made)
+    texts = tmp_path / "texts"
+    shutil.copytree(recipe.parent, texts)
+    (texts / "sea" / "3.txt").unlink()
+    overrides, out = [f"corpus.root={texts}"], tmp_path / "again"
+    list(train_specialists(recipe, out, overrides, only="sea", seed_from=made))
+    found = {ancestor.name: ancestor for ancestor in walk(out / "models" / "sea" / "release")}
+    assert found["seed"].sha256 == box_sha256(made / "seed")
+    assert {ancestor.state for ancestor in found.values()} == {"ok"}
+    name = "release/model.safetensors"
+    assert sha256_file(out / "models" / "sea" / name) != sha256_file(made / "models" / "sea" / name)
+    assert sums(made) == before
+    with pytest.raises(InputError, match="it has no manifest"):
+        list(train_specialists(recipe, tmp_path / "other", overrides, seed_from=tmp_path))
 
 
 @pytest.mark.slow

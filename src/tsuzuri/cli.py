@@ -135,7 +135,7 @@ COMMANDS = (
                 type=some_path,
                 default=[Path()],
                 metavar="DIR",
-                help="where to look for what learnt from them",
+                help="where to look for what learnt from them, beside the folder of documents too",
             ),
         ),
     ),
@@ -306,6 +306,12 @@ COMMANDS = (
         (
             *(RECIPE, OUT, SET, *LICENSES),
             argument("--only", metavar="NAME", help="one model: seed, generalist or a domain's"),
+            argument(
+                "--seed-from",
+                type=some_path,
+                metavar="DIR",
+                help="branch from the seed of another such folder, on texts that were put right, say",
+            ),
             argument("--dry-run", action="store_true", help="say what it would do, and how long that takes"),
         ),
     ),

@@ -21,6 +21,7 @@ from typing import Any
 from tsuzuri.build import check_found, check_recipe, require_device
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import MissingExtraError, RecipeError, closest
+from tsuzuri.core.manifest import read_manifest
 from tsuzuri.core.progress import say
 from tsuzuri.core.ranks import world
 from tsuzuri.data.components import MixConfig
@@ -49,12 +50,14 @@ class Folders:
     """Where everything lies."""
 
     out: Path
+    origin: Path | None = None
+    """The folder whose tokenizer and seed are used, where they are another's."""
 
     @property
     def data(self) -> dict[str, Path]:
         """documents, tokenizer and tokens."""
-        boxes = boxes_of(self.out)
-        return {stage: boxes[stage] for stage in ("documents", "tokenizer", "tokens")}
+        own, origin = boxes_of(self.out), boxes_of(self.origin or self.out)
+        return {"documents": own["documents"], "tokenizer": origin["tokenizer"], "tokens": own["tokens"]}
 
     @property
     def domains(self) -> Path:
@@ -64,7 +67,7 @@ class Folders:
     @property
     def seed(self) -> Path:
         """The run that all others begin with."""
-        return self.out / SEED
+        return (self.origin or self.out) / SEED
 
     def boxes(self, name: str) -> dict[str, Path]:
         """stage → folder of one model; of a specialist the tokens are those by domain."""
@@ -77,10 +80,15 @@ def train_specialists(
     out: Path,
     overrides: Sequence[str] = (),
     only: str | None = None,
+    seed_from: Path | None = None,
     dry_run: bool = False,
 ) -> Iterator[str]:
-    """Make what is missing of everything in `out`, or, of the models, `only` one; yields what came of it."""
-    wanted, folders = load_recipe(recipe, overrides), Folders(Path(out))
+    """Make what is missing of everything in `out`, or, of the models, `only` one; yields what came of it.
+
+    With `seed_from`, another such folder, its tokenizer and seed are used: so one specialist is trained again
+    on texts that have been put right.
+    """
+    wanted, folders = load_recipe(recipe, overrides), Folders(Path(out), seed_from)
     check_recipe(wanted, folders.data["documents"])
     names = domain_names(wanted)
     steps = steps_of(wanted.specialists, wanted.train.steps, len(names))
@@ -102,8 +110,12 @@ def train_specialists(
     if router_method(wanted):
         _require_messages()
     require_device(wanted)
+    if seed_from:
+        read_manifest(folders.data["tokenizer"], "tokenizer")
+        read_manifest(folders.seed, "run")
     _make_data(wanted, folders)
-    _make_seed(wanted, trains[SEED], folders)
+    if not seed_from:
+        _make_seed(wanted, trains[SEED], folders)
     if only == SEED:
         yield f"seed  {folders.seed}"
         return
@@ -171,7 +183,8 @@ def _require_messages() -> None:
 def _make_data(recipe: Recipe, folders: Folders) -> None:
     data = folders.data
     check_found(recipe, make_documents(recipe, data["documents"]))
-    make_tokenizer(recipe, data["documents"], data["tokenizer"])
+    if folders.origin is None:
+        make_tokenizer(recipe, data["documents"], data["tokenizer"])
     make_tokens(recipe, data["documents"], data["tokenizer"], data["tokens"])
 
 
