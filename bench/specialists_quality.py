@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -134,15 +135,16 @@ def teach(recipe: Recipe, names: Sequence[str], out: Path, options: argparse.Nam
         name: {domain: bits(len(names), domain) - bits(number, domain) for domain in names}
         for number, name in enumerate(names)
     }
-    most = recipe.specialists.router_characters
+    most, folder = recipe.specialists.router_characters, out / "bench-router"
+    shutil.rmtree(folder, ignore_errors=True)  # it takes seconds, and other options make another
     train_router(
-        out / "bench-router",
+        folder,
         {name: partial(texts_of, box, "train", name, codec, most) for name in names},
         {name: [text.before + text.rest for text in others if text.domain == name] for name in names},
         gains=gains,
         inputs={"tokens": folders.domains},
     )
-    return out / "bench-router"
+    return folder
 
 
 def measure(bench: Bench, folder: Path, options: argparse.Namespace) -> dict[str, Array]:

@@ -263,6 +263,16 @@ def test_the_command_line_knows_it(recipe: Path, tmp_path: Path, capsys: pytest.
     assert "did you mean 'tools'" in capsys.readouterr().err
 
 
+def test_each_branch_is_a_run_of_one_process(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match="2 processes were started") as error:
+        list(train_specialists(recipe, tmp_path / "out"))
+    assert "--only NAME" in error.value.hint
+
+
 def test_a_model_that_is_none_is_named(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no model 'kitchn' to train.*did you mean 'kitchen'"):
         list(train_specialists(recipe, tmp_path / "out", only="kitchn"))
