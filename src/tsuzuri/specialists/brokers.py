@@ -25,6 +25,7 @@ from pathlib import Path
 
 from tsuzuri.core.errors import InputError, MissingExtraError, ResourceError, ResumeError
 from tsuzuri.core.files import locked, write_json, write_text
+from tsuzuri.core.processes import tied
 from tsuzuri.specialists.bus.client import EMBEDDED, LOG
 
 HOST = "127.0.0.1"
@@ -237,11 +238,12 @@ def _format(store: Path, properties: Path, environment: dict[str, str]) -> None:
 
 
 def _launched(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A process of its own session, so that Ctrl-C in a terminal ends us first and it after us."""
+    """A process of its own session, so that Ctrl-C in a terminal ends us first and it after us; it is killed
+    when we are."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "broker.log", "ab") as log:
         return subprocess.Popen(
-            command,
+            tied(command),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -23,6 +23,11 @@ EMBEDDED = "tsuzuri-embedded-"
 EMBEDDED_FETCH_WAIT_MS = 5
 REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
 """Errors that pass only when the settings are others."""
+SILENT = (
+    *(KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT),
+    *(KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT),
+)
+"""Errors by which a client says that nobody answered."""
 
 
 class Client:
@@ -133,8 +138,7 @@ class Client:
                 f"the broker at {self.config.bootstrap} refuses us: {self._shown(self._refusal)}",
                 hint="compare the `security` settings with the broker's",
             )
-        code = _code(error)
-        if code in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, None):
+        if error is None or is_code(error, SILENT):
             return BusDown(
                 f"no broker answers at {self.config.bootstrap} ({doing})",
                 hint="start one (tsuzuri specialists up does), or correct the address",

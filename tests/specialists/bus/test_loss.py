@@ -1,0 +1,168 @@
+"""A broker that comes back without its records: every bus goes on, with the topics as they were declared."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from buses import PATIENCE_S, store, take, until
+from tsuzuri.specialists.brokers import start_embedded
+from tsuzuri.specialists.bus.base import Bus, BusDown, Record, TopicSpec
+from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.memory import MemoryBroker
+from tsuzuri.specialists.bus.opening import open_bus as opened
+from tsuzuri.specialists.topics import Topics
+
+Losing = tuple[Callable[[], Bus], Callable[[], None]]
+"""Open a bus; let the broker lose everything."""
+
+
+@pytest.fixture(params=["memory", "embedded"])
+def losing(request: pytest.FixtureRequest, memory_broker: MemoryBroker, tmp_path: Path) -> Iterator[Losing]:
+    """A broker of one's own that may die."""
+    if request.param == "memory":
+        yield memory_broker.bus, memory_broker.restart
+        return
+    broker = start_embedded(tmp_path)
+    buses: list[Bus] = []
+
+    def open_one() -> Bus:
+        buses.append(opened(BusConfig(bootstrap=broker.address, session_s=1.5, delivery_s=3)))
+        return buses[-1]
+
+    yield open_one, lambda: os.kill(broker.pid, signal.SIGKILL)
+    for bus in buses:
+        bus.close(flush_s=0)
+    broker.stop()
+
+
+def test_every_bus_goes_on_with_the_topics_that_it_declared(losing: Losing) -> None:
+    open_one, lose = losing
+    gateway, worker = open_one(), open_one()
+    topics = Topics()
+    specs = [*topics.specs(gateways=3), *topics.request_specs("novel", "r1", partitions=2)]
+    for bus in (gateway, worker):
+        bus.ensure(specs)
+    name, replies = topics.requests("novel", "r1", "interactive"), topics.replies
+    queue = worker.queue([name], "g", capacity=4)
+    seen: list[Record] = []
+    gateway.follow(replies, seen.extend, partitions=[1])
+    before, told = gateway.identity(), list[tuple[str, str]]()
+    gateway.on_lost(lambda identity: told.append(("gateway", identity)))
+    worker.on_lost(lambda identity: told.append(("worker", identity)))
+    store(gateway, [Record(name, b"1"), Record(name, b"2")])
+    queue.ack(take(queue))
+    held = take(queue)
+
+    lose()
+    until(lambda: {who for who, _ in told} == {"gateway", "worker"})
+    assert {identity for _, identity in told} == {gateway.identity()} == {worker.identity()} != {before}
+    there = gateway.topics()
+    assert {spec.name: there.get(spec.name) for spec in specs} == {
+        spec.name: spec.partitions for spec in specs
+    }
+    gateway.ensure(specs)  # compacted where they were
+
+    queue.ack(held)  # of a broker that is gone: it says nothing
+    store(gateway, [Record(name, b"3")])
+    again = take(queue)
+    assert (again.record.value, again.record.offset) == (b"3", 0)
+    store(worker, [Record(replies, b"answer", partition=1)])
+    until(lambda: seen)
+    assert [(record.value, record.offset) for record in seen] == [(b"answer", 0)]
+    queue.ack(again)
+    assert queue.take(0.3) is None
+
+
+def test_a_broker_that_dies_again_and_again_comes_back(tmp_path: Path) -> None:
+    broker = start_embedded(tmp_path)
+    bus = opened(BusConfig(bootstrap=broker.address, delivery_s=3))
+    identities = {bus.identity()}
+    bus.ensure([TopicSpec("t")])
+    bus.on_lost(identities.add)
+    for count in (2, 3, 4):
+        os.kill(broker.pid, signal.SIGKILL)
+        until(lambda count=count: len(identities) == count)
+        store(bus, [Record("t", b"x")])
+    assert broker.alive
+    assert broker.restarts == 3
+    bus.close()
+    broker.stop()
+    assert not broker.alive
+
+
+def test_a_broker_that_is_away_fails_what_is_sent_and_then_takes_it_again(tmp_path: Path) -> None:
+    broker = start_embedded(tmp_path / "first")
+    bus = opened(BusConfig(bootstrap=broker.address, delivery_s=1, request_s=1))
+    bus.ensure([TopicSpec("t")])
+    lost: list[str] = []
+    bus.on_lost(lost.append)
+    broker.stop()
+    errors: list[BaseException | None] = []
+    bus.send(Record("t", b"x"), lambda _, error: errors.append(error))
+    until(lambda: errors)
+    assert isinstance(errors[0], BusDown)
+    assert f"no broker answers at {broker.address}" in str(errors[0])
+    with pytest.raises(BusDown, match="no broker answers"):
+        bus.topics()
+    again = start_embedded(tmp_path / "second", port=int(broker.address.rpartition(":")[2]))
+    until(lambda: lost)
+    store(bus, [Record("t", b"x")])
+    bus.close()
+    again.stop()
+
+
+def test_a_paused_broker_loses_nothing(tmp_path: Path) -> None:
+    broker = start_embedded(tmp_path)
+    bus = opened(BusConfig(bootstrap=broker.address, session_s=1.5))
+    bus.ensure([TopicSpec("t")])
+    queue = bus.queue(["t"], "g", capacity=1)
+    store(bus, [Record("t", b"0")])
+    queue.ack(take(queue))
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        stored: list[BaseException | None] = []
+        for number in range(1, 4):
+            bus.send(Record("t", b"%d" % number), lambda _, error: stored.append(error))
+        time.sleep(2)
+        assert not stored
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    until(lambda: stored == [None] * 3)
+    seen = set()
+    deadline = time.monotonic() + PATIENCE_S
+    while seen < {b"1", b"2", b"3"}:
+        assert time.monotonic() < deadline
+        if work := queue.take(0.1):
+            seen.add(work.record.value)
+            queue.ack(work)
+    bus.close()
+    broker.stop()
+
+
+def test_what_was_left_running_by_one_who_was_killed_is_ended(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, sys; from tsuzuri.specialists.brokers import start_embedded\n"
+        "print(start_embedded(pathlib.Path(sys.argv[1])).pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    left = int(done.stdout)
+    assert _runs(left)
+    broker = start_embedded(tmp_path)
+    assert not _runs(left)
+    broker.stop()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
