@@ -1,10 +1,12 @@
-"""The part of the table of commands for who runs a server: serve, keys, waiting list, plans, usage."""
+"""The part of the table of commands for who runs a server: serve, keys, waiting list, plans, usage; and, from
+`joining.py`, specialists."""
 
 from __future__ import annotations
 
 import argparse
 
 from tsuzuri.arguments import SET, SUPPORTERS, Command, argument, fields_of, some_count, some_path
+from tsuzuri.joining import JOINING
 from tsuzuri.serving.accounts.config import PlanTerms
 
 DATABASE = argument(
@@ -170,4 +172,5 @@ OPERATING = (
             SET,
         ),
     ),
+    *JOINING,
 )

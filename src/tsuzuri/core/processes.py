@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from multiprocessing import parent_process
 from threading import Thread
+
+PR_SET_PDEATHSIG = 1  # of Linux: linux/prctl.h
+TIE = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(int(sys.argv[1]), signal.SIGKILL)
+if os.getppid() == int(sys.argv[2]):
+    os.execvp(sys.argv[3], sys.argv[3:])
+"""
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """A command that runs this one and is killed when the thread that starts it ends, however it ends.
+
+    Elsewhere than on Linux the command as it is.
+    """
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", TIE, str(PR_SET_PDEATHSIG), str(os.getpid()), *command]
 
 
 def end_with_parent() -> None:

@@ -253,7 +253,15 @@ def _launched(command: list[str], folder: Path, environment: dict[str, str]) -> 
 
 
 def _ports(*wanted: int) -> tuple[int, ...]:
-    """A free port of the loopback for each 0."""
+    """Ports of the loopback that nobody listens on: a free one for each 0; ResourceError."""
+    for port in filter(None, wanted):
+        try:
+            socket.create_server((HOST, port)).close()
+        except OSError as error:
+            raise ResourceError(
+                f"something already listens on {HOST}:{port}, or it can't be listened on: {error.strerror}",
+                hint="choose another port, or 0 for a free one",
+            ) from None
     sockets = [socket.create_server((HOST, 0)) for port in wanted if not port]
     free = iter([item.getsockname()[1] for item in sockets])
     for item in sockets:

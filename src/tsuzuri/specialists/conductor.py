@@ -203,8 +203,8 @@ class Conductor:
         old = max(named, key=lambda item: item.changed_ms)
         key = (name, old.revision)
         self._drains.pop(key, None)
-        if self._registry.alive(*key):
-            self._decide(msgspec.structs.replace(old, state="ready", note=""))
+        self._decide(msgspec.structs.replace(old, state="ready", note=""))
+        if self._is_up(old):
             self._switch(name, old.revision, f"rolled back to {old.revision} by {order.actor or 'hand'}", now)
             return
         wanted = self._registry.wanted.get(key) or Wanted(
@@ -325,6 +325,11 @@ class Conductor:
             if any(item.revision == target.revision for item in usable):
                 del self._targets[name]
                 self._begin(name, target, now)
+            return
+        pending = [item for item in usable if item.revision not in current and self._is_wanted(item)]
+        if current and pending:  # of an order that another controller was given
+            newest = max(pending, key=lambda item: item.changed_ms)
+            self._begin(name, _Target(newest.revision, now), now)
             return
         if not usable or any(self._is_expected(name, revision) for revision in current):
             return
@@ -472,6 +477,10 @@ class Conductor:
         """Whether workers of a revision live, or are wanted."""
         wanted = self._registry.wanted.get((name, revision))
         return bool(self._registry.alive(name, revision) or (wanted and wanted.workers))
+
+    def _is_wanted(self, revision: Descriptor) -> bool:
+        wanted = self._registry.wanted.get((revision.specialist, revision.revision))
+        return wanted is not None and wanted.workers > 0
 
     def _is_up(self, revision: Descriptor) -> bool:
         beats = self._registry.alive(revision.specialist, revision.revision)

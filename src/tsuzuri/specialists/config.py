@@ -30,7 +30,7 @@ class SpecialistConfig(Config):
     """What requests, topics and metrics call it: letters, digits, - and _."""
     title: str = ""
     """What people read; none: its name."""
-    release: Path | None = None
+    release: Path
     """The folder of a release or of an imported model; of an upstream, the one whose tokenizer it has."""
     revision: str = ""
     """What its workers call it; none: by the release's version and the sum of its weights."""
@@ -52,10 +52,6 @@ class SpecialistConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> SpecialistConfig:
-        if self.release is None and self.engine.get("kind") != "openai":
-            raise ValueError(
-                f"{self.name} names neither a release nor an upstream (engine: {{kind: openai}})"
-            )
         if self.revision:
             try:
                 Topics().group(self.name, self.revision)
@@ -195,13 +191,19 @@ def read_specialists(path: Path, overrides: Sequence[str] = ()) -> SpecialistsCo
 
 def check_files(config: SpecialistsConfig) -> None:
     """InputError where a release or a file of texts is not there."""
-    for item in config.specialists:
+    for number, item in enumerate(config.specialists):
         for what, path in (("release", item.release), ("texts", item.texts)):
             if path is not None and not path.exists():
                 raise InputError(
                     f"specialist {item.name}: there is no {what} at {path}",
-                    hint=f"put it right in the file, or --set specialists.N.{what}=PATH",
+                    hint=f"put it right in the file, or --set specialists.{number}.{what}=PATH",
                 )
+        if item.texts is None and item.gate != "none" and item.name != config.generalist:
+            raise InputError(
+                f"specialist {item.name} names no texts of its domain on which it could beat the generalist",
+                hint=f"--set specialists.{number}.texts=HELDOUT.jsonl, or let it in unmeasured: "
+                f"--set specialists.{number}.gate=none",
+            )
 
 
 def _within(folder: Path, config: Sub, *names: str) -> Sub:
