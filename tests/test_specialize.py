@@ -23,6 +23,7 @@ from tsuzuri.core.files import sha256_file
 from tsuzuri.core.lineage import walk
 from tsuzuri.core.manifest import box_sha256, read_manifest
 from tsuzuri.data.box import TokenBox
+from tsuzuri.domains import describe_clusters
 from tsuzuri.gather import passages
 from tsuzuri.recipe import load_recipe
 from tsuzuri.specialists.config import check_files, read_specialists
@@ -198,6 +199,8 @@ def test_a_specialist_is_trained_again_from_the_seed_that_there_is(
 def test_domains_are_found_where_none_are_named(recipe: Path, tmp_path: Path) -> None:
     overrides = ["specialists.clusters=3", "specialists.least_characters=100"]
     list(train_specialists(recipe, tmp_path, overrides, only="cluster-1"))
+    lines = list(describe_clusters(tmp_path / "clusters"))
+    assert [line.partition(":")[0] for line in lines] == ["cluster-1", "cluster-2", "cluster-3"]
     box, tokenizer = TokenBox.open(tmp_path / "domains"), Tokenizer.load(tmp_path / "tokenizer")
     assert box.sources == ["cluster-1", "cluster-2", "cluster-3"]
     for cluster in box.sources:

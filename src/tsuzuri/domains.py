@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.core.files import atomic_file
-from tsuzuri.core.manifest import make_box
+from tsuzuri.core.manifest import make_box, read_manifest
 from tsuzuri.core.progress import say
 from tsuzuri.corpus.build import open_source
 from tsuzuri.corpus.document import Document, read_documents
@@ -30,6 +30,8 @@ CENTROIDS = "clusters.npz"
 MEMBERS = "members.parquet"
 """Of a box of clusters: what tells them apart, and which document is of which."""
 BATCH_DOCUMENTS = 1024
+TITLES = 5
+"""Of a cluster, shown to people."""
 
 
 def domain_names(recipe: Recipe) -> list[str]:
@@ -81,7 +83,7 @@ def _by_cluster(
     def work() -> Mapping[str, Any]:
         found = train_clusters(_texts(documents), len(names), seed=recipe.train.seed)
         found.save(box / CENTROIDS)
-        return {"clusters": len(names), "documents": _write_members(found, documents, box / MEMBERS)}
+        return {"domains": dict(zip(names, _write_members(found, documents, box / MEMBERS), strict=True))}
 
     config = {"clusters": len(names), "seed": recipe.train.seed}
     make_box(box, kind="clusters", config=config, inputs={"documents": documents}, work=work)
@@ -94,16 +96,29 @@ def _texts(documents: Path) -> Callable[[], Iterator[str]]:
     return lambda: (document.text for document in read_documents(documents, "train"))
 
 
-def _write_members(clusters: Clusters, documents: Path, path: Path) -> int:
+def _write_members(clusters: Clusters, documents: Path, path: Path) -> list[dict[str, Any]]:
+    """Write which document is of which cluster; of each how many there are, and titles of the first few."""
     ids: list[str] = []
     places: list[int] = []
+    found: list[dict[str, Any]] = [{"documents": 0, "titles": []} for _ in clusters.centroids]
     for split in SPLITS:
         for batch in _batches(read_documents(documents, split)):
             ids += [document.id for document in batch]
-            places += clusters.assign([document.text for document in batch])
+            places += (own := clusters.assign([document.text for document in batch]))
+            for place, document in zip(own, batch, strict=True):
+                found[place]["documents"] += 1
+                if document.title and len(found[place]["titles"]) < TITLES:
+                    found[place]["titles"].append(document.title)
     with atomic_file(path) as file:
         pq.write_table(pa.table({"id": ids, "cluster": pa.array(places, pa.int32())}), file)
-    return len(ids)
+    return found
+
+
+def describe_clusters(box: Path) -> Iterator[str]:
+    """A line on each cluster, by which people can say what it is about."""
+    for name, found in read_manifest(box, "clusters").counts["domains"].items():
+        titles = ", ".join(found["titles"]) or "without titles"
+        yield f"{name}: {found['documents']:,} documents, {titles}"
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -20,7 +20,7 @@ from tsuzuri.core.markdown import table
 from tsuzuri.core.progress import say
 from tsuzuri.data.box import TokenBox
 from tsuzuri.data.domains import texts_of
-from tsuzuri.domains import CENTROIDS
+from tsuzuri.domains import CENTROIDS, describe_clusters
 from tsuzuri.recipe import Recipe
 from tsuzuri.specialists.recipe import GENERALIST
 from tsuzuri.tokenizer.codec import Tokenizer
@@ -49,6 +49,8 @@ def gather(
     write_router(recipe, names, out, domains, tokenizer, bits)
     write_config(recipe, names, out, models)
     report = describe(names, bits)
+    if recipe.specialists.clusters:
+        report += "\n\n" + "\n".join(f"- {line}" for line in describe_clusters(out / CLUSTERS))
     write_text(out / REPORT, f"# {recipe.release.name}\n\n{report}\n")
     yield report
     yield f"\nreport  {out / REPORT}\nnext    tsuzuri specialists up {out / CONFIG}"
