@@ -3,7 +3,8 @@
 ELMforest (Li et al. 2022, Branch-Train-Merge, arXiv 2208.03306; its weights are DEMix's): how probable it
 is that a text is of a model's domain follows from how likely the model has found it so far,
 
-    w(model) = softmax((log share + Σ log p(token | before)) / temperature),   p = Σ w(model) p(token | before)
+    w(model) = softmax((log share + Σ log p(token | before)) / temperature)
+    p(token) = Σ w(model) p(token | before)
 
 It is a decoder, so that everything is as with one model: continuous batching, what was read is not read
 again, all rules come after mixing, log-probabilities are the mixture's, of prompts too. Rules that look at
@@ -118,17 +119,17 @@ class MixtureDecoder:
         mixed: Tensor | None = None
         raised = torch.zeros(len(states), 1)
         last = {int(slot): row for row, slot in enumerate(marks[:, 0].tolist())}
-        slots, rows = list(last), list(last.values())
+        slots, rows = torch.tensor(list(last)), torch.tensor(list(last.values()))
         for place, (member, part) in enumerate(zip(self._members, parts, strict=True)):
             values = member.logits(part.to(self._dtype))
             normalisers = values.logsumexp(1, keepdim=True)
-            values = values - normalisers
-            self._told[slots, place] = values[rows]
+            values -= normalisers
+            self._told[slots, place] = values if len(rows) == len(values) else values[rows]
             weight = weights[:, place : place + 1]
             raised += weight.exp() * normalisers
             values += weight
             mixed = values if mixed is None else torch.logaddexp(mixed, values)
-        self._told_at[slots] = marks[rows, 1].cpu().numpy().astype(int)
+        self._told_at[slots.numpy()] = marks[rows, 1].cpu().numpy().astype(int)
         assert mixed is not None
         return mixed + raised
 

@@ -13,15 +13,15 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from tsuzuri.core.errors import InputError, ResourceError
-from tsuzuri.generation.config import SamplingConfig
-from tsuzuri.serving.models import TextModel, TextRequest
-from tsuzuri.specialists.messages import Scored
+from tsuzuri.core.errors import TsuzuriError
+from tsuzuri.serving.models import TextModel
+from tsuzuri.specialists.messages import Score, Scored
 from tsuzuri.specialists.routing.base import Method
 from tsuzuri.specialists.routing.calibration import Evidence
 from tsuzuri.specialists.routing.clusters import Clusters
 from tsuzuri.specialists.routing.grams import prepared
 from tsuzuri.specialists.routing.ngrams import NGramModel, numbers_of
+from tsuzuri.specialists.worker.scoring import score
 
 REMEMBERED = 4096
 """Beginnings whose evidence is kept, where it costs a trip."""
@@ -100,7 +100,7 @@ class Likelihoods:
         for name, result in zip(new, results, strict=True):
             if isinstance(result, Scored):
                 self._known[key, name] = -result.nats[0] / len(text)
-            elif not isinstance(result, (ResourceError, InputError)):
+            elif not isinstance(result, TsuzuriError):
                 raise result
         found = {name: self._known[key, name] for name in names if (key, name) in self._known}
         for name in found:
@@ -120,15 +120,7 @@ class SmallModels:
 
     async def evidence(self, text: str, among: Collection[str]) -> Evidence:
         """See `Judge`."""
-        nats = await asyncio.gather(*(nats_of(model, text) for model in self._models.values()))
-        values = {name: -n / len(text) for name, n in zip(self._models, nats, strict=True)}
+        asked = Score(specialist="", revision="", texts=(text,))
+        scored = await asyncio.gather(*(score(model, asked, width=1) for model in self._models.values()))
+        values = {name: -one.nats[0] / len(text) for name, one in zip(self._models, scored, strict=True)}
         return Evidence(values, len(text))
-
-
-async def nats_of(model: TextModel, text: str) -> float:
-    """-log p of a text by a model in this process. PromptTooLong; Overloaded."""
-    prompt = await model.read(text)
-    sampling = SamplingConfig(max_new_tokens=1, temperature=0)
-    generation = model.complete(TextRequest(prompt, sampling, logprobs=0, echo=True))
-    tokens = [token async for delta in generation for token in delta.tokens]
-    return -sum(token.logprob or 0.0 for token in tokens[: len(prompt.ids)])
