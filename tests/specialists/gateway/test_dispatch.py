@@ -92,15 +92,14 @@ def test_a_worker_that_dies_in_mid_answer_is_replaced_and_the_text_is_whole(hous
 
 def test_a_worker_that_falls_silent_is_not_waited_for(house: House) -> None:
     house.admit()
-    house.worker(stop_after=11, slots=1)
+
+    def fall_silent(worker: FakeWorker, envelope: Any) -> None:
+        worker.stop_after = None
+
+    house.worker(stop_after=11, at_stop=fall_silent)
 
     async def test(gateway: Gateway) -> None:
-        answer = ask(gateway)
-        while not answer.tail.endswith(WANTED[10]):
-            await anext(answer)
-        house.worker()
-        await text_of(answer)
-        assert answer.tail == WANTED
+        assert await text_of(ask(gateway)) == WANTED
         assert gateway.ledger.counts["stalled"] >= 1
 
     running(house, test)

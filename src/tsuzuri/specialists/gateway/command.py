@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tsuzuri.core.config import load_yaml, parse_config
 from tsuzuri.core.errors import MissingExtraError
-from tsuzuri.serving.app import Guest
 from tsuzuri.serving.config import ServeConfig
 from tsuzuri.serving.server import Options, run
+
+if TYPE_CHECKING:
+    from tsuzuri.serving.app import Guest
 
 SECTION = "server"
 """Of a SPECIALISTS.yaml."""

@@ -12,14 +12,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-
-import msgspec
+from dataclasses import replace
 
 from tsuzuri.core.errors import InputError, ResourceError
 from tsuzuri.serving import logs
 from tsuzuri.specialists.asking import lease_replies
-from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Following, Record
-from tsuzuri.specialists.dead_letters import dead_letter
+from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Following, Record, TopicSpec
 from tsuzuri.specialists.gateway.calls import (
     BLAMELESS,
     Answer,
@@ -31,28 +29,23 @@ from tsuzuri.specialists.gateway.calls import (
     nobody,
 )
 from tsuzuri.specialists.gateway.ledger import Effect, End, Entry, Ledger, Send, Show, Withdraw
-from tsuzuri.specialists.gateway.living import Living, Target
+from tsuzuri.specialists.gateway.living import Living
 from tsuzuri.specialists.gateway.pace import Pace
+from tsuzuri.specialists.gateway.post import Post
 from tsuzuri.specialists.leases import Held
 from tsuzuri.specialists.messages import (
     Accepted,
     Ask,
     Body,
-    Cancel,
     Embed,
     Embedded,
-    Envelope,
     Failed,
     Lane,
     Malformed,
-    Report,
-    Resume,
     Score,
     Scored,
     decode,
-    encode,
     new_id,
-    now_ms,
 )
 from tsuzuri.specialists.modes import repetition
 from tsuzuri.specialists.registry import Key, Registry
@@ -93,8 +86,11 @@ class Gateway:
         """Called with each request that has ended."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when there is anything new of routes, revisions and workers."""
+        self._post = Post(bus, topics)
         self._clock = clock
         self._calls: dict[str, Call] = {}
+        self._known: set[Key] = set()
+        """Revisions whose topics the bus knows."""
         self._lease: Held | None = None
         self._partition = -1
         self._following: list[Following] = []
@@ -105,7 +101,7 @@ class Gateway:
 
     def open(self) -> None:
         """Join: topics, a partition for replies, and a view of who there is; BusDown, InputError."""
-        self.bus.ensure(self.topics.specs())
+        make_topics(self.bus, self.topics.specs())
         if not self.registry.wait(10.0):
             raise BusDown(f"the broker did not hand over {self.topics.registry} within 10 s")
         self._join()
@@ -226,21 +222,8 @@ class Gateway:
         """Send an attempt to the call's target; BusFull, BusDown, InputError."""
         target = call.target
         self.ledger.sent(entry, tokenizer=target.tokenizer)
-        envelope = Envelope(
-            _addressed(call.body, target, entry.resume()),
-            id=entry.id,
-            attempt=entry.attempt,
-            deadline_ms=now_ms() + round(1000 * (call.deadline - self._clock())),
-            reply_topic=self.topics.replies,
-            reply_partition=self._partition,
-            epoch=target.epoch,
-            lane=call.lane,
-            sent_ms=now_ms(),
-            trace=call.trace,
-        )
-        value, headers = encode(envelope)
-        topic = self.topics.requests(target.specialist, target.revision, call.lane)
-        call.record = Record(topic, value, entry.id.encode(), tuple(headers))
+        left_s = call.deadline - self._clock()
+        call.record = self._post.request(call, entry, partition=self._partition, left_s=left_s)
         attempt = entry.attempt
 
         def stored(_: Record, error: BaseException | None) -> None:
@@ -293,10 +276,11 @@ class Gateway:
             if isinstance(effect, Send):
                 self._again(effect.entry)
             elif isinstance(effect, Show):
-                self._time(call)
+                if effect.part.text or effect.part.tokens:
+                    self._time(call)
                 call.sink.part(effect.entry, effect.part)
             elif isinstance(effect, Withdraw):
-                self._withdraw(call)
+                self._post.cancel(call)
             else:
                 self._end(call, effect)
 
@@ -323,7 +307,7 @@ class Gateway:
             failure = end.failure or Failed(code="unknown", message="")
             self._blame(call, failure)
             if failure.code == "poison":
-                self._bury(call, end.entry, failure)
+                self._post.bury(call, end.entry, failure)
             call.sink.fail(end.entry, error_of(failure, call.specialist))
         self._forget(call)
         self.on_end(call, end)
@@ -337,25 +321,6 @@ class Gateway:
             call.blamed = failure
             self.paces[call.target.key].blame()
             logs.event("specialist_failed", id=call.id, target="/".join(call.target.key), code=failure.code)
-
-    def _withdraw(self, call: Call) -> None:
-        value, headers = encode(Envelope(Cancel(ids=(call.id,)), id=call.id, sent_ms=now_ms()))
-        with suppress(BusFull, BusDown):  # workers look at deadlines and leases too
-            self.bus.send(Record(self.topics.control, value, call.id.encode(), tuple(headers)))
-
-    def _bury(self, call: Call, entry: Entry, failure: Failed) -> None:
-        if call.record is None:
-            return
-        letter = dead_letter(
-            call.record,
-            topic=self.topics.dead_letters,
-            group=self.topics.group(*call.target.key),
-            reason=failure.code,
-            message=failure.message,
-            deaths=len(entry.losses),
-        )
-        with suppress(ResourceError, InputError):
-            self.bus.send(letter)
 
     def _changed(self, key: str) -> None:
         """Something in the registry is new."""
@@ -382,11 +347,19 @@ class Gateway:
                 refreshed_at = now
                 self._refresh()
                 await self._keep_lease()
+                await self._keep_topics()
             self._apply(self.ledger.tick(now=now, stall_s=self._stall_s))
 
     def _stall_s(self, entry: Entry) -> float:
-        pace = self.paces[self._calls[entry.id].target.key]
-        return pace.stall_s(is_streaming=entry.state == "streaming")
+        call = self._calls[entry.id]
+        return self.paces[call.target.key].stall_s(is_streaming=call.last_at is not None)
+
+    async def _keep_topics(self) -> None:
+        """Have the bus know the topics of all who answer: it makes them again where a broker forgot them."""
+        for key in [key for key in self.living.live if key not in self._known]:
+            with suppress(ResourceError, InputError):
+                await asyncio.to_thread(make_topics, self.bus, self.topics.request_specs(*key))
+                self._known.add(key)
 
     async def _keep_lease(self) -> None:
         """Another partition for replies, where somebody has taken this one over (after a long pause, say)."""
@@ -399,12 +372,7 @@ class Gateway:
         while True:
             await asyncio.sleep(REPORT_S)
             traffic = [told for key, pace in self.paces.items() if (told := pace.report(*key)) is not None]
-            report = Report(
-                gateway=self.name, at_ms=now_ms(), every_ms=round(1000 * REPORT_S), traffic=tuple(traffic)
-            )
-            value, headers = encode(Envelope(report, sent_ms=now_ms()))
-            with suppress(BusFull, BusDown):
-                self.bus.send(Record(self.topics.beats, value, self.name.encode(), tuple(headers)))
+            self._post.report(self.name, traffic, every_s=REPORT_S)
 
     def _refresh(self) -> None:
         self.living.refresh()
@@ -419,9 +387,10 @@ class Gateway:
                 loop.call_soon_threadsafe(work)
 
 
-def _addressed(body: Body, target: Target, resume: Resume | None) -> Body:
-    addressed = msgspec.structs.replace(body, specialist=target.specialist, revision=target.revision)
-    return msgspec.structs.replace(addressed, resume=resume) if isinstance(body, Ask) else addressed
+def make_topics(bus: Bus, specs: Sequence[TopicSpec]) -> None:
+    """Make topics that are missing; those that are there may have any number of partitions."""
+    there = bus.topics()
+    bus.ensure([replace(spec, partitions=there.get(spec.name, spec.partitions)) for spec in specs])
 
 
 def _is_poor(sink: Sink) -> bool:

@@ -18,7 +18,7 @@ from tsuzuri.specialists.bus.base import Bus
 from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.controller import Controller
-from tsuzuri.specialists.gateway.dispatch import Gateway
+from tsuzuri.specialists.gateway.dispatch import Gateway, make_topics
 from tsuzuri.specialists.gateway.models import GatewayModel, Only, Reach
 from tsuzuri.specialists.gateway.watching import Watch
 from tsuzuri.specialists.messages import Route, new_id
@@ -56,7 +56,7 @@ class Specialists:
         name = f"gateway-{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
         try:
             self._bus = bus = self._given_bus or open_bus(self._config.bus)
-            bus.ensure(self._topics.specs())
+            make_topics(bus, self._topics.specs())
             self._registry = registry = Registry(bus, self._topics)
             self.gateway = Gateway(bus, self._topics, registry, name=name)
             self.gateway.open()

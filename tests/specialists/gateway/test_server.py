@@ -1,0 +1,258 @@
+"""Specialists over HTTP: to a client they are one model, with keys, quotas and streams as any other."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buses import until
+from fake_workers import TEXT, admit, failing
+from houses import ALIAS, House
+from servers import ask, events, running
+from tsuzuri.serving.accounts.commands import keys_create, usage
+from tsuzuri.serving.accounts.config import AccountsConfig, DatabaseConfig
+from tsuzuri.serving.config import ServeConfig
+from tsuzuri.serving.server import Server
+from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.config import SpecialistsConfig
+from tsuzuri.specialists.gateway.server import Specialists
+from tsuzuri.specialists.routing.base import RouterConfig, RuleConfig
+
+LAW = RuleConfig(specialist="law", keywords=("民法",))
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@contextlib.contextmanager
+def serving(house: House, config: ServeConfig | None = None) -> Iterator[tuple[str, Server, Specialists]]:
+    """(address, server, guest) of a server that has seen every worker."""
+    rules = RouterConfig(method="table", rules=(LAW,))
+    specialists = SpecialistsConfig(alias=ALIAS, router=rules, bus=BusConfig(prefix=house.prefix))
+    guest = Specialists(specialists, bus=house.open_bus())
+    with running(config or ServeConfig(port=0, drain_s=1.0), [guest]) as (address, server):
+        instances = {worker.instance for worker in house.workers}
+        until(lambda: instances <= {one for of in guest.gateway.living.live.values() for one in of})
+        yield address, server, guest
+
+
+def asked(**others: Any) -> dict[str, Any]:
+    return {"model": ALIAS, "prompt": "むかし", "max_tokens": 16, **others}
+
+
+@pytest.fixture
+def served(house: House) -> Iterator[tuple[str, Server, Specialists]]:
+    house.admit("general", "law")
+    house.worker("general")
+    house.worker("law")
+    with serving(house) as found:
+        yield found
+
+
+def test_they_are_one_model_and_each_by_its_name(served: tuple[str, Server, Specialists]) -> None:
+    address, *_ = served
+    listed = ask(address, "/v1/models")[2]["data"]
+    assert [one["id"] for one in listed] == [ALIAS, f"{ALIAS}/general", f"{ALIAS}/law"]
+    assert listed[0]["tsuzuri"]["context"] == 256
+    assert listed[0]["tsuzuri"]["capabilities"] == ["logprobs"]
+    assert listed[2]["tsuzuri"] | {"revision": "r1", "chat": True} == listed[2]["tsuzuri"]
+    assert ask(address, "/ready")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "specialist", "why"),
+    [
+        (ALIAS, "民法について", "law", ".*"),
+        (ALIAS, "むかし", "general", ".*"),
+        (f"{ALIAS}/law", "むかし", "law", "asked for by name"),
+    ],
+)
+def test_an_answer_says_who_wrote_it_and_why(
+    served: tuple[str, Server, Specialists], model: str, prompt: str, specialist: str, why: str
+) -> None:
+    address, *_ = served
+    status, headers, answer = ask(address, "/v1/completions", asked(model=model, prompt=prompt))
+    assert status == 200
+    assert answer["choices"][0]["text"] == f"{specialist}:{TEXT}"[:16]
+    told = answer["tsuzuri"]
+    assert (told["specialist"], told["revision"], told["outcome"]) == (specialist, "r1", "complete")
+    assert re.search(why, told["why"])
+    assert specialist in told["posterior"]
+    assert (headers["x-tsuzuri-specialist"], headers["x-tsuzuri-revision"]) == (specialist, "r1")
+    assert answer["usage"]["prompt_tokens"] == len(prompt), "as the worker read it, not as was estimated"
+    assert answer["usage"]["completion_tokens"] == 16
+
+
+def test_a_stream_is_the_same_and_says_it_at_its_end(served: tuple[str, Server, Specialists]) -> None:
+    address, *_ = served
+    body = asked(stream=True, stream_options={"include_usage": True})
+    status, _, content = ask(address, "/v1/completions", body)
+    assert status == 200
+    *parts, usage, end = events(content)
+    assert end == "[DONE]"
+    assert "".join(part["choices"][0]["text"] for part in parts) == f"general:{TEXT}"[:16]
+    assert parts[-1]["tsuzuri"]["specialist"] == "general"
+    assert usage["usage"]["prompt_tokens"] == 3
+    assert usage["usage"]["completion_tokens"] == 16
+
+
+def test_a_conversation_goes_to_its_reader_as_it_is(
+    served: tuple[str, Server, Specialists], house: House
+) -> None:
+    address, *_ = served
+    messages = [{"role": "user", "content": "民法とは"}]
+    answer = ask(
+        address, "/v1/chat/completions", {"model": ALIAS, "messages": messages, "max_tokens": 9, "n": 2}
+    )[2]
+    assert [choice["message"]["content"] for choice in answer["choices"]] == [f"law:{TEXT}"[:9]] * 2
+    body = house.workers[1].asked[0].body
+    assert body.messages == tuple(messages)  # type: ignore[attr-defined]
+    assert answer["usage"]["prompt_tokens"] == 4
+    assert answer["usage"]["completion_tokens"] == 18
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"prompt": [1, 2, 3]}, "takes prompts as text"),
+        ({"prompt": "あ" * 100_000}, "sees 256 tokens"),
+        ({"model": f"{ALIAS}/low"}, "law"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_by_name(
+    served: tuple[str, Server, Specialists], others: dict[str, Any], message: str
+) -> None:
+    status, _, answer = ask(served[0], "/v1/completions", asked(**others))
+    assert status in (400, 404)
+    assert message in answer["error"]["message"]
+
+
+def test_ids_mean_nothing_to_several_tokenizers(house: House) -> None:
+    house.admit("general", "law", tokenizers={"law": "another"})
+    house.worker("general")
+    house.worker("law")
+    with serving(house) as (address, *_):
+        body = asked(logit_bias={"5": 1.0})
+        status, _, answer = ask(address, "/v1/completions", body)
+        assert status == 400
+        assert "2 tokenizers" in answer["error"]["message"]
+    house.admit("general", "law")
+    with serving(house) as (address, *_):
+        assert ask(address, "/v1/completions", body)[0] == 200
+
+
+def test_a_refusal_of_a_worker_has_its_status_in_a_stream_too(house: House) -> None:
+    house.admit()
+    house.worker(stop_after=0, at_stop=failing("too_long", is_retryable=False))
+    with serving(house) as (address, *_):
+        status, _, answer = ask(address, "/v1/completions", asked(stream=True))
+        assert status == 400
+        assert answer["error"]["code"] == "context_length_exceeded"
+
+
+def test_nobody_up_is_503_and_then_somebody_is(house: House) -> None:
+    house.admit()
+    with serving(house) as (address, _, guest):
+        status, headers, answer = ask(address, "/v1/completions", asked())
+        assert status == 503
+        assert int(headers["retry-after"]) > 0
+        assert answer["error"]["code"] == "no_specialist"
+        house.worker()
+        until(lambda: guest.gateway.living.live)
+        assert ask(address, "/v1/completions", asked())[0] == 200
+
+
+def test_specialists_come_and_go_while_the_server_runs(house: House) -> None:
+    house.admit()
+    house.worker()
+    with serving(house) as (address, *_):
+
+        def names() -> list[str]:
+            return [one["id"] for one in ask(address, "/v1/models")[2]["data"]]
+
+        assert names() == [ALIAS, f"{ALIAS}/general"]
+        house.admit("general", "law")
+        until(lambda: f"{ALIAS}/law" in names())
+        house.admit()
+        until(lambda: f"{ALIAS}/law" not in names())
+
+
+def test_revisions_share_the_traffic_as_the_route_says(house: House) -> None:
+    house.worker("general", "r1")
+    house.worker("general", "r2")
+    admit(house.registry, ALIAS, {"general": {"r1": 0.5, "r2": 0.5}})
+    with serving(house) as (address, *_):
+        seen = {ask(address, "/v1/completions", asked())[2]["tsuzuri"]["revision"] for _ in range(40)}
+        assert seen == {"r1", "r2"}
+
+
+def test_a_trace_goes_along_and_patience_waits_in_its_own_lane(
+    served: tuple[str, Server, Specialists], house: House
+) -> None:
+    address, *_ = served
+    ask(address, "/v1/completions", asked(service_tier="flex"), headers={"traceparent": TRACE})
+    (patient,) = house.workers[0].asked
+    assert (patient.trace, patient.lane) == ({"traceparent": TRACE}, "batch")
+    ask(address, "/v1/completions", asked(), headers={"traceparent": "00-0-0-00"})
+    made = house.workers[0].asked[1].trace["traceparent"]
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", made)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_goes_away_is_written_for_no_more(house: House, stream: bool) -> None:
+    house.admit()
+    worker = house.worker(step_s=0.05)
+    with serving(house) as (address, _, guest):
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        body = json.dumps(asked(max_tokens=200, stream=stream))
+        connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+        until(lambda: worker.busy == 1)
+        assert connection.sock is not None
+        connection.sock.close()
+        connection.close()
+        until(lambda: worker.busy == 0)
+        until(lambda: not len(guest.gateway.ledger))
+        assert worker.cancelled
+
+
+def test_what_was_shown_is_what_is_billed_once(house: House, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/accounts.db"
+    key = json.loads(keys_create("somebody", database=url, as_json=True))["key"]
+    house.admit()
+    house.worker(stop_after=11, at_stop=failing("handed_back", is_once=True), slots=1)
+    house.worker()
+    config = ServeConfig(port=0, drain_s=1.0, accounts=AccountsConfig(database=DatabaseConfig(url=url)))
+    with serving(house, config) as (address, *_):
+        assert ask(address, "/v1/completions", asked())[0] == 401
+        answer = ask(address, "/v1/completions", asked(), key=key)[2]
+        assert answer["usage"] | {"prompt_tokens": 3, "completion_tokens": 16} == answer["usage"]
+    (row,) = json.loads(usage(by="model", database=url, as_json=True))
+    assert (row["requests"], row["prompt_tokens"], row["completion_tokens"]) == (1, 3, 16)
+
+
+def test_figures_for_people_and_for_prometheus_hold_no_text(
+    served: tuple[str, Server, Specialists],
+) -> None:
+    address, _, guest = served
+    ask(address, "/v1/completions", asked(prompt="民法の秘密"))
+    told = ask(address, "/admin/specialists")[2]
+    assert [one["specialist"] for one in told["specialists"]] == ["general", "law"]
+    law = told["specialists"][1]
+    assert law["workers"][0]["slots"] == 4
+    assert law["shares"] == {ALIAS: 1.0}
+    assert law["outcomes"] == {"done": 1}
+    assert law["total_ms_p50"] > 0
+    (routing,) = told["routings"]
+    assert (routing["specialist"], routing["revision"], routing["characters"]) == ("law", "r1", 5)
+    assert "秘密" not in json.dumps(told, ensure_ascii=False)
+    text = ask(address, "/metrics")[2].decode()
+    assert 'tsuzuri:specialist_requests_total{outcome="done",revision="r1",specialist="law"} 1.0' in text
+    assert 'tsuzuri:specialist_workers{revision="r1",specialist="general"} 1.0' in text
+    assert f'tsuzuri:specialist_share{{alias="{ALIAS}",revision="r1",specialist="law"}} 1.0' in text
+    assert ask(address, "/admin/specialists", headers={"x-forwarded-for": "10.0.0.1"})[0] in (401, 403)
+    assert guest.watch.dead_letters == {}
