@@ -23,7 +23,7 @@ def words(command: Command) -> list[str]:
     line = command.name.split()
     for item in command.arguments:
         if not item.flags[0].startswith("-"):
-            line.append("x")
+            line.append(next(iter(item.options.get("choices") or ["x"])))
         elif item.options.get("required"):
             line += [item.flags[0], "x"]
     return line

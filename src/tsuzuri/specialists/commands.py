@@ -238,7 +238,7 @@ def _want(
     overrides: Sequence[str],
     where: Mapping[str, Any],
 ) -> Iterator[str]:
-    """Have a revision let in; what is wrong with it as far as can be seen here is told before anybody asks."""
+    """Have a revision let in; what is wrong with it as far as can be seen here is told before it is asked."""
     values: dict[str, Any] = {
         "name": name,
         "title": title,

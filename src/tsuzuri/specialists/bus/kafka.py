@@ -204,7 +204,11 @@ class KafkaBus:
     def _tell(self) -> None:
         """Wait for what became of what was sent, and tell."""
         while not self._closing.is_set():
-            self._producer.poll(POLL_S)
+            try:
+                self._producer.poll(POLL_S)
+            except KafkaException as error:  # this producer can't go on; the next one is on its way
+                self._failed(error.args[0])
+                self._closing.wait(POLL_S)
 
     def _watch(self) -> None:
         """Look whether the cluster is the one that it was."""
