@@ -13,14 +13,15 @@ one of them is made, from the seed's folder, on whatever machine; without it wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tsuzuri.build import check_found, check_recipe, require_device
 from tsuzuri.core.config import parse_config
-from tsuzuri.core.errors import MissingExtraError, RecipeError, closest
+from tsuzuri.core.errors import MissingExtraError, RecipeError, ResourceError, closest
 from tsuzuri.core.manifest import read_manifest
 from tsuzuri.core.progress import say
 from tsuzuri.core.ranks import world
@@ -94,15 +95,7 @@ def train_specialists(
     steps = steps_of(wanted.specialists, wanted.train.steps, len(names))
     trains = {SEED: seed_train(wanted, steps[0]), GENERALIST: branch_train(wanted, steps[1])}
     trains |= {name: branch_train(wanted, steps[1], name, names) for name in names}
-    if only is not None and only not in trains:
-        raise RecipeError(
-            f"there is no model {only!r} to train{closest(only, trains)}", hint=f"models: {', '.join(trains)}"
-        )
-    if world() > 1:
-        raise RecipeError(
-            f"{world()} processes were started, and each branch is a run of one",
-            hint="without torchrun; on other machines: --only NAME, from a copy of the seed",
-        )
+    _check(only, trains)
     if dry_run:
         yield from describe(wanted, names, trains)
         return
@@ -110,6 +103,8 @@ def train_specialists(
     if router_method(wanted):
         _require_messages()
     require_device(wanted)
+    for line in describe(wanted, names, trains):
+        say(line)
     if seed_from:
         read_manifest(folders.data["tokenizer"], "tokenizer")
         read_manifest(folders.seed, "run")
@@ -129,6 +124,19 @@ def train_specialists(
     yield from gather(
         wanted, names, folders.out, {name: folders.boxes(name) for name in chosen}, folders.domains
     )
+
+
+def _check(only: str | None, trains: Collection[str]) -> None:
+    """RecipeError for a model that is none, and for processes that would share a run."""
+    if only is not None and only not in trains:
+        raise RecipeError(
+            f"there is no model {only!r} to train{closest(only, trains)}", hint=f"models: {', '.join(trains)}"
+        )
+    if world() > 1:
+        raise RecipeError(
+            f"{world()} processes were started, and each branch is a run of one",
+            hint="without torchrun; on other machines: --only NAME, from a copy of the seed",
+        )
 
 
 def seed_train(recipe: Recipe, steps: int) -> TrainConfig:
@@ -227,18 +235,19 @@ def _changed(train: TrainConfig, whose: str, steps: int, **sections: Any) -> Tra
 
 
 def _tokens_per_s(recipe: Recipe, tokens: int) -> float:
-    """What a plan says of the speed of this machine; 0 where no plan is made for it."""
+    """What a plan says of the speed of this machine; 0 where no plan is made for it, or there is no torch."""
     from tsuzuri.lab.devices import row_of
     from tsuzuri.lab.plan import config_of, make_plan
-    from tsuzuri.training.devices import DEVICES
 
-    device = next(device for device in DEVICES.values() if device.is_available())
-    found = row_of(device.name())
-    row = found[0] if found else device.kind
-    if row not in ("cpu", *(found or ())):
-        return 0.0
-    graph = "compiled" if tokens >= device.compile_repays_tokens else "eager"
-    config = config_of(
-        recipe.model, recipe.tokenizer.vocab_size, recipe.train, {"device": row, "graph": graph}
-    )
-    return make_plan(config, model_of(recipe)).fit.speed.tokens_per_s
+    with suppress(ImportError, ResourceError):  # `tsuzuri plan` says what does not fit, and what would
+        from tsuzuri.training.devices import DEVICES
+
+        device = next(device for device in DEVICES.values() if device.is_available())
+        found = row_of(device.name())
+        if found is None and device.kind != "cpu":
+            return 0.0
+        graph = "compiled" if tokens >= device.compile_repays_tokens else "eager"
+        values = {"device": found[0] if found else device.kind, "graph": graph}
+        config = config_of(recipe.model, recipe.tokenizer.vocab_size, recipe.train, values)
+        return make_plan(config, model_of(recipe)).fit.speed.tokens_per_s
+    return 0.0
