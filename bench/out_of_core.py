@@ -33,6 +33,7 @@ from _report import Comparison, emit, machine
 from tsuzuri.core.manifest import read_manifest
 from tsuzuri.corpus.duplicates.config import WORKER_MEMORY_BYTES, NearDuplicateConfig
 from tsuzuri.corpus.duplicates.runs import KEYED, SORT_COPIES, keyed, read_range, write_runs
+from tsuzuri.corpus.duplicates.spans import PLACE_BITS
 
 BAR_BYTES = 3e9
 NEEDED = 3
@@ -42,12 +43,12 @@ SHARD_BYTES = 64e6
 SMALL_ROOT_BYTES = 2**18
 """What lies in the box itself before documents are written is less."""
 HASHING, READING, NEAR_COPIES, SITE_LINES, PASSAGES, WRITING = (
-    "hashing input and output",
+    "hashing input",
     "reading",
     "near-copies",
     "lines of sites",
     "passages",
-    "writing",
+    "writing, hashing output",
 )
 FOLDERS = {
     WRITING: ".",
@@ -67,6 +68,8 @@ NEAR_COPY_BYTES = 200
 CORPORA = {"21 GB": 21e9, "40 GB": 40e9, "1 TB": 1e12, "100 TB": 100e12}
 MOST_MAPS = 65_530
 """vm.max_map_count where nobody changed it (`duplicates.verify.SetReader` maps a file of every part)."""
+MOST_ROWS = 2 ** (63 - PLACE_BITS)
+"""`duplicates.spans` has a row and a place in one number."""
 MACHINE_MEMORY_BYTES, MACHINE_DISK_BYTES, LONGEST_S = 64e9, 20e12, 30 * 86_400.0
 RECIPE = """\
 corpus:
@@ -177,6 +180,10 @@ def limits(measured: Measured) -> list[tuple[float, str]]:
             (
                 measured.linear_s / measured.squared_s,
                 "looking into every part's file takes as long as all else",
+            ),
+            (
+                MOST_ROWS * per_document,
+                f"documents and places in them no longer fit one number ({MOST_ROWS} documents)",
             ),
             (
                 MOST_MAPS / measured.parts * measured.text_bytes,

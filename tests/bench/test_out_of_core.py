@@ -91,6 +91,7 @@ def test_limits_come_in_order_and_hold_where_they_stand() -> None:
     assert forecast(MEASURED, where("deciding process")).memory_bytes == pytest.approx(64e9)
     assert forecast(MEASURED, where("the disk")).disk_bytes == pytest.approx(20e12)
     assert forecast(MEASURED, where("hashing")).serial_hours == pytest.approx(30 * 24)
+    assert where("fit one number") == pytest.approx(2**32 * 10_000)
     assert where("maps more files") == pytest.approx(65_530 / 16 * 1e9)
     squared = where("every part's file")
     assert forecast(MEASURED, squared).core_hours == pytest.approx(2 * MEASURED.linear_s * squared / 3600)

@@ -48,14 +48,27 @@ def files_of(box: Path) -> dict[str, bytes]:
     }
 
 
-def start(root: Path, box: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", BUILD, str(root), str(box)], stderr=subprocess.DEVNULL)
+def start(root: Path, box: Path, program: str = BUILD, *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", program, str(root), str(box), *more]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
     """Forty authors of five works each, two copies, one page of English and one that is no text."""
-    root = tmp_path / "library"
+    return write_library(tmp_path / "library")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a library, which no test changes, and what an undisturbed build makes of it: `whole`."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_library(folder / "library")
+    assert start(folder, folder / "whole").wait(60) == 0
+    return folder
+
+
+def write_library(root: Path) -> Path:
     for author in range(40):
         (root / f"{author:02}").mkdir(parents=True)
         for work in range(5):
@@ -254,13 +267,12 @@ def test_a_path_that_is_named_like_the_total_needs_a_name_of_its_own(tmp_path: P
         build(tmp_path / "box", tmp_path, "all")
 
 
-@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("parts_before_kill", [1, 15, 39])
-def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, parts_before_kill: int) -> None:
-    whole = start(tmp_path, tmp_path / "whole")
-    assert whole.wait(60) == 0
+def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
+    undisturbed: Path, tmp_path: Path, parts_before_kill: int
+) -> None:
     box = tmp_path / "killed"
-    process = start(tmp_path, box)
+    process = start(undisturbed, box)
     while process.poll() is None and len(list(box.glob("parts/[0-9]*.parquet"))) < parts_before_kill:
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
@@ -268,10 +280,41 @@ def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, par
     assert not (box / MANIFEST).exists()
     kept = {path.name: path.stat().st_mtime_ns for path in box.glob("parts/[0-9]*.parquet")}
     assert len(kept) >= parts_before_kill
-    again = start(tmp_path, box)
+    again = start(undisturbed, box)
     assert again.wait(60) == 0
-    assert files_of(box) == files_of(tmp_path / "whole")
+    assert files_of(box) == files_of(undisturbed / "whole")
     assert not (box / "parts").exists()
+
+
+KILLED_BEFORE = """
+import os, signal, sys
+last = sys.argv.pop()
+def kill(event, arguments):
+    if event == "os.rename" and os.path.basename(arguments[1]) == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill)
+"""
+
+
+@pytest.mark.parametrize("file", ["train-00000.parquet", MANIFEST])
+def test_a_build_that_is_killed_behind_its_reading_keeps_what_was_read(
+    undisturbed: Path, tmp_path: Path, file: str
+) -> None:
+    """Right before a file appears: the documents, or the manifest, when all of them are hashed."""
+    box = tmp_path / "killed"
+    assert start(undisturbed, box, KILLED_BEFORE + BUILD, file).wait(60) == -signal.SIGKILL
+    assert not (box / MANIFEST).exists()
+    assert len(list(box.glob("parts/[0-9]*.parquet"))) == 40
+    assert start(undisturbed, box).wait(60) == 0
+    assert files_of(box) == files_of(undisturbed / "whole")
+    assert not (box / "parts").exists()
+
+
+def test_what_a_kill_left_of_the_work_goes_with_the_next_command(tmp_path: Path, library: Path) -> None:
+    first = build(tmp_path / "box", library)
+    (tmp_path / "box" / "parts").mkdir()
+    assert build(tmp_path / "box", library) == first
+    assert not (tmp_path / "box" / "parts").exists()
 
 
 FULL_DISK = """
@@ -290,21 +333,19 @@ exec(program)
 """
 
 
-@pytest.mark.usefixtures("library")
-def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_nothing_is_lost(undisturbed: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     private = ["unshare", "--user", "--map-root-user", "--mount"]
     mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)]
     if not shutil.which("unshare") or subprocess.run([*private, *mount], capture_output=True).returncode:
         pytest.skip("this system does not let a test mount a small disk of its own")
-    assert start(tmp_path, tmp_path / "whole").wait(60) == 0
     box, copy = disk / "box", tmp_path / "box"
     run = 'disk="$1"; shift; mount -t tmpfs -o size=100k tmpfs "$disk" && "$@" && cp -r "$disk"/* "$disk"/..'
-    python = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(box), BUILD, str(disk)]
+    python = [sys.executable, "-c", FULL_DISK, str(undisturbed), str(box), BUILD, str(disk)]
     done = subprocess.run(
         [*private, "sh", "-c", run, "sh", str(disk), *python], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "the disk is full:" in done.stdout
-    assert files_of(copy) == files_of(tmp_path / "whole")
+    assert files_of(copy) == files_of(undisturbed / "whole")

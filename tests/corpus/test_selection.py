@@ -175,6 +175,32 @@ def test_everything_at_once_is_the_same_again(tmp_path: Path, pages: dict[str, s
     assert "parts" not in files[0]
 
 
+def test_any_number_of_workers_makes_the_same_box(tmp_path: Path, pages: dict[str, str]) -> None:
+    pages |= {f"3/{page}": prose(300 + page) for page in range(4)}
+    noisy = {name: f"{MENU}\n{text}\n{NOTICE}" for name, text in pages.items()}
+    noisy |= {
+        "1/copy": noisy["0/1"],
+        "2/again": noisy["0/2"] + prose(7, 1),
+        "3/quotes": prose(8) + pages["0/3"],
+    }
+    quality = {"max_repeated_ngram_ratio": 1}
+    source = [
+        {"kind": "files", "path": f"site/{name}", "group_by": "folder", "quality": quality}
+        for name in range(4)
+    ]
+    everything: dict[str, Any] = {"near": {}, "boilerplate": {"min_documents": 3}, "passages": {}}
+    boxes = []
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        _, counts = build(folder, noisy, {"source": source, "workers": workers}, **everything)
+        assert counts["rejected"] == {"duplicate": 1, "near_duplicate": 1}
+        assert all(counts["selection"][kind]["spans"] for kind in ("boilerplate", "passages"))
+        files = [path for path in (folder / "documents").iterdir() if path.suffix in (".parquet", ".json")]
+        boxes.append({path.name: path.read_bytes() for path in files})
+    assert boxes[0] == boxes[1]
+    assert len(boxes[0]) > 3
+
+
 @pytest.mark.parametrize("name", ["withdrawn.jsonl", "named.jsonl"])
 def test_who_refused_is_left_out_of_later_builds(
     tmp_path: Path, pages: dict[str, str], name: str, capfd: pytest.CaptureFixture[str]

@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 UNHASHED = frozenset(
     (
         *(MANIFEST, PENDING, TIMINGS, ".lock", "tensorboard", "profile", "checkpoints", "report.html"),
-        *("README.md", "special_thanks.txt", "SHA256SUMS"),
+        *("parts", "README.md", "special_thanks.txt", "SHA256SUMS"),
     )
 )
 """Not in a manifest: itself, what is there only during the work, clock readings and what shows them (a

@@ -2,8 +2,8 @@
 
 Three steps: every batch of every source becomes one part file, on all cores (`parts`); documents are compared
 with each other (`selection`); what stays is written (`writing`). Memory holds one row group of text and a few
-dozen bytes for each document. The parts are removed at the end, so a killed build goes on where it was and
-ends with the same bytes.
+dozen bytes for each document. The parts are removed when the manifest is there: a killed build goes on where
+it was, however late, and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tsuzuri.core.manifest import MANIFEST, Manifest, make_box, read_manifest
 from tsuzuri.core.progress import say
 from tsuzuri.corpus.config import CorpusConfig
 from tsuzuri.corpus.datasheet import write_datasheet
-from tsuzuri.corpus.parts import PART_SCHEMA, make_parts
+from tsuzuri.corpus.parts import PART_SCHEMA, PARTS, make_parts
 from tsuzuri.corpus.refusals import Refusals, in_words, lists_of
 from tsuzuri.corpus.selection import select
 from tsuzuri.corpus.sources.aozora import AozoraWorks
@@ -44,8 +44,6 @@ from tsuzuri.corpus.sources.wikipedia import Wikipedia
 from tsuzuri.corpus.treatment import Treatment
 from tsuzuri.corpus.writing import FILES, write_files
 
-PARTS = "parts"
-
 
 def build_documents(config: CorpusConfig, box: Path) -> Manifest:
     """The manifest of the documents box at `box`, made from the configured sources or found complete
@@ -66,7 +64,7 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
         return source.fingerprint()
 
     lists = {source.name: _hash(lists_and_key, source, box, "treatments") for source in sources}
-    return make_box(
+    manifest = make_box(
         box,
         kind="documents",
         config={
@@ -80,6 +78,8 @@ def build_documents(config: CorpusConfig, box: Path) -> Manifest:
         inputs={},
         work=lambda: _make(config, sources, treatments, box),
     )
+    shutil.rmtree(box / PARTS, ignore_errors=True)
+    return manifest
 
 
 def check_sources(config: CorpusConfig, box: Path) -> None:
@@ -197,7 +197,6 @@ def _make(
         stale.unlink()  # of a run that was killed while it wrote them
     counts, samples = write_files(parts, selection, treatments, config, box)
     write_datasheet(box, as_recorded(config, sources), counts, samples.rows())
-    shutil.rmtree(box / PARTS)
     return counts
 
 

@@ -44,6 +44,8 @@ from tsuzuri.corpus.sources.base import (
 )
 from tsuzuri.corpus.treatment import Treated, Treatment
 
+PARTS = "parts"
+"""In a box: the folder of unfinished work, there until the box is finished."""
 REJECTED_SCHEMA = pa.schema(
     [
         *DOCUMENT_SCHEMA,

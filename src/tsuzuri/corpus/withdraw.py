@@ -9,6 +9,7 @@ decision. How later builds know of it: `refusals`.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from tsuzuri.core.progress import say
 from tsuzuri.corpus.anonymize.log import FINDINGS
 from tsuzuri.corpus.datasheet import SAMPLES, write_datasheet
 from tsuzuri.corpus.document import ROWS_PER_READ, read_documents
+from tsuzuri.corpus.parts import PARTS
 from tsuzuri.corpus.refusals import Place, Refusal, Refusals
 from tsuzuri.corpus.stats import CorpusStats
 
@@ -67,6 +69,7 @@ def withdraw(documents: Path, refusals: Refusals) -> Withdrawal:
     read_manifest(documents, "documents")  # else the lock would make the folder
     with locked(documents):
         manifest = read_manifest(documents, "documents")
+        shutil.rmtree(documents / PARTS, ignore_errors=True)  # there if the build was killed at its very end
         files = sorted(name for name in manifest.files if name.endswith(".parquet"))
         texts = [name for name in files if not name.startswith(f"{FINDINGS}-")]
         samples = _samples(documents)
