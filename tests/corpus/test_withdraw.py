@@ -234,6 +234,34 @@ def test_the_command_says_where_it_remembers_and_what_matched_nothing(box: Path,
     assert ids_in(box) == ["web/3", "books/1"]
 
 
+def test_what_a_killed_build_left_of_its_work_goes_too(box: Path) -> None:
+    (box / "parts").mkdir()
+    (box / "parts" / "web-00000.parquet").write_bytes(DIARY.text.encode())
+    withdraw(box, Refusals([("id", "web/1")]))
+    assert not (box / "parts").exists()
+    verify_files(box)
+
+
+@pytest.mark.parametrize("search", ["elsewhere", ".", "made", "documents"])
+def test_what_lies_beside_the_documents_is_named_wherever_one_searches(
+    box: Path, tmp_path: Path, search: str
+) -> None:
+    tokens = made_of(box, "tokens", tmp_path / "made" / "tokens", ids=("web/2",))
+    (tmp_path / "elsewhere").mkdir()
+    said = command(
+        box, search=tmp_path / search, named=tmp_path / "withdrawn.jsonl", url="https://example.jp/food"
+    )
+    assert sum(str(tokens) in line for line in said) == 1
+    assert said[-1].startswith(f"looked below {tmp_path}")
+    assert said[-1].endswith(": 1 made of them before")
+
+
+def test_that_nothing_learnt_from_it_is_said(box: Path, tmp_path: Path) -> None:
+    url = "https://example.jp/food"
+    said = command(box, search=tmp_path, named=tmp_path / "withdrawn.jsonl", url=url)
+    assert said[-1] == f"looked below {tmp_path}: 0 made of them before"
+
+
 @pytest.mark.parametrize("wrong", ["documents", "search", "list"])
 def test_a_mistake_in_the_command_changes_nothing(box: Path, tmp_path: Path, wrong: str) -> None:
     named = tmp_path / "named.jsonl"

@@ -23,6 +23,7 @@ def withdraw(
     """Take documents out of a box, remember the refusal, and name what was made of them before.
 
     It is remembered in two lists (see `corpus.refusals`), and nothing is changed where an argument is wrong.
+    Besides `search`, what lies beside the documents is looked through.
     """
     named = refusals_of(ids, urls, hosts)
     for folder in search:
@@ -40,6 +41,18 @@ def withdraw(
             yield f"nothing in it has the {kind} {value} (any more)"
     yield f"remembered in {' and '.join(map(str, lists))}"
     yield f"a build of another folder reads it with --set corpus.withdrawn={lists[0]}"
-    for item in affected(search, taken):
+    roots = _with_home(search, documents)
+    found = list(affected(roots, taken))
+    for item in found:
         shards = f": {', '.join(item.files)}" if item.files else ""
         yield f"made of them before  {item.kind}  {item.path}{shards}"
+    if taken.ids:
+        yield f"looked below {' and '.join(map(str, roots))}: {len(found):,} made of them before"
+
+
+def _with_home(search: Sequence[Path], documents: Path) -> list[Path]:
+    """The folders to search and the one that the documents lie in, none of which is below another by that."""
+    home = documents.resolve().parent
+    if any(home.is_relative_to(folder.resolve()) for folder in search):
+        return [*search]
+    return [*(folder for folder in search if not folder.resolve().is_relative_to(home)), home]
