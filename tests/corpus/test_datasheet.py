@@ -43,6 +43,7 @@ def test_a_reader_learns_what_was_done(box: Path) -> None:
     assert "| books | min\\_characters | 5; 50 | books/short.txt | 短い\\|\\*。 |" in sheet
     assert "was not looked for in the documents of books**" in sheet
     assert "| web | standard | token | 8 | 8 | 0 |" in sheet
+    assert "| web | utf-8 8 | – | 8 |" in sheet
     rows = [row for row in sheet.split("\n") if row.startswith("| web |")]
     assert not any(PHONE in row for row in rows)
     assert sum("残した kept" in row for row in rows) == OF_EACH

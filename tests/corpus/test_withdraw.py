@@ -56,9 +56,7 @@ def box(tmp_path: Path) -> Path:
             with SplitWriter(box, split, DOCUMENT_SCHEMA) as writer:
                 for document in chosen:
                     writer.add(as_row(document))
-                    stats.keep(
-                        document.text, source=document.source, split=split, license_name=document.license
-                    )
+                    stats.keep(document, split)
         samples = [
             {"id": one.id, "source": one.source, "title": "", "reason": "", "detail": "", "excerpt": one.text}
             for one in DOCUMENTS

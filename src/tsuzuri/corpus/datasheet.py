@@ -46,7 +46,7 @@ def datasheet(
     """A datasheet in Markdown, from what the manifest of the documents says."""
     sources = [dict(item) for item in config.get("source", ())]
     sections = {
-        "構成 Composition": [_totals(counts), _sources(counts), _splits(config)],
+        "構成 Composition": [_totals(counts), _sources(counts), _origins(counts), _splits(config)],
         "長さ Lengths in characters": [_lengths(counts)],
         "文字 Scripts": [_scripts(counts)],
         "収集と選別 Collection and cleaning": [_treatments(sources), _waterfall(counts), _rejected(counts)],
@@ -92,6 +92,21 @@ def _sources(counts: Mapping[str, Any]) -> str:
         for source, item in counts.get("sources", {}).items()
     ]
     return table(("出所 Source", "文書 Documents", "文字 Characters", "評価用 Held out"), rows)
+
+
+def _origins(counts: Mapping[str, Any]) -> str:
+    """In which encodings the documents of each source were read, and of which years their dates are."""
+    rows = []
+    for source, item in counts.get("sources", {}).items():
+        if "years" not in item:  # a box that was made before
+            continue
+        years = item["years"]
+        dated = sorted(filter(None, years))
+        span = "–".join(dict.fromkeys((dated[0], dated[-1]))) if dated else "–"
+        charsets = ", ".join(f"{name or '–'} {count:,}" for name, count in item["charsets"].items())
+        rows.append((source, charsets, span, years.get("", 0)))
+    header = ("出所 Source", "文字コード Encodings", "日付の年 Years of dates", "日付なし Without a date")
+    return table(header, rows) if rows else ""
 
 
 def _splits(config: Mapping[str, Any]) -> str:

@@ -3,10 +3,12 @@ scripts."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.quality.metrics import SCRIPTS, Measures
 from tsuzuri.corpus.treatment import PERSONAL_DATA
 
@@ -43,6 +45,10 @@ STAGES = (
     CUT,
 )
 
+COUNTED = ("licenses", "charsets", "years")
+"""What is counted of the documents of a source; of the years that of the date, or none."""
+_YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)")
+
 
 class CorpusStats:
     """Counts of one build; documents are told to it one by one."""
@@ -74,27 +80,31 @@ class CorpusStats:
         self.read_characters += characters
         self.lost_characters[CUT] += characters
 
-    def keep(self, text: str, *, source: str, split: str, license_name: str) -> None:
+    def keep(self, document: Document, split: str) -> None:
         """Count a kept document."""
+        text = document.text
         self.read_documents += 1
         self.read_characters += len(text)
         self.characters += len(text)
         self.splits[split] += 1
         item = self.sources.setdefault(
-            source,
+            document.source,
             {
                 "documents": 0,
                 "characters": 0,
                 "heldout_documents": 0,
                 "heldout_characters": 0,
-                "licenses": Counter(),
+                **{name: Counter() for name in COUNTED},
             },
         )
         item["documents"] += 1
         item["characters"] += len(text)
         item["heldout_documents"] += split == "heldout"
         item["heldout_characters"] += len(text) * (split == "heldout")
-        item["licenses"][license_name] += 1
+        item["licenses"][document.license] += 1
+        item["charsets"][document.charset] += 1
+        year = _YEAR.search(document.date)
+        item["years"][year.group() if year else ""] += 1
         self.lengths[next((bound for bound in LENGTH_BOUNDS if len(text) <= bound), 0)] += 1
         self.scripts.update(Measures(text).scripts())
 
@@ -108,7 +118,7 @@ class CorpusStats:
             "rejected": dict(sorted(self.rejected.items())),
             "waterfall": self.waterfall(),
             "sources": {
-                name: {**item, "licenses": dict(sorted(item["licenses"].items()))}
+                name: {**item, **{what: dict(sorted(item[what].items())) for what in COUNTED}}
                 for name, item in self.sources.items()
             },
             "lengths": [

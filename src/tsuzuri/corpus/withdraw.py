@@ -101,7 +101,7 @@ def recount(documents: Path, manifest: Manifest) -> dict[str, Any]:
     stats = CorpusStats()
     for split in ("train", "heldout"):
         for document in read_documents(documents, split):
-            stats.keep(document.text, source=document.source, split=split, license_name=document.license)
+            stats.keep(document, split)
     now = stats.counts()
     steps = [step for step in manifest.counts["waterfall"] if step[0] != TAKEN_OUT]
     now["waterfall"] = [*steps, [TAKEN_OUT, now["documents"], now["characters"]]]

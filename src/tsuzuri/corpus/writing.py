@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tsuzuri.corpus.anonymize.log import FINDINGS, LOG_SCHEMA, AnonymizeCounts
 from tsuzuri.corpus.config import CorpusConfig
-from tsuzuri.corpus.document import COLUMNS, DOCUMENT_SCHEMA, ROWS_PER_READ, SplitWriter
+from tsuzuri.corpus.document import COLUMNS, DOCUMENT_SCHEMA, ROWS_PER_READ, Document, SplitWriter
 from tsuzuri.corpus.duplicates.spans import Cut, cut, read_spans
 from tsuzuri.corpus.parts import REJECTED_SCHEMA
 from tsuzuri.corpus.samples import Samples
@@ -56,7 +56,7 @@ def write_files(
             if not reason:
                 split = HELDOUT if selection.heldout[number] else TRAIN
                 stats.cut(row["characters"] - len(document["text"]))
-                stats.keep(document["text"], source=source, split=split, license_name=row["license"])
+                stats.keep(Document(**document), split)
                 writers[split].add(document)
                 continue
             stats.reject(reason, row["characters"], row["documents"])
