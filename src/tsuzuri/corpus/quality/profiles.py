@@ -13,11 +13,15 @@ of metrics first, and the first one broken is the reason.
     general          ours, for text of any kind that is known to be text
 
 Word lists, language scores and blocked hosts of the originals are steps of their own here (`ng_words`,
-`language`, `hosts`); top-level domains and hosts are asked where a URL is known. `hojichar` and `fineweb2-ja`
-need words: exact by Sudachi (extra `segment`; HojiChar's own are MeCab's, whose UniDic Sudachi's dictionary
-descends from), or by script in `-chars`, faster and with the same bounds. Of 400 articles of Wikipedia, 97
-works of Aozora Bunko and 80 news `fineweb2-ja-chars` decides the same about 97.5, 100 and 98.8 %,
-`hojichar-chars` about 98, 100 and 100 % (`bench/quality.py` counts it).
+`language`, `hosts`); top-level domains and hosts are asked where a URL is known. A profile judges a text and
+changes nothing in it: what llm-jp takes out (lines without kana, URLs, long runs of ASCII) and what Swallow
+takes out or rewrites (footers, ，．) stays.
+
+`hojichar` and `fineweb2-ja` need words, by Sudachi (extra `segment`) or by script in `-chars`, faster and
+with the same bounds. With Sudachi `fineweb2-ja` decides as datatrove does; HojiChar's own words are MeCab's,
+whose UniDic Sudachi's dictionary descends from, so that its two rules of words are alike, not equal. Of 400
+articles of Wikipedia, 97 works of Aozora Bunko and 80 news `fineweb2-ja-chars` decides the same about 97.5,
+100 and 98.8 %, `hojichar-chars` about 98, 100 and 100 % (`bench/quality.py` counts it).
 """
 
 from __future__ import annotations
