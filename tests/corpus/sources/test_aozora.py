@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,8 +46,8 @@ ROSEN
 """
 
 
-def works(root: Path, name: str = ".") -> list[Document | Unreadable]:
-    source = AozoraWorks(AozoraSource(path=Path(name)), root)
+def works(root: Path, name: str = ".", **settings: Any) -> list[Document | Unreadable]:
+    source = AozoraWorks(AozoraSource(path=Path(name), **settings), root)
     return [item for batch in source.batches() for item in base.read(source, batch)]
 
 
@@ -90,6 +91,13 @@ def test_a_work_becomes_a_document(tmp_path: Path) -> None:
     assert found.url == "https://www.aozora.gr.jp/cards/000129/card2075.html"
     assert (found.license, found.charset, found.group) == ("LicenseRef-PD-JP", "cp932", "Gustav Wied")
     assert "岩波書店" in json.loads(found.meta)["colophon"]
+
+
+def test_the_readings_of_a_work_are_kept_if_asked(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(WORK.encode("cp932"))
+    (found,) = works(tmp_path, ruby="both")
+    assert isinstance(found, Document)
+    assert "　薔薇（ばら）が咲いた。" in found.text
 
 
 def test_a_license_in_the_colophon_is_the_works_own(tmp_path: Path) -> None:

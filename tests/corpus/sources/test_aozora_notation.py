@@ -41,6 +41,21 @@ def test_notation(marked: str, text: str) -> None:
     assert plain_text(marked).text == text
 
 
+@pytest.mark.parametrize(
+    ("marked", "text"),
+    [
+        ("吾輩《わがはい》は猫《ねこ》である", "吾輩（わがはい）は猫（ねこ）である"),
+        ("昨日｜青空文庫《あおぞらぶんこ》を", "昨日青空文庫（あおぞらぶんこ）を"),
+        ("※［＃「てへん＋黨」、第3水準1-85-7］《すく》く", "攩（すく）く"),
+        ("空《》の", "空の"),
+        ("｜棒はそのまま", "｜棒はそのまま"),
+        ("※［＃始め二重括弧、1-1-52］引用※［＃終わり二重括弧、1-1-53］", "《引用》"),
+    ],
+)
+def test_a_reading_stands_in_brackets_if_asked(marked: str, text: str) -> None:
+    assert plain_text(marked, "both").text == text
+
+
 def test_gaiji_without_a_code_are_counted() -> None:
     body = plain_text(
         "※［＃「魚＋師」、42-8］と※［＃「口＋世」、第3水準1-14-92］と※［＃小書き片仮名ヲ、387-下-11］"

@@ -22,7 +22,7 @@ from tsuzuri.corpus.document import Document
 from tsuzuri.corpus.sources.aozora_index import IndexedWork, read_index
 from tsuzuri.corpus.sources.aozora_notation import plain_text
 from tsuzuri.corpus.sources.base import Item, Unreadable
-from tsuzuri.corpus.sources.config import AozoraSource
+from tsuzuri.corpus.sources.config import AozoraSource, Ruby
 from tsuzuri.corpus.sources.members import (
     DAMAGE,
     Member,
@@ -102,7 +102,7 @@ class AozoraWorks:
         decoded = charset.decode(data, declared="shift_jis")
         if decoded is None:
             return Unreadable(place, "undecodable")
-        work = parse_work(decoded.text)
+        work = parse_work(decoded.text, self.config.ruby)
         known = self._indexed(member.name)
         license_name = _license(work.colophon)
         if known and known.is_in_copyright and not license_name:
@@ -153,7 +153,7 @@ class Work:
         return {name: value for name, value in facts.items() if value}
 
 
-def parse_work(marked: str) -> Work:
+def parse_work(marked: str, ruby: Ruby = "base") -> Work:
     """The header, plain text and colophon of an Aozora text file."""
     marked = marked.replace("\r\n", "\n").lstrip("\n")
     parts = _RULE.split(marked, maxsplit=2)
@@ -162,7 +162,7 @@ def parse_work(marked: str) -> Work:
         head, _, body = marked.partition("\n\n")
     start = _colophon_start(body)
     colophon = plain_text(body[start:]).text.strip()
-    plain = plain_text(body[:start].split(_BODY_END)[0])
+    plain = plain_text(body[:start].split(_BODY_END)[0], ruby)
     return Work(parse_header(plain_text(head).text), plain.text.strip("\n"), colophon, plain.unresolved_gaiji)
 
 

@@ -2,9 +2,9 @@
 
 Follows the bunko's own rules (注記一覧, アクセント分解): ruby 《》 with its ｜, notes ［＃…］, gaiji
 ※［＃…］ by JIS X 0213 plane-row-cell or U+ code, accent decomposition 〔e'〕, the two-character repeat mark
-／＼. Notes on appearance vanish, what they mark stays. Deviations: an acute accent is read on vowels only,
-so that French l'État keeps its apostrophe; kunten and their okurigana go; a gaiji without a code becomes
-the geta mark 〓 and is counted.
+／＼. Notes on appearance vanish, what they mark stays; of ruby its base stays, on request with the reading in
+brackets. Deviations: an acute accent is read on vowels only, so that French l'État keeps its apostrophe;
+kunten and their okurigana go; a gaiji without a code becomes the geta mark 〓 and is counted.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tsuzuri.corpus.sources.config import Ruby
+
 GETA = "〓"
 _NOTE_OPEN = "［＃"
 _GAIJI_WITHOUT_MARK = re.compile("※［(?!＃)(?=[^［］\n]*］)")  # a slip of the typist that a few works have
 _INNER_NOTE = re.compile("［＃[^［］]*］")
-_RUBY_BASE = re.compile("｜([^｜《》\n]*)《[^《》\n]*》")
-_RUBY = re.compile("《[^《》\n]*》")
+_RUBY_BASE = re.compile("｜([^｜《》\n]*)(?=《[^《》\n]*》)")
+_RUBY = re.compile("《([^《》\n]*)》")
 _BRACKETED = re.compile("〔([^〔〕\n]*)〕")
 _ACCENT = re.compile("AE&|ae&|OE&|oe&|s&|[!?]@|[A-Za-z][`'^~:&,/_]")
 _MEN_KU_TEN = re.compile(r"(?<![\d-])([12])-(\d{1,2})-(\d{1,2})(?![\d-])")
@@ -50,14 +52,18 @@ class Body:
     unresolved_gaiji: int
 
 
-def plain_text(marked: str) -> Body:
+def plain_text(marked: str, ruby: Ruby = "base") -> Body:
     """The text of a work's body without its notation."""
     text, unresolved = _replace_notes(_GAIJI_WITHOUT_MARK.sub("※［＃", marked))
-    text = _RUBY.sub("", _RUBY_BASE.sub(r"\1", text))
+    text = _RUBY.sub(_reading if ruby == "both" else "", _RUBY_BASE.sub(r"\1", text))
     text = _BRACKETED.sub(_compose_accents, text)
     text = text.replace("／″＼", "〴〵").replace("／＼", "〳〵")
     text = text.replace(_OPEN_DOUBLE, "《").replace(_CLOSE_DOUBLE, "》")
     return Body(text, unresolved)
+
+
+def _reading(match: re.Match[str]) -> str:
+    return f"（{match.group(1)}）" if match.group(1) else ""
 
 
 def gaiji(note: str) -> str | None:

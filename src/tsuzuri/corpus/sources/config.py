@@ -131,6 +131,8 @@ class AozoraSource(SourceConfig):
     has its card, date, orthography, author and copyright from there, and works in copyright are left out."""
     license: License = "LicenseRef-PD-JP"
     """The SPDX expression of works whose colophon names no other: out of copyright in Japan."""
+    ruby: Ruby = "base"
+    """What ruby in a work becomes: its base text, or (both) base（reading）."""
     fold_width: bool = False
     """Off: the width of a letter is the book's own."""
     quality: LiteratureQuality = LiteratureQuality()
