@@ -221,7 +221,7 @@ def test_packages_of_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_sources_without_documents_say_what_was_found(tmp_path: Path, library: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="looked for text, HTML, JSON lines"):
+    with pytest.raises(InputError, match="looked for text, HTML, JSON, tables"):
         build(tmp_path / "a", tmp_path, "empty")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.txt").write_bytes(bytes(range(256)))

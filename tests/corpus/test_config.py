@@ -41,6 +41,8 @@ def test_a_source_in_its_short_and_long_forms(written: Any, meant: list[Any]) ->
         ),
         ({"kind": "files", "path": "x", "fields": {"txt": "a"}}, "did you mean 'text'?"),
         ({"kind": "files", "path": "x", "name": "a/b"}, "part of file names"),
+        ({"kind": "files", "path": "x", "encoding": "shift_jix"}, "there is no encoding 'shift_jix'"),
+        ({"kind": "files", "path": "x", "encoding": "hex"}, "there is no encoding 'hex'"),
         ({"kind": "files", "path": "x", "name": "all"}, "all sources together"),
         ([], "there is no source"),
         (3, "source.0"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -88,7 +89,7 @@ def decode(data: bytes, *, declared: str | None = None, given: str | None = None
 def is_western(label: str) -> bool:
     """Whether a label names a Western encoding: servers and editors say so of Japanese pages too, and it
     would hold for nearly any bytes."""
-    return WHATWG_LABELS.get(label.strip().lower(), label.strip().lower()) in WESTERN
+    return name_of(label) in WESTERN
 
 
 def declared_in_html(data: bytes) -> str | None:
@@ -98,18 +99,34 @@ def declared_in_html(data: bytes) -> str | None:
     return match.group(1).decode("ascii") if match else None
 
 
-def _try(data: bytes, label: str, rung: str) -> Decoded | None:
-    charset = WHATWG_LABELS.get(label.strip().lower(), label.strip().lower())
+def name_of(label: str) -> str:
+    """The name under which Python has an encoding, from any that the WHATWG or a person has for it."""
+    return WHATWG_LABELS.get(label.strip().lower(), label.strip().lower())
+
+
+def is_known(label: str) -> bool:
+    """Whether there is an encoding of text of this name."""
     try:
-        if charset == "euc-jp":
-            text = _decode_euc_jp(data)
-        elif charset == "iso-2022-jp":
-            text = _decode_iso_2022_jp(data)
-        else:
-            text = data.decode(charset)
+        with suppress(UnicodeError):  # two bytes a character
+            b" ".decode(name_of(label))
+    except LookupError:
+        return False
+    return True
+
+
+def decode_as(data: bytes, label: str) -> str:
+    """`data` in the encoding of a name, row 13 and its like included; UnicodeDecodeError where it is not."""
+    charset = name_of(label)
+    if charset == "euc-jp":
+        return _decode_euc_jp(data)
+    return _decode_iso_2022_jp(data) if charset == "iso-2022-jp" else data.decode(charset)
+
+
+def _try(data: bytes, label: str, rung: str) -> Decoded | None:
+    try:
+        return Decoded(decode_as(data, label), name_of(label), rung)
     except (UnicodeDecodeError, LookupError):
         return None
-    return Decoded(text, charset, rung)
 
 
 def _decode_euc_jp(data: bytes) -> str:

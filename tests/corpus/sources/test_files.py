@@ -79,6 +79,99 @@ def test_records_keep_their_fields(tmp_path: Path, suffix: str) -> None:
     assert (found.license, found.group) == ("CC-BY-4.0", "試/A+B")
 
 
+LINES = [{"text": f"{TEXT}{number}", "id": number} for number in range(3)]
+NESTED = {
+    "version": 1,
+    "data": [{"title": "題", "paragraphs": [{"context": line["text"]}]} for line in LINES],
+}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".json.gz"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "\n".join(json.dumps(line, ensure_ascii=False) for line in LINES),
+        json.dumps(LINES, ensure_ascii=False),
+        json.dumps(LINES, ensure_ascii=False, indent=2),
+    ],
+    ids=["a record a line", "a list in a line", "a list"],
+)
+def test_json_in_every_form(tmp_path: Path, suffix: str, encoding: str, written: str) -> None:
+    data = written.encode(encoding)
+    (tmp_path / f"r{suffix}").write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
+    found = read(tmp_path)
+    assert [(item.id, item.text) for item in found if isinstance(item, Document)] == [
+        (f"試/r{suffix}#{line['id']}", line["text"]) for line in LINES
+    ]
+    assert reasons(found) == [""] * len(LINES)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_records_within_records(tmp_path: Path, indent: int | None) -> None:
+    (tmp_path / "squad.json").write_text(json.dumps(NESTED, ensure_ascii=False, indent=indent))
+    fields = RecordFields(records="data.*.paragraphs", text="context")
+    found = read(tmp_path, fields=fields)
+    assert [(item.id, item.text) for item in found if isinstance(item, Document)] == [
+        (f"試/squad.json#0.{number}", line["text"]) for number, line in enumerate(LINES)
+    ]
+    assert reasons(read(tmp_path, fields=RecordFields(records="data.*.pages", text="context"))) == [
+        "no_records"
+    ]
+
+
+def test_records_within_the_rows_of_a_table(tmp_path: Path) -> None:
+    rows = [
+        {"source": "甲", "turns": [{"text": f"{TEXT}{turn}"} for turn in range(2)]},
+        {"source": "乙", "turns": []},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
+    found = read(tmp_path, fields=RecordFields(records="turns"))
+    assert reasons(found) == ["", "", "no_records"]
+    assert reasons(read(tmp_path, fields=RecordFields(records="others"))) == ["no_text_column"]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('[{"text": "%s"}, 5]', ["", "damaged_line"]),
+        ('{"text": "torn\n{"text": "%s"}\n', ["damaged_line", ""]),
+        ("[" * 100_000, ["damaged_line"]),
+        ('[{"text": "%s"}]\n' + " " * 5_000, ["too_large"]),
+        ("5", ["damaged_line"]),
+    ],
+)
+def test_json_that_is_damaged_loses_only_that(tmp_path: Path, written: str, expected: list[str]) -> None:
+    (tmp_path / "r.json").write_text(written.replace("%s", TEXT))
+    assert reasons(read(tmp_path, max_file_bytes=2_000 if "too_large" in expected else 10**6)) == expected
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt"])
+@pytest.mark.parametrize("encoding", ["cp932", "euc-jp", "iso-2022-jp"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_characters_that_only_windows_has_in_records_too(
+    tmp_path: Path, suffix: str, encoding: str, is_told: bool
+) -> None:
+    text = f"{TEXT}①㈱"
+    data = {".jsonl": f'{{"text": "{text}"}}\n', ".csv": f"text\n{text}\n", ".txt": text}[suffix]
+    (tmp_path / f"r{suffix}").write_bytes(written_in(data, encoding))
+    name = {"cp932": "Shift_JIS", "euc-jp": "EUC-JP", "iso-2022-jp": "ISO-2022-JP"}[encoding]
+    found = document(read(tmp_path, encoding=name if is_told else None))
+    assert (found.text, found.charset) == (text, encoding)
+
+
+def written_in(text: str, encoding: str) -> bytes:
+    """The text as Windows programs write it, which have ① and ㈱ in every Japanese encoding."""
+    rows = {"①": b"\xad\xa1", "㈱": b"\xad\xea"}
+    if encoding == "cp932":
+        return text.encode(encoding)
+    if encoding == "euc-jp":
+        return b"".join(rows.get(mark) or mark.encode(encoding) for mark in text)
+    escaped = (b"\x1b$B" + bytes(byte & 0x7F for byte in rows[mark]) + b"\x1b(B" for mark in rows)
+    jis = dict(zip(rows, escaped, strict=True))
+    return b"".join(jis.get(mark) or mark.encode(encoding) for mark in text)
+
+
 def test_a_suffix_counts_at_the_end_of_a_name_however_it_is_written(tmp_path: Path) -> None:
     (tmp_path / "old.jsonl").mkdir()
     (tmp_path / "A.JSONL.GZ").write_bytes(gzip.compress(json.dumps({"text": TEXT}).encode()))

@@ -83,13 +83,14 @@ def test_a_damaged_parquet_file_loses_what_is_behind_the_damage_in_its_row_group
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("name", ["data/{}-00000-of-00001.parquet", "{}/0000.parquet", "{}.jsonl"])
+@pytest.mark.parametrize("name", ["data/{}-00000-of-00001.parquet", "{}/0000.parquet", "{}.jsonl", "{}.json"])
 def test_a_snapshot_gives_one_split_under_its_cards_license(tmp_path: Path, name: str, split: str) -> None:
+    (tmp_path / "dataset_infos.json").write_text("{}")
     (tmp_path / "README.md").write_text(CARD)
     for number, word in enumerate(("train", "test")):
         path = tmp_path / name.format(word)
         path.parent.mkdir(exist_ok=True)
-        if path.suffix == ".jsonl":
+        if path.suffix in (".jsonl", ".json"):
             path.write_text(json.dumps(ROWS[number]) + "\n")
         else:
             pq.write_table(pa.Table.from_pylist([ROWS[number]]), path)

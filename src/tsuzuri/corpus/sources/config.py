@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, field_validator
 from tsuzuri.core.config import Config
 from tsuzuri.core.spdx import spdx_of
 from tsuzuri.corpus.anonymize.config import AnonymizeConfig
+from tsuzuri.corpus.charset import is_known
 from tsuzuri.corpus.quality.config import LiteratureQuality, QualityConfig, TechnicalQuality, WebQuality
 
 DEFAULT_PACKAGES = (
@@ -28,6 +29,16 @@ DEFAULT_PACKAGES = (
 
 License = Annotated[str, AfterValidator(spdx_of)]
 """A license by its SPDX expression, or by any name that `core.spdx` reads."""
+
+
+def _check_encoding(name: str) -> str:
+    if not is_known(name):
+        raise ValueError(f"there is no encoding {name!r}; there are utf-8, cp932, euc-jp, iso-2022-jp, …")
+    return name
+
+
+Encoding = Annotated[str, AfterValidator(_check_encoding)]
+"""An encoding by any of its names; `shift_jis` is what Windows takes it for."""
 
 
 class RecordFields(Config):
@@ -54,6 +65,8 @@ class RecordFields(Config):
     group: str | None = None
     """What must not be divided between training and held-out text (author, site); unset: each record
     alone."""
+    records: str | None = None
+    """Where records stand within those of the file (`data.*.paragraphs.*`); the other paths start there."""
 
 
 class SourceConfig(Config):
@@ -93,8 +106,7 @@ Ruby = Literal["base", "both"]
 
 
 class FilesSource(SourceConfig):
-    """Folders, zips and single files of text, HTML, JSON lines, tables and Parquet, in any Japanese
-    encoding."""
+    """Folders, zips and single files of text, HTML, JSON, tables and Parquet, in any Japanese encoding."""
 
     kind: Literal["files"] = "files"
     """Text that lies on this machine."""
@@ -104,7 +116,7 @@ class FilesSource(SourceConfig):
     """The SPDX expression of texts that name none themselves; a release wants it known."""
     license_url: str = ""
     """Where that license can be read."""
-    encoding: str | None = None
+    encoding: Encoding | None = None
     """The encoding of every file, where it is known; unset: found out file by file."""
     fields: RecordFields = RecordFields()
     """Where records keep their text and its description."""
@@ -193,7 +205,7 @@ class WikipediaSource(SourceConfig):
 
 class HuggingFaceSource(SourceConfig):
     """A Hugging Face dataset on this machine: a `save_to_disk` folder of Arrow, or a snapshot of Parquet,
-    JSON lines or tables with its card."""
+    JSON or tables with its card."""
 
     kind: Literal["hugging-face"] = "hugging-face"
     """A dataset in a folder."""

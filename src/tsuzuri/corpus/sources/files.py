@@ -1,5 +1,4 @@
-"""Text that lies on this machine: folders, zips and single files of text, HTML, JSON lines, tables and
-Parquet."""
+"""Text that lies on this machine: folders, zips and single files of text, HTML, JSON, tables and Parquet."""
 
 from __future__ import annotations
 
@@ -30,6 +29,7 @@ from tsuzuri.corpus.sources.records import (
     Record,
     at_path,
     read_records,
+    records_at,
     text_at,
 )
 from tsuzuri.corpus.sources.spans import in_batches
@@ -52,7 +52,7 @@ class FilesOnDisk:
     def members(self) -> list[Member]:
         """The readable files of the source in a stable order."""
         suffixes = (*TEXT_SUFFIXES, *HTML_SUFFIXES, *RECORD_SUFFIXES)
-        return list_members(self.path, suffixes, looked_for="text, HTML, JSON lines, tables and Parquet")
+        return list_members(self.path, suffixes, looked_for="text, HTML, JSON, tables and Parquet")
 
     def fingerprint(self) -> str:
         """A hash of the names and contents of the files."""
@@ -105,17 +105,24 @@ class FilesOnDisk:
         )
 
     def _records(self, member: Member, place: str) -> Iterator[Item | Unreadable]:
-        encoding = self.config.encoding or _sniff(member)
+        encoding = charset.name_of(self.config.encoding) if self.config.encoding else _sniff(member)
         if encoding is None:
             yield Unreadable(f"{self.name}/{member.place}", "undecodable")
             return
+        inside = self.config.fields.records
         records = read_records(member, encoding, self.config.fields, self.config.max_file_bytes)
         for number, record in records:
             where = f"{place}#{number}"
             if isinstance(record, NotARecordError):
                 yield Unreadable(where, str(record))
-            else:
-                yield Item(where, partial(self._as_document, record, where, encoding))
+                continue
+            found = {where: record}
+            if inside:
+                found = {f"{where}.{row}": one for row, one in enumerate(records_at(record, inside))}
+            if not found:
+                yield Unreadable(where, "no_records")
+            for name, one in found.items():
+                yield Item(name, partial(self._as_document, one, name, encoding))
 
     def _as_document(self, record: Record, place: str, encoding: str) -> Document | Unreadable:
         fields = self.config.fields

@@ -1,5 +1,5 @@
 """Hugging Face datasets that lie on this machine: a `save_to_disk` folder of Arrow files, or a snapshot of
-Parquet, JSON lines and tables with its card.
+Parquet, JSON and tables with its card.
 
 The license is the card's (the YAML above README.md, or `dataset_info.json`), as SPDX. Of a dataset with
 several splits one is taken, told by folders or by a word in the files' names, as `datasets` tells them.
@@ -25,11 +25,12 @@ from tsuzuri.corpus.sources.base import Item, Unreadable
 from tsuzuri.corpus.sources.config import FilesSource, HuggingFaceSource
 from tsuzuri.corpus.sources.files import FilesOnDisk
 from tsuzuri.corpus.sources.members import Member, fingerprint, list_members
-from tsuzuri.corpus.sources.records import RECORD_SUFFIXES
+from tsuzuri.corpus.sources.records import RECORD_SUFFIXES, needed_column
 from tsuzuri.corpus.sources.spans import in_batches
 
 SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval", "evaluation", "testing", "training")
 """Words that `datasets` reads as splits in names of files and folders."""
+_ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _WORDS = re.compile(r"[^a-z]+")
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
 
@@ -44,8 +45,8 @@ class HuggingFaceDataset:
 
     def members(self) -> list[Member]:
         """The files of the split in a stable order; InputError when the dataset has no such split."""
-        files = list_members(self.path, RECORD_SUFFIXES, looked_for="Arrow, Parquet, JSON lines and tables")
-        found = [member for member in files if not _is_cache(member)]
+        files = list_members(self.path, RECORD_SUFFIXES, looked_for="Arrow, Parquet, JSON and tables")
+        found = [member for member in files if not _is_about(member)]
         splits = {member.name: _split_of(member.name) for member in found}
         named = {split for split in splits.values() if split}
         if not named:
@@ -88,7 +89,7 @@ class HuggingFaceDataset:
 
     def _check_columns(self, member: Member) -> None:
         columns = _columns(member)
-        wanted = self.config.fields.text.split(".")[0]
+        wanted = needed_column(self.config.fields)
         if columns is not None and wanted not in columns:
             raise InputError(
                 f"{member.name} of {self.name!r} has no column {wanted!r}; it has: {', '.join(columns)}",
@@ -125,9 +126,10 @@ def _dataset_info(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _is_cache(member: Member) -> bool:
-    """Whether a file is what `datasets` keeps of an operation, beside the data."""
-    return member.ends_in(".arrow") and member.path.name.startswith("cache-")
+def _is_about(member: Member) -> bool:
+    """Whether a file is what `datasets` keeps beside the data: of an operation, or about them."""
+    name = member.path.name
+    return (member.ends_in(".arrow") and name.startswith("cache-")) or name in _ABOUT
 
 
 def _split_of(name: str) -> str:

@@ -1,4 +1,8 @@
-"""Records with named fields out of JSON lines, tables, Parquet and Arrow, one at a time in bounded memory."""
+"""Records with named fields out of JSON, tables, Parquet and Arrow, one at a time in bounded memory.
+
+A file called `.json` holds one record a line, as the Hub's and most benchmarks do, or one value: a list of
+records, or a record in which others stand. A value is parsed whole, so that it has a limit of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,18 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tsuzuri.corpus.charset import decode_as, name_of
 from tsuzuri.corpus.sources.base import must_be_raised
 from tsuzuri.corpus.sources.config import RecordFields
-from tsuzuri.corpus.sources.members import Member, open_member, read_lines
+from tsuzuri.corpus.sources.members import Member, TooLargeError, open_member, read_lines, read_member
 
-RECORD_SUFFIXES = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet", ".arrow")
+RECORD_SUFFIXES = (
+    *(".jsonl", ".jsonl.gz", ".json", ".json.gz"),
+    *(".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet", ".arrow"),
+)
 ROWS_PER_READ = 16
+MAX_VALUE_BYTES = 64 * 2**20
+"""Largest JSON value that is parsed; as Python has it, it may be twenty times as large."""
 Record = dict[str, Any]
 _SURROGATES = re.compile("[\ud800-\udfff]")  # JSON can name half a character, UTF-8 cannot
 
@@ -42,6 +52,8 @@ def read_records(
         return _until_damage(_arrow(member, fields))
     if member.ends_in(".jsonl", ".jsonl.gz"):
         return _json_lines(member, charset, max_line_bytes)
+    if member.ends_in(".json", ".json.gz"):
+        return _json(member, charset, max_line_bytes)
     return _table(member, charset, max_line_bytes)
 
 
@@ -62,21 +74,41 @@ def _mended(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
 
 
+def records_at(record: Record, path: str) -> list[Record]:
+    """The records at a dotted path of a record, where such stand."""
+    return [
+        item
+        for found in _reached(record, path.split("."))
+        for item in _leaves(found)
+        if isinstance(item, dict)
+    ]
+
+
 def _values(value: Any, path: Sequence[str]) -> Iterator[Any]:
+    """What is no record, list or nothing at the end of a path, lists within lists opened."""
+    leaves = (leaf for found in _reached(value, path) for leaf in _leaves(found))
+    return (leaf for leaf in leaves if leaf is not None and not isinstance(leaf, dict))
+
+
+def _reached(value: Any, path: Sequence[str]) -> Iterator[Any]:
     if not path:
-        if value is not None and not isinstance(value, (dict, list)):
-            yield value
-        elif isinstance(value, list):
-            for item in value:
-                yield from _values(item, path)
+        yield value
         return
     name, *rest = path
     if isinstance(value, dict) and name in value:
-        yield from _values(value[name], rest)
+        yield from _reached(value[name], rest)
     elif isinstance(value, list):
         chosen = value if name == "*" else value[int(name) : int(name) + 1] if name.isdecimal() else []
         for item in chosen:
-            yield from _values(item, rest)
+            yield from _reached(item, rest)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
 
 
 def _json_lines(member: Member, charset: str, max_line_bytes: int) -> Iterator[Numbered]:
@@ -86,6 +118,22 @@ def _json_lines(member: Member, charset: str, max_line_bytes: int) -> Iterator[N
                 yield number, NotARecordError("too_large")
             elif line.strip():
                 yield number, _json_record(line, charset)
+
+
+def _json(member: Member, charset: str, max_bytes: int) -> Iterator[Numbered]:
+    """The records of a file of one a line or, where its first line is none, of one value."""
+    with open_member(member) as stream:
+        first = next(read_lines(stream, max_bytes), None)
+    if first is not None and isinstance(_json_record(first, charset), dict):
+        return _json_lines(member, charset, max_bytes)
+    try:
+        value = json.loads(decode_as(read_member(member, min(max_bytes, MAX_VALUE_BYTES)), charset))
+    except TooLargeError:
+        return iter([(0, NotARecordError("too_large"))])
+    except (ValueError, RecursionError):
+        return _json_lines(member, charset, max_bytes)
+    rows = value if isinstance(value, list) else [value]
+    return enumerate(row if isinstance(row, dict) else NotARecordError("damaged_line") for row in rows)
 
 
 def _lines(member: Member, stream: IO[bytes], max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
@@ -99,7 +147,7 @@ def _lines(member: Member, stream: IO[bytes], max_bytes: int) -> Iterator[tuple[
 
 def _json_record(line: bytes, charset: str) -> Record | NotARecordError:
     try:
-        record = json.loads(line.decode(charset))
+        record = json.loads(decode_as(line, charset))
     except (ValueError, RecursionError):
         record = None
     return record if isinstance(record, dict) else NotARecordError("damaged_line")
@@ -121,7 +169,7 @@ def _table(member: Member, charset: str, max_line_bytes: int) -> Iterator[Number
 
     with open_member(member) as stream:
         rows = csv.reader(
-            (line.decode(charset, errors="surrogateescape") + "\n" for line in lines()),
+            (_decoded(line, charset) + "\n" for line in lines()),
             delimiter="\t" if is_tsv else ",",
             quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
         )
@@ -139,6 +187,14 @@ def _table(member: Member, charset: str, max_line_bytes: int) -> Iterator[Number
                 yield number, NotARecordError("too_large")
             elif row:
                 yield number, _row(names, row)
+
+
+def _decoded(line: bytes, charset: str) -> str:
+    """A line of a table; bytes that are no character become lone surrogates, so that they cost their row."""
+    try:
+        return decode_as(line, charset)
+    except UnicodeDecodeError:
+        return line.decode(name_of(charset), errors="surrogateescape")
 
 
 def _row(names: Sequence[str], row: Sequence[str]) -> Record | NotARecordError:
@@ -216,8 +272,13 @@ def _until_damage(records: Iterator[Numbered], first_row: int = 0) -> Iterator[N
         yield following, NotARecordError("damaged")
 
 
+def needed_column(fields: RecordFields) -> str:
+    """The column without which there is no document."""
+    return (fields.records or fields.text).split(".")[0]
+
+
 def _wanted_columns(schema: pa.Schema, fields: RecordFields) -> list[str] | None:
-    """The columns that documents are made from, or None without that of the text."""
+    """The columns that documents are made from, or None without that of the text or of the records."""
     wanted = {path.split(".")[0] for path in fields.model_dump().values() if path}
     columns = [name for name in schema.names if name in wanted]
-    return columns if fields.text.split(".")[0] in columns else None
+    return columns if needed_column(fields) in columns else None
