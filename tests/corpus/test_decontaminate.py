@@ -11,8 +11,17 @@ from tests.corpus.duplicates.documents import prose, write_parts
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.corpus.config import DecontaminateConfig
-from tsuzuri.corpus.decontaminate import CONTAMINATED, Contamination, TestItems, contaminated, report
+from tsuzuri.corpus.decontaminate import (
+    CONTAMINATED,
+    Contamination,
+    TestItems,
+    contaminated,
+    report,
+    texts_of,
+)
 from tsuzuri.corpus.duplicates.exact import fold
+from tsuzuri.corpus.sources.config import FilesSource
+from tsuzuri.corpus.sources.files import FilesOnDisk
 
 QUESTION = "次の文章のうち、京都の祇園祭について正しく述べているものはどれか。"
 OTHER = "日本で一番高い山の名前と、その高さをメートルで答えなさい。"
@@ -106,8 +115,45 @@ def test_workers_do_not_matter(tmp_path: Path) -> None:
     assert one == two
 
 
+def test_a_benchmark_that_holds_nothing_is_an_error_though_others_hold_something() -> None:
+    with pytest.raises(InputError, match="the benchmark 'pairs' holds no item") as caught:
+        items(quiz=[QUESTION], pairs=[])
+    assert "fields" in caught.value.hint
+
+
+BENCHMARKS = {
+    "jcommonsenseqa": ("jglue/datasets/jcommonsenseqa-v1.3/valid-v1.3.json", {"text": "question"}, 1_119),
+    "jnli": ("jglue/datasets/jnli-v1.3/valid-v1.3.json", {"text": "sentence1"}, 2_434),
+    "jcola": ("jcola/data/jcola-v1.0/in_domain_valid-v1.0.json", {"text": "sentence"}, 865),
+    "jaquad": ("jaquad/data/dev", {"records": "data.*.paragraphs", "text": "context"}, 0),
+    "jaquad-questions": (
+        "jaquad/data/dev",
+        {"records": "data.*.paragraphs.*.qas", "text": "question"},
+        3_939,
+    ),
+}
+"""name → where it lies as published, what is looked for in it, how many items it is known to hold."""
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_published_benchmark_is_read_as_it_is_and_found(
+    shared_data: Path, tmp_path: Path, name: str
+) -> None:
+    path, fields, known = BENCHMARKS[name]
+    benchmark = FilesSource.model_validate({"path": path, "fields": fields, "name": name})
+    texts = [text for text in texts_of(FilesOnDisk(benchmark, shared_data)) if len(fold(text)) >= 13]
+    chosen = texts[:: len(texts) // 7]
+    documents = [(str(number), f"{PROSE}{text}{PROSE}") for number, text in enumerate(chosen)]
+    paths = write_parts(tmp_path / "documents", [*documents, ("other", PROSE * 9)], [len(chosen) + 1])
+    config = DecontaminateConfig(benchmarks=(benchmark,))
+    counts = contaminated(paths, tmp_path / "found", config, shared_data)[name]
+    assert counts["items"] == known or not known
+    assert counts["items"] - counts["too_short"] == len(texts)
+    assert counts["documents"] == len(chosen) <= counts["found"]
+
+
 def test_real_passages_are_found_in_the_encyclopaedia_they_come_from(shared_data: Path) -> None:
-    """JaQuAD asks about passages of Wikipedia; Kyoto's articles of 2009 hold few, and books none."""
+    """Passages of an encyclopaedia are found in it, and in no book."""
     with gzip.open(shared_data / "kyoto-wikipedia.jsonl.gz", "rt", encoding="utf-8") as file:
         articles = [json.loads(line)["text"] for _, line in zip(range(60), file, strict=False)]
     passages = [article[100:400] for article in articles[:40] if len(article) > 400]

@@ -82,6 +82,11 @@ class TestItems:
                     grams.append(own)
                 else:
                     counts["too_short"] += 1
+            if not counts["items"]:
+                raise InputError(
+                    f"the benchmark {name!r} holds no item",
+                    hint="name with fields: {text: …} what is looked for, with records: … where it stands",
+                )
         if benchmarks and not grams:
             raise InputError(
                 f"no test item has {config.ngram_characters} characters to be looked for",
@@ -148,7 +153,7 @@ def contaminated(
         "benchmarks": {source.name: source.fingerprint() for source in sources},
         "documents": parts.fingerprint(),
     }
-    items = TestItems({source.name: _texts(source) for source in sources}, config)
+    items = TestItems({source.name: texts_of(source) for source in sources}, config)
     out = folder / CONTAMINATED
     in_folder(folder, facts, partial(_look, parts, items, out), workers)
     found = pq.read_table(out).to_pylist()
@@ -165,7 +170,8 @@ def read_details(path: Path, start_row: int, stop_row: int) -> dict[int, str]:
     return {one["row"]: f"{one['share']:.3f}; {one['benchmark']} {one['item']}" for one in found}
 
 
-def _texts(source: FilesOnDisk) -> Iterator[str]:
+def texts_of(source: FilesOnDisk) -> Iterator[str]:
+    """The items of a benchmark."""
     for batch in source.batches():
         yield from (item.text for item in read(source, batch) if isinstance(item, Document))
 
