@@ -1,7 +1,7 @@
 """What a mistake in one domain's data costs: that specialist trained again, or the one dense model.
 
     python bench/repair.py --set corpus.root=../shared/data [--out out/specialists-quality] [--domain talk]
-        [--power-w 65] [--jpy-per-kwh 31]
+        [--power-w 65] [--jpy-per-kwh 31] [--plan-size gpt3-2.7b] [--plan-device h100x8]
 
 After `specialists_quality.py` in the same folder. The mistake: with a new delivery of one domain's texts the
 characters of every document are shuffled; its specialist branches from the seed on that and takes the place
@@ -17,7 +17,8 @@ part in what was shuffled, and the second is cheaper:
                what that does to the other domains is shown beside it
 
 Hours are those of the runs' own clocks. kWh are hours times --power-w (a two-core share of a server is
-guessed; the ratio does not depend on it), yen those times --jpy-per-kwh. Of every other specialist the sum of
+guessed; the ratio does not depend on it), yen those times --jpy-per-kwh; then the same share of a training
+that `tsuzuri plan` reckons, by the power in the lab's table. Of every other specialist the sum of
 the weights and the greedy answers to three prompts are compared, before and after.
 """
 
@@ -41,6 +42,8 @@ from tsuzuri.data.pack import count_documents, table_path, write_table
 from tsuzuri.data.shards import shard_writer
 from tsuzuri.domains import domain_names
 from tsuzuri.generation.language_model import LanguageModel
+from tsuzuri.lab.config import PlanConfig
+from tsuzuri.lab.plan import make_plan
 from tsuzuri.model.hf import WEIGHTS
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.specialists.recipe import GENERALIST
@@ -141,6 +144,18 @@ def reached(dense: Path, target: float, domain: str, texts: Sequence[Passage]) -
     return last, bits({"dense": dense / "model"}, texts)["dense"][domain]
 
 
+def projected(options: argparse.Namespace, *, hours: float) -> str:
+    """What the same share of the hours is of a training as large as a plan's: 20 tokens a parameter."""
+    plan = make_plan(PlanConfig(size=options.plan_size, device=options.plan_device))
+    kwh = plan.kwh or 0.0
+    yen = options.jpy_per_kwh
+    return (
+        f"by the plan of {options.plan_size} on {options.plan_device}: dense again {plan.days:.1f} days, "
+        f"{kwh:,.0f} kWh, ¥{kwh * yen:,.0f}; one specialist of that shape {plan.days * hours:.2f} days, "
+        f"{kwh * hours:,.0f} kWh, ¥{kwh * hours * yen:,.0f}"
+    )
+
+
 def main() -> None:
     """Break, notice, repair, compare."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -153,6 +168,8 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=60, help="of each domain")
     parser.add_argument("--power-w", type=float, default=65.0)
     parser.add_argument("--jpy-per-kwh", type=float, default=31.0)
+    parser.add_argument("--plan-size", default="gpt3-2.7b", help="a row of the ladder, for a projection")
+    parser.add_argument("--plan-device", default="h100x8", help="a row of devices, for a projection")
     options = parser.parse_args()
     recipe = load_recipe(options.recipe, [f"train.steps={options.steps}", *options.overrides])
     out, domain, folders = options.out, options.domain, Folders(options.out)
@@ -191,6 +208,7 @@ def main() -> None:
         print(f"{name:14} {spent:.3f} h  {kwh:.4f} kWh  ¥{kwh * options.jpy_per_kwh:.2f}")
     target = found["repaired"][domain]
     print(f"dense again: {step} steps, {quality:.3f} bits on {domain}; the repaired specialist: {target:.3f}")
+    print(projected(options, hours=costs["specialist"] / costs["dense again"]), flush=True)
     worse = {key: found["gone on"][key] / found[DENSE][key] - 1 for key in names if key != domain}
     print("dense gone on, bits on others:", ", ".join(f"{key} {value:+.1%}" for key, value in worse.items()))
     write_json(work / "repair.json", {"bits": found, "hours": costs, "noticed": is_noticed, "same": is_same})
