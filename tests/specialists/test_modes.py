@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tsuzuri.core.errors import InputError, ResourceError
+from tsuzuri.core.errors import InputError, RecipeError, ResourceError
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.serving.models import Prompt, TextDelta, TextRequest, Usage
+from tsuzuri.specialists.config import read_specialists
 from tsuzuri.specialists.messages import Descriptor, Scored
 from tsuzuri.specialists.modes import MODES, Answer, Asking, ModeConfig, judgement, repetition
 from tsuzuri.specialists.routing.base import Choice
+from tsuzuri.specialists.worker.naming import revision_of
 
 PROMPT = "昔々、"
 
@@ -214,3 +217,33 @@ def test_a_cancelled_answer_ends_and_stops_everybody(mode: str) -> None:
 
     for looks in (0, 1, 5, 20):
         asyncio.run(cancel_after(looks))
+
+
+def test_a_mode_that_is_none_or_has_no_mixture_is_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "specialists.yaml"
+    pool = "specialists: [{name: generalist, release: general}"
+    for text, message in (
+        (f"mode: rerang\n{pool}]", "no mode 'rerang' .did you mean 'rerank'"),
+        (f"mode: mix\n{pool}]", "answered by 'mixture', which is no specialist"),
+    ):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(RecipeError, match=message):
+            read_specialists(file)
+    mixture = "{name: mixture, release: general, engine: {kind: mixture, members: [{path: news, share: 2}]}}"
+    file.write_text(f"mode: mix\n{pool}, {mixture}]", encoding="utf-8")
+    found = read_specialists(file).specialists[1].engine["members"]
+    assert found == [{"path": str(tmp_path / "news"), "share": 2}]
+
+
+def test_a_mixture_is_named_by_its_members(tmp_path: Path) -> None:
+    for name in ("general", "news"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(f'{{"name": "{name}"}}', encoding="utf-8")
+
+    def revision(*members: str) -> str:
+        paths = [{"path": str(tmp_path / member)} for member in members]
+        return revision_of(tmp_path / "general", {"kind": "mixture", "members": paths})
+
+    assert revision("general", "news") == revision("general", "news") != revision("general", "general")
+    with pytest.raises(RecipeError, match="members"):
+        revision()
