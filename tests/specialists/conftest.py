@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -80,16 +81,26 @@ SLOW = pytest.mark.slow
 @pytest.fixture(
     params=["memory", "embedded", pytest.param("apache", marks=SLOW), pytest.param("share", marks=SLOW)]
 )
-def open_bus(request: pytest.FixtureRequest, prefix: str) -> Iterator[OpenBus]:
-    """Opens buses to a broker, every kind of broker in turn, and closes them."""
+def broker_kind(request: pytest.FixtureRequest) -> str:
+    """Every kind of broker in turn; `share` is Apache Kafka with share groups."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def open_bus(request: pytest.FixtureRequest, broker_kind: str, prefix: str) -> Iterator[OpenBus]:
+    """Opens buses to a broker, and closes them."""
     buses: list[Bus] = []
 
     def open_one() -> Bus:
-        if request.param == "memory":
+        if broker_kind == "memory":
             bus: Bus = request.getfixturevalue("memory_broker").bus(BusConfig(prefix=prefix))
         else:
-            kind, backend = ("apache", "share") if request.param == "share" else (request.param, "group")
-            broker: Broker = request.getfixturevalue(f"{kind}_broker")
+            is_shared = broker_kind == "share"
+            broker: Broker = request.getfixturevalue(
+                "apache_broker" if is_shared else f"{broker_kind}_broker"
+            )
+            backend: Literal["group", "share"] = "share" if is_shared else "group"
             config = BusConfig(bootstrap=broker.address, prefix=prefix, backend=backend, session_s=SESSION_S)
             bus = opened(config)
         buses.append(bus)

@@ -68,6 +68,7 @@ class Lag:
     """What a group has not worked off yet of a topic."""
 
     records: int
+    """-1: it is not known."""
     oldest_ms: int = 0
     """When the oldest of them was appended, Unix time; 0: there is none, or it is not known."""
 

@@ -190,6 +190,7 @@ class KafkaBus:
             if thread is not threading.current_thread():
                 thread.join()
         _abandon(self._producer)
+        self._admin.close()
 
     def _made_producer(self) -> Producer:
         producer: Producer = self._client.made(Producer, self._client.producer(self._failed))

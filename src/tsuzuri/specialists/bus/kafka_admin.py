@@ -5,13 +5,11 @@ The embedded broker makes a topic that is asked for by name: we ask for those th
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from confluent_kafka import (
-    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
@@ -32,6 +30,7 @@ from tsuzuri.specialists.bus.base import BusDown, Lag, TopicSpec
 from tsuzuri.specialists.bus.checks import check_topic
 from tsuzuri.specialists.bus.client import EMBEDDED, LOG, Client, is_code
 from tsuzuri.specialists.bus.kafka_follow import Place
+from tsuzuri.specialists.bus.kafka_probe import Probe
 from tsuzuri.specialists.topics import Topics
 
 Answer = TypeVar("Answer")
@@ -53,8 +52,8 @@ class Admin:
         self._client = client
         self._wait_s = client.config.request_s
         self._registry = Topics(client.config.prefix).registry
-        self._lock = threading.Lock()
         self._admin: AdminClient = client.made(AdminClient, client.common())
+        self._probe = Probe(client)
 
     def identity(self, *, patient: bool = True) -> str:
         """Of the cluster, `/` and of its registry where there is one; BusDown. Patient: not only at once."""
@@ -93,29 +92,7 @@ class Admin:
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:
         """The offset that the next record of each partition gets."""
         ends = self._offsets(places, OffsetSpec.latest())
-        return self._read_ends(ends) if self._client.is_embedded else ends
-
-    def _read_ends(self, ends: Mapping[Place, int]) -> dict[Place, int]:
-        """The ends as they are: the embedded broker counts one record of the last batch only."""
-        found = {place: end for place, end in ends.items() if end == 0}
-        settings = self._client.consumer(f"{self._client.config.prefix}.ends") | {
-            "enable.partition.eof": True
-        }
-        consumer: Consumer = self._client.made(Consumer, settings)
-        try:
-            left = [TopicPartition(*place, end - 1) for place, end in ends.items() if end]
-            consumer.assign(left)
-            until = time.monotonic() + self._wait_s
-            while len(found) < len(ends):
-                message = consumer.poll(0.1)
-                error = message.error() if message else None
-                if message and error and error.code() == KafkaError._PARTITION_EOF:
-                    found[message.topic() or "", message.partition() or 0] = message.offset() or 0
-                elif time.monotonic() > until:
-                    raise self._client.down(None, doing="asking how far topics go")
-        finally:
-            consumer.close()
-        return found
+        return self._probe.ends(ends) if self._client.is_embedded else ends
 
     def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
         if not places:
@@ -185,9 +162,14 @@ class Admin:
             policies[item.name] = str(entries["cleanup.policy"].value) if "cleanup.policy" in entries else ""
         return policies
 
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._probe.close()
+
     def restore(self, topics: Sequence[TopicSpec]) -> None:
         """Make topics again after the broker lost them; those that somebody's client made otherwise since are
         removed first, over and over for a while."""
+        self._probe.close()
         until = time.monotonic() + RESTORE_S
         while True:
             try:
@@ -221,14 +203,24 @@ class Admin:
 
     def lag(self, group: str, topics: Sequence[str]) -> Mapping[str, Lag]:
         """What stands behind the positions that a group has committed."""
+        if self._client.config.backend == "share":
+            return {topic: Lag(-1) for topic in topics}  # the client can't ask how far a share group is
         there = self.topics()
         places = [(topic, number) for topic in topics for number in range(there.get(topic, 0))]
         ends, starts = self.ends(places), self._offsets(places, OffsetSpec.earliest())
         committed = self._committed(group, places)
-        lags = dict.fromkeys(topics, 0)
-        for place, end in ends.items():
-            lags[place[0]] += end - max(starts[place], committed.get(place, 0))
-        return {topic: Lag(records) for topic, records in lags.items()}
+        firsts = {place: max(starts[place], committed.get(place, 0)) for place in places}
+        late = {place: first for place, first in firsts.items() if first < ends[place]}
+        appended_ms = self._probe.appended_ms(late)
+        return {
+            topic: Lag(
+                sum(ends[place] - first for place, first in late.items() if place[0] == topic),
+                min(
+                    (at_ms for place, at_ms in appended_ms.items() if place[0] == topic and at_ms), default=0
+                ),
+            )
+            for topic in topics
+        }
 
     def _committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
         if not places:
