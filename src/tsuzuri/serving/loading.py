@@ -8,6 +8,7 @@ from typing import Any
 
 from tsuzuri.core.config import Config, parse_config
 from tsuzuri.core.errors import InputError, MissingExtraError, RecipeError, closest
+from tsuzuri.core.files import sha256_bytes
 from tsuzuri.core.manifest import MANIFEST, read_manifest
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.generation.defaults import sampling_of
@@ -51,6 +52,10 @@ def load(config: ModelConfig) -> TextModel:
     chat = ChatTemplate.of(folder, tokenizer)
     specials = special_pieces(tokenizer, read_values(folder, "tokenizer_config.json"))
     engine = _engine(folder, config.engine, values, tokenizer, rules, name=config.name or name)
+    if config.engine.get("kind") == "mixture":  # another member is another model
+        sums = [_named(model_folder(Path(member["path"])))[2] for member in config.engine["members"]]
+        weights = sha256_bytes(" ".join(sums).encode())
+        revision = f"mixture-{weights[:12]}"
     facts = ModelFacts(
         name=config.name or name,
         revision=revision,

@@ -158,6 +158,7 @@ def test_a_mixture_is_loaded_from_its_members_folders(tmp_path: Path) -> None:
     model = load(ModelConfig(path=folder, engine=engine))
     asyncio.run(model.close())
     assert model.facts.capabilities == {"logprobs", "prompt_logprobs", "logits"}
+    assert model.facts.revision == f"mixture-{model.facts.model_sha256[:12]}"
     for wrong, message in (
         ({"kind": "mixture", "members": []}, "members"),
         ({"kind": "mixture", "member": members}, "did you mean 'members'"),
