@@ -12,6 +12,7 @@ import yaml
 from tsuzuri.cli import parser
 from tsuzuri.core.config import parse_config
 from tsuzuri.recipe import Recipe, load_recipe
+from tsuzuri.specialists.config import SpecialistsConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -52,7 +53,8 @@ def test_every_command_that_a_document_shows_can_be_given(document: Path) -> Non
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_recipe_that_a_document_shows_is_one(document: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", document.read_text(encoding="utf-8"), flags=re.S):
-        parse_config(Recipe, yaml.safe_load(block), where=document.name)
+        kind = SpecialistsConfig if block.startswith("# specialists.yaml\n") else Recipe
+        parse_config(kind, yaml.safe_load(block), where=document.name)
 
 
 def test_every_part_of_the_tree_is_in_the_readme() -> None:
