@@ -65,6 +65,11 @@ class Accounts(Protocol):
     ) -> None:
         """Count what it came to, once, durably."""
 
+    async def note(
+        self, caller: Any, action: str, subject: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep in the audit log what an administrator did."""
+
     async def close(self) -> None:
         """Nothing more is asked."""
 
@@ -120,6 +125,11 @@ class OpenAccess:
         self, reservation: Any, *, prompt_tokens: int, completion_tokens: int, outcome: str
     ) -> None:
         """Nothing is counted."""
+
+    async def note(
+        self, caller: Any, action: str, subject: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Nobody is an administrator."""
 
     async def close(self) -> None:
         """Nothing was open."""

@@ -38,6 +38,7 @@ class Catalog:
         self._load = load
         self._drain_s = drain_s
         self._mounted: dict[str, Mounted] = {}
+        self._settings: dict[str, ModelConfig] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._loading = asyncio.Lock()
 
@@ -48,12 +49,18 @@ class Catalog:
         """Serve a model, in place of the one of its name, which is closed once nobody holds it."""
         old = self._mounted.get(model.facts.name)
         self._mounted[model.facts.name] = Mounted(model, config)
+        if config is not None:
+            self._settings[model.facts.name] = config
         if old is not None:
             self._retire(old)
 
     def look(self, name: str) -> TextModel:
         """The model of a name; ApiError 404 where there is none."""
         return self._find(name).model
+
+    def settings(self, name: str) -> ModelConfig | None:
+        """With which engine and filters a model of that name was last served, if ever."""
+        return self._settings.get(name)
 
     @contextmanager
     def hold(self, name: str) -> Iterator[TextModel]:

@@ -73,6 +73,11 @@ def load(config: ModelConfig) -> TextModel:
     return ServedModel(facts, engine, tokenizer, rules, filters=filters, chat=chat, special_names=names)
 
 
+def name_of(path: Path) -> str:
+    """What a release, build or Hugging Face folder calls itself; InputError where it is none."""
+    return _named(model_folder(path))[0]
+
+
 def _engine(
     folder: Path,
     asked: Mapping[str, Any],

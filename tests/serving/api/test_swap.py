@@ -16,7 +16,7 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.serving.accounts.commands import keys_create
 from tsuzuri.serving.accounts.config import AccountsConfig, DatabaseConfig
 from tsuzuri.serving.catalog import Catalog
-from tsuzuri.serving.config import ModelConfig, ServeConfig
+from tsuzuri.serving.config import FilterConfig, ModelConfig, NgWordsFilter, ServeConfig
 from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.loading import load
 from tsuzuri.serving.models import TextModel
@@ -118,6 +118,46 @@ def test_swapping_under_load_drops_nothing(release: Path, tmp_path: Path) -> Non
         assert ask(address, "/v1/completions", {"model": "kana", "prompt": ""}, key=keys[0])[0] == 404
         assert ask(address, "/ready")[0] == 503
     assert set(statuses) == {200}
+
+
+@pytest.mark.parametrize("asked", [{"name": "kana"}, {}])
+def test_a_swapped_model_keeps_its_engine_and_filters_and_the_act_is_in_the_audit_log(
+    tmp_path: Path, asked: dict[str, str]
+) -> None:
+    """The command line names no model: what is served is called as its release calls itself."""
+    url, root = f"sqlite:///{tmp_path / 'keys.db'}", tmp_path / "releases"
+    (tmp_path / "words.txt").write_text("禁句\n", encoding="utf-8")
+    filters = FilterConfig(ng_words=NgWordsFilter(file=tmp_path / "words.txt"))
+    paths = [write_release(root / name) for name in ("plain", "kana", "next/kana")]
+    engine = {"kind": "mock", "tokens": 3}
+    config = ServeConfig(
+        port=0,
+        models=(
+            ModelConfig(path=paths[0], engine={"kind": "mock"}),
+            ModelConfig(path=paths[1], engine=engine, filters=filters),
+        ),
+        accounts=AccountsConfig(database=DatabaseConfig(url=url)),
+        releases_root=root,
+    )
+    with running(config) as (address, server):
+        admin = _key(url, admin=True)
+        loaded = ask(address, "/admin/models", {"release": "next/kana", **asked}, key=admin)
+        assert loaded[0] == 200, loaded
+        assert (loaded[2]["id"], loaded[2]["tsuzuri"]["filters"]) == ("kana", ["ng_words"])
+        answer = ask(
+            address, "/v1/completions", {"model": "kana", "prompt": "雪", "max_tokens": 9}, key=admin
+        )
+        assert answer[2]["usage"]["completion_tokens"] == 3
+        ask(address, "/admin/models/kana", method="DELETE", key=admin)
+        again = ask(address, "/admin/models", {"release": "kana", **asked}, key=admin)
+        assert again[2]["tsuzuri"]["filters"] == ["ng_words"]
+        assert len(list(server.catalog)) == 2
+        told = ask(address, "/admin/audit", key=admin)[2]["data"]
+    acts = [(line["action"], line["subject"]) for line in told if line["action"].startswith("model.")]
+    assert acts == [("model.load", "kana"), ("model.unload", "kana"), ("model.load", "kana")]
+    assert {line["actor"] for line in told if line["action"].startswith("model.")} == {
+        f"key:{admin.split('_')[1]}"
+    }
 
 
 def test_what_can_not_be_served_is_said_before_anything_is(tmp_path: Path) -> None:

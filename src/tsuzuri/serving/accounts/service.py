@@ -15,12 +15,13 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from tsuzuri.serving.accounts.audit import record
 from tsuzuri.serving.accounts.clock import HOUR_MS, now_ms
 from tsuzuri.serving.accounts.config import AccountsConfig
 from tsuzuri.serving.accounts.database import Database
@@ -208,6 +209,13 @@ class Accounts:
             return await self._writer.act(change)
         finally:
             self._callers.clear()
+
+    async def note(
+        self, caller: Caller, action: str, subject: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep in the audit log what an administrator did beside the accounts."""
+        actor = f"key:{caller.key_id}"
+        await self._writer.act(lambda connection: record(connection, actor, action, subject, detail))
 
     @property
     def waiting(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from tsuzuri.serving.api.entry import ERRORS, Administrator, Signed, permit, ser
 from tsuzuri.serving.api.schemas import Asked, ModelAnswer, ModelsAnswer
 from tsuzuri.serving.config import ModelConfig, ServeConfig
 from tsuzuri.serving.errors import ApiError, invalid
+from tsuzuri.serving.loading import name_of
 from tsuzuri.serving.models import TextModel
 
 router = APIRouter(tags=["models"], responses=ERRORS)
@@ -47,27 +49,33 @@ async def model(name: str, request: Request, caller: Signed) -> dict[str, Any]:
 
 @admin.post("/admin/models", response_model=ModelAnswer, summary="Load a release, or swap a model")
 async def load(asked: LoadRequest, request: Request, caller: Administrator) -> dict[str, Any]:
-    """Serve a release from now on. Requests that run with the model it replaces end with that one."""
+    """Serve a release from now on, with the engine and the filters of the model that it replaces. Requests
+    that run with that model end with it."""
     service = service_of(request)
     service.check_open()
     folder = _folder(service.config, asked.release)
-    known = next((item for item in service.config.models if item.name == asked.name), None)
-    config = (known or ModelConfig(path=folder)).model_copy(update={"path": folder, "name": asked.name})
     try:
-        loaded = await service.catalog.load(config)
+        own_name = await asyncio.to_thread(name_of, folder)
+        config = service.catalog.settings(asked.name or own_name) or ModelConfig(path=folder)
+        named = {"name": asked.name} if asked.name else {}
+        loaded = await service.catalog.load(config.model_copy(update={"path": folder, **named}))
     except TsuzuriError as error:
         logs.failure("model_not_loaded", error, model=asked.name, key=caller.key_id)
         message = "that folder holds no release that can be served"
         raise invalid(message, param="release", code="release_not_loaded") from error
-    logs.event("model_loaded", model=loaded.facts.name, revision=loaded.facts.revision, key=caller.key_id)
+    name, revision = loaded.facts.name, loaded.facts.revision
+    logs.event("model_loaded", model=name, revision=revision, key=caller.key_id)
+    await service.accounts.note(caller, "model.load", name, {"release": asked.release, "revision": revision})
     return _told(loaded)
 
 
 @admin.delete("/admin/models/{name:path}", status_code=204, summary="Unload a model", response_class=Response)
 async def unload(name: str, request: Request, caller: Administrator) -> Response:
     """Serve a model no more. Requests that run with it end as they would have."""
-    service_of(request).catalog.unload(name)
+    service = service_of(request)
+    service.catalog.unload(name)
     logs.event("model_unloaded", model=name, key=caller.key_id)
+    await service.accounts.note(caller, "model.unload", name)
     return Response(status_code=204)
 
 
