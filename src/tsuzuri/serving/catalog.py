@@ -7,17 +7,19 @@ when nobody holds it. Models are loaded and closed beside the loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from tsuzuri.core.errors import closest
+from tsuzuri.core.errors import RecipeError, closest
 from tsuzuri.serving.config import ModelConfig
 from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.models import TextModel
 
 Loader = Callable[[ModelConfig], TextModel]
 """The model of a configuration; blocks."""
+Stamp = Callable[[ModelConfig], object]
+"""What the files are like that a model is loaded from: equal until any of them changes."""
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class Mounted:
 
     model: TextModel
     config: ModelConfig | None
+    stamp: object = None
+    """What the model's files were like when it was mounted."""
     held: int = 0
     is_retired: bool = False
     unused: asyncio.Event = field(default_factory=asyncio.Event)
@@ -34,8 +38,9 @@ class Mounted:
 class Catalog:
     """Models by name. Used on one event loop."""
 
-    def __init__(self, load: Loader, *, drain_s: float) -> None:
+    def __init__(self, load: Loader, stamp: Stamp, *, drain_s: float) -> None:
         self._load = load
+        self._stamp = stamp
         self._drain_s = drain_s
         self._mounted: dict[str, Mounted] = {}
         self._settings: dict[str, ModelConfig] = {}
@@ -48,7 +53,7 @@ class Catalog:
     def mount(self, model: TextModel, config: ModelConfig | None = None) -> None:
         """Serve a model, in place of the one of its name, which is closed once nobody holds it."""
         old = self._mounted.get(model.facts.name)
-        self._mounted[model.facts.name] = Mounted(model, config)
+        self._mounted[model.facts.name] = Mounted(model, config, self._stamp(config) if config else None)
         if config is not None:
             self._settings[model.facts.name] = config
         if old is not None:
@@ -88,20 +93,33 @@ class Catalog:
         self._retire(mounted)
 
     async def follow(self, wanted: tuple[ModelConfig, ...]) -> list[str]:
-        """Serve what a changed configuration asks for: the names loaded (+) and unloaded (−)."""
-        changes = []
-        for config in wanted:
-            if not any(config == mounted.config for mounted in self._mounted.values()):
-                changes.append(f"+{(await self.load(config)).facts.name}")
-        kept = {
-            mounted.model.facts.name
-            for mounted in self._mounted.values()
-            if mounted.config is None or mounted.config in wanted  # None: no configuration has brought it
-        }
-        for name in [name for name in self._mounted if name not in kept]:
-            self.unload(name)
-            changes.append(f"-{name}")
-        return changes
+        """Serve what a changed configuration asks for, and what its files now are: the names loaded (+) and
+        unloaded (−). All of it, or nothing where any of it can't be loaded."""
+        async with self._loading:
+            kept = {name: one for name, one in self._mounted.items() if self._is_current(one, wanted)}
+            served = [mounted.config for mounted in kept.values()]
+            loaded: list[tuple[TextModel, ModelConfig]] = []
+            try:
+                for config in wanted:
+                    if config not in served:
+                        loaded.append((await asyncio.to_thread(self._load, config), config))
+                names = [*kept, *(model.facts.name for model, _ in loaded)]
+                check_names(names)
+            except BaseException:
+                for model, _ in loaded:
+                    await model.close()
+                raise
+            for model, config in loaded:
+                self.mount(model, config)
+            gone = [name for name, one in self._mounted.items() if one.config and name not in names]
+            for name in gone:
+                self.unload(name)
+        return [*(f"+{model.facts.name}" for model, _ in loaded), *(f"-{name}" for name in gone)]
+
+    def _is_current(self, mounted: Mounted, wanted: tuple[ModelConfig, ...]) -> bool:
+        """Whether a model stays as it is; what no configuration brought, none takes away."""
+        config = mounted.config
+        return config is None or (config in wanted and self._stamp(config) == mounted.stamp)
 
     async def close(self, *, drain_s: float = 0.0) -> None:
         """Close every model."""
@@ -133,3 +151,10 @@ class Catalog:
         with suppress(TimeoutError):
             await asyncio.wait_for(mounted.unused.wait(), self._drain_s)
         await mounted.model.close()
+
+
+def check_names(names: Sequence[str]) -> None:
+    """RecipeError where two models would be called alike."""
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise RecipeError(f"two releases are called {name!r}", hint=f"--set models.{number}.name=another")

@@ -25,6 +25,8 @@ from tsuzuri.tokenizer.codec import Tokenizer
 FOLDERS = ("", "release", "model")
 """Where the model of a release, a build or a run lies in its folder."""
 WEIGHTS = "model.safetensors"
+READ = (".json", ".jinja", ".safetensors")
+"""Endings of what is read of a model's folder."""
 ENGINES = ("ours", "mixture", "openai", "mock")
 
 
@@ -71,6 +73,19 @@ def load(config: ModelConfig) -> TextModel:
     )
     names = {index: piece for piece, index in specials}
     return ServedModel(facts, engine, tokenizer, rules, filters=filters, chat=chat, special_names=names)
+
+
+def stamp_of(config: ModelConfig) -> object:
+    """What the files of a model are like: where they lie, their times and sizes; None where they are none."""
+    try:
+        folder = model_folder(config.path).resolve()
+        files = sorted(item for item in folder.iterdir() if item.suffix in READ)
+        if config.filters.ng_words:
+            files.append(config.filters.ng_words.file.resolve())
+        found = [(str(file), file.stat()) for file in files]
+    except (OSError, InputError):
+        return None
+    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in found]
 
 
 def name_of(path: Path) -> str:

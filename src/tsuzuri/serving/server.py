@@ -26,9 +26,9 @@ try:
 
     from tsuzuri.serving.access import Accounts, OpenAccess
     from tsuzuri.serving.app import Guest, application
-    from tsuzuri.serving.catalog import Catalog
+    from tsuzuri.serving.catalog import Catalog, check_names
     from tsuzuri.serving.connection import connection_class
-    from tsuzuri.serving.loading import load
+    from tsuzuri.serving.loading import load, stamp_of
     from tsuzuri.serving.playground import routes as playground
     from tsuzuri.serving.service import Service
 except ModuleNotFoundError as error:
@@ -103,7 +103,7 @@ class Server(uvicorn.Server):
         self._guests = guests
         self._reloading: asyncio.Task[None] | None = None
         accounts, routers = accounts_of(config)
-        self.catalog = Catalog(load, drain_s=config.limits.request_s)
+        self.catalog = Catalog(load, stamp_of, drain_s=config.limits.request_s)
         self.service = Service(config, self.catalog, accounts)
         super().__init__(
             uvicorn.Config(
@@ -136,13 +136,9 @@ class Server(uvicorn.Server):
             self.service.accounts.prepare()
             for guest in self._guests:
                 guest.prepare()
-            for number, model in enumerate(self._wanted.models):
+            for model in self._wanted.models:
                 loaded = load(model)
-                if any(loaded.facts.name == other.facts.name for other in self.catalog):
-                    raise RecipeError(
-                        f"two releases are called {loaded.facts.name!r}",
-                        hint=f"--set models.{number}.name=another",
-                    )
+                check_names([*(other.facts.name for other in self.catalog), loaded.facts.name])
                 self.catalog.mount(loaded, model)
                 logs.event("model_loaded", model=loaded.facts.name, revision=loaded.facts.revision)
         except BaseException:
@@ -166,17 +162,21 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _reload(self) -> None:
-        if self._options is not None and (self._reloading is None or self._reloading.done()):
-            self._reloading = asyncio.get_running_loop().create_task(self._follow())
+        self._reloading = asyncio.get_running_loop().create_task(self._follow(self._reloading))
 
-    async def _follow(self) -> None:
+    async def _follow(self, before: asyncio.Task[None] | None) -> None:
+        """Read the file once the reload before this one is done; what goes wrong leaves the old models."""
         assert self._options is not None
+        if before is not None:
+            await before
         try:
             wanted = self._options.read()
             changes = await self.catalog.follow(wanted.models)
             logs.event("reloaded", changes=changes)
-        except TsuzuriError as error:  # the old models go on
+        except TsuzuriError as error:
             logs.event("not_reloaded", level=logging.ERROR, problem=error.message)
+        except Exception as error:
+            logs.failure("not_reloaded", error)
 
 
 def accounts_of(config: ServeConfig) -> tuple[Accounts, list[Any]]:

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from servers import ask, running, write_release
-from tsuzuri.core.errors import InputError
+from tsuzuri.core.errors import InputError, TsuzuriError
 from tsuzuri.serving.accounts.commands import keys_create
 from tsuzuri.serving.accounts.config import AccountsConfig, DatabaseConfig
 from tsuzuri.serving.catalog import Catalog
 from tsuzuri.serving.config import FilterConfig, ModelConfig, NgWordsFilter, ServeConfig
 from tsuzuri.serving.errors import ApiError
-from tsuzuri.serving.loading import load
+from tsuzuri.serving.loading import load, stamp_of
 from tsuzuri.serving.models import TextModel
 
 
@@ -48,7 +48,7 @@ def test_a_model_is_closed_once_nobody_holds_it(release: Path) -> None:
         return made[-1]  # type: ignore[return-value]
 
     async def run() -> None:
-        catalog = Catalog(watched, drain_s=60)
+        catalog = Catalog(watched, stamp_of, drain_s=60)
         await catalog.load(config)
         with catalog.hold("kana") as old:
             await catalog.load(config)
@@ -71,7 +71,7 @@ def test_a_changed_configuration_is_followed(release: Path, plain_release: Path)
     two = ModelConfig(path=plain_release, name="two", engine={"kind": "mock"})
 
     async def run(steps: Sequence[tuple[ModelConfig, ...]]) -> list[list[str]]:
-        catalog = Catalog(load, drain_s=60)
+        catalog = Catalog(load, stamp_of, drain_s=60)
         changes = [await catalog.follow(step) for step in steps]
         await catalog.close()
         return changes
@@ -79,6 +79,62 @@ def test_a_changed_configuration_is_followed(release: Path, plain_release: Path)
     other = two.model_copy(update={"engine": {"kind": "mock", "tokens": 2}})
     changes = asyncio.run(run([(one,), (one, two), (one, two), (one, other), (two,)]))
     assert changes == [["+one"], ["+two"], [], ["+two"], ["+two", "-one"]]
+
+
+def test_files_that_changed_are_read_again(tmp_path: Path) -> None:
+    """A link to another release, as `releases/current` is one, and a list of words."""
+    words, current = tmp_path / "words.txt", tmp_path / "current"
+    words.write_text("禁句\n", encoding="utf-8")
+    for name in ("a", "b"):
+        write_release(tmp_path / name)
+    current.symlink_to("a")
+    filters = FilterConfig(ng_words=NgWordsFilter(file=words))
+    wanted = (ModelConfig(path=current, name="kana", engine={"kind": "mock"}, filters=filters),)
+
+    async def run() -> None:
+        catalog = Catalog(load, stamp_of, drain_s=60)
+        assert await catalog.follow(wanted) == ["+kana"]
+        catalog.mount(load(ModelConfig(path=tmp_path / "b", name="guest", engine={"kind": "mock"})))
+        assert await catalog.follow(wanted) == []
+        words.write_text("禁句\n別の禁句\n", encoding="utf-8")
+        assert await catalog.follow(wanted) == ["+kana"]
+        current.unlink()
+        with pytest.raises(TsuzuriError, match="holds no model"):
+            await catalog.follow(wanted)
+        current.symlink_to("b")
+        assert await catalog.follow(wanted) == ["+kana"]
+        assert await catalog.follow(wanted) == []
+        await catalog.close()
+
+    asyncio.run(run())
+
+
+def test_of_a_configuration_with_a_mistake_nothing_is_followed(release: Path, plain_release: Path) -> None:
+    one = ModelConfig(path=release, name="one", engine={"kind": "mock"})
+    two = ModelConfig(path=plain_release, name="two", engine={"kind": "mock"})
+    unnamed = ModelConfig(path=release, engine={"kind": "mock"})
+    other = one.model_copy(update={"engine": {"kind": "mock", "tokens": 2}})
+    made: list[Watched] = []
+
+    def watched(wanted: ModelConfig) -> TextModel:
+        made.append(Watched(load(wanted), str(len(made))))
+        return made[-1]  # type: ignore[return-value]
+
+    async def run(wrong: tuple[ModelConfig, ...], message: str) -> None:
+        made.clear()
+        catalog = Catalog(watched, stamp_of, drain_s=60)
+        await catalog.follow((one, two))
+        with pytest.raises(TsuzuriError, match=message):
+            await catalog.follow(wrong)
+        assert [model.facts.revision for model in catalog] == ["0", "1"]
+        assert [model.is_closed for model in made] == [False, False, *[True] * (len(made) - 2)]
+        assert len(made) > 2
+        await catalog.close()
+
+    asyncio.run(run((other, ModelConfig(path=Path("/nowhere"))), "holds no model"))
+    asyncio.run(
+        run((one, unnamed, unnamed.model_copy(update={"filters": FilterConfig(hold_characters=16)})), "two")
+    )
 
 
 def test_swapping_under_load_drops_nothing(release: Path, tmp_path: Path) -> None:
