@@ -49,6 +49,8 @@ class LimitsConfig(Config):
 
     body_bytes: int = Field(default=1_048_576, ge=1024)
     """Of a request."""
+    bodies_bytes: int = Field(default=67_108_864, ge=1024)
+    """Of all requests that are being read or answered together; further ones are told to come again (429)."""
     header_bytes: int = Field(default=32_768, ge=1024)
     """Of a request's first line and headers."""
     header_s: float = Field(default=10.0, gt=0)
@@ -73,6 +75,14 @@ class LimitsConfig(Config):
     """Alternatives told beside each token."""
     inputs: int = Field(default=2048, ge=1)
     """Texts of one request for embeddings."""
+
+    @model_validator(mode="after")
+    def _check(self) -> LimitsConfig:
+        if self.bodies_bytes < self.body_bytes:
+            raise ValueError(
+                f"bodies_bytes ({self.bodies_bytes:,}) must hold one of body_bytes ({self.body_bytes:,})"
+            )
+        return self
 
 
 class ModelConfig(Config):

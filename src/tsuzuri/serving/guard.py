@@ -1,7 +1,7 @@
 """Around every request: its id, its limits, headers that browsers obey, and one line of log.
 
-The body is read here, within its size and time, before anything looks at it; a body that is not JSON goes no
-further, so that no web page of another origin can post to this server without asking its CORS rules first.
+The body is read here (`bodies`), before anything looks at it; one that is not JSON goes no further, so that
+no web page of another origin can post to this server without asking its CORS rules first.
 Paths are logged as the route that they belong to: what stands in a path or query may be a secret.
 """
 
@@ -16,8 +16,9 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tsuzuri.serving import logs
+from tsuzuri.serving.bodies import Bodies
 from tsuzuri.serving.config import LOOPBACK, LimitsConfig
-from tsuzuri.serving.errors import ApiError, error_body
+from tsuzuri.serving.errors import ApiError, error_body, error_headers
 from tsuzuri.serving.metrics import Metrics
 
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
@@ -32,8 +33,6 @@ HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"cache-control", b"no-store"),
 )
 """Of every answer that does not bring its own."""
-UNHEARD_BODIES = 16
-"""Times the largest body that is read, and thrown away, of one that is too large."""
 SECURE_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 
@@ -44,7 +43,7 @@ class Guard:
         self, app: ASGIApp, limits: LimitsConfig, metrics: Metrics, *, hosts: Sequence[str] | None = None
     ) -> None:
         self._app = app
-        self._limits = limits
+        self._bodies = Bodies(limits, metrics.overloads.inc)
         self._metrics = metrics
         self._hosts = hosts
         """Names by which the server may be asked; None: any. A page on the web can make its own name mean
@@ -58,14 +57,15 @@ class Guard:
         answer = _Answer(scope, send)
         scope.setdefault("state", {})["request_id"] = answer.id
         try:
-            try:
-                self._check_host(scope)
-                body = await self._body(scope, receive)
-            except ApiError as error:
-                await answer.refuse(error)
-            else:
-                if body is not None:
-                    await self._app(scope, _after(body, receive), answer.send)
+            with self._bodies.one(dict(scope["headers"])) as body:
+                try:
+                    self._check_host(scope)
+                    content = await body.read(receive) if scope["method"] in WITH_BODY else b""
+                except ApiError as error:
+                    await answer.refuse(error)
+                else:
+                    if content is not None:
+                        await self._app(scope, _after(content, receive), answer.send)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -82,38 +82,6 @@ class Guard:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         if name.strip("[]").lower() not in self._hosts:
             raise ApiError(403, "host_not_allowed", f"this server answers to {', '.join(LOOPBACK)} only")
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None where the client went away before its end."""
-        if scope["method"] not in WITH_BODY:
-            return b""
-        headers, limit = dict(scope["headers"]), self._limits.body_bytes
-        declared = headers.get(b"content-length", b"0")
-        is_too_large = declared.isdigit() and int(declared[:20]) > limit
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._limits.body_s):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return None
-                    size += len(message.get("body", b""))
-                    is_too_large = is_too_large or size > limit
-                    if is_too_large:  # read on for a while: who still sends does not hear the answer
-                        parts.clear()
-                    else:
-                        parts.append(message.get("body", b""))
-                    if not message.get("more_body") or size > UNHEARD_BODIES * limit:
-                        break
-        except TimeoutError as error:
-            message_s = f"the body did not arrive within {self._limits.body_s:.0f} s"
-            raise ApiError(408, "request_timeout", message_s) from error
-        if is_too_large:
-            raise ApiError(413, "body_too_large", f"a request may have {limit:,} bytes")
-        if size and not _is_json(headers.get(b"content-type", b"")):
-            raise ApiError(415, "not_json", "send the body as Content-Type: application/json")
-        return b"".join(parts)
 
     def _tell(self, scope: Scope, answer: _Answer) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -166,6 +134,8 @@ class _Answer:
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
         ]
+        told = error_headers(error.retry_after_s, error.headers)
+        headers += [(name.encode(), value.encode()) for name, value in told.items()]
         await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
@@ -180,7 +150,3 @@ def _after(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replayed
-
-
-def _is_json(content_type: bytes) -> bool:
-    return content_type.partition(b";")[0].strip().lower() == b"application/json"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import time
 from typing import Any
 
 import pytest
 
-from servers import ask
+from servers import ask, running
+from tsuzuri.core.config import parse_config
+from tsuzuri.core.errors import RecipeError
+from tsuzuri.serving.config import LimitsConfig, ServeConfig
 
 ASKED = {"model": "kana", "prompt": "秘密の文章", "max_tokens": 2}
 
@@ -56,6 +61,28 @@ def test_bodies_that_are_none(address: str, body: bytes) -> None:
 def test_a_body_that_is_too_large(address: str) -> None:
     status, _, answer = ask(address, "/v1/completions", {**ASKED, "prompt": "秘密" * 40_000})
     checked(status, answer, 413, "body_too_large")
+
+
+def test_beyond_what_all_bodies_may_take_a_request_is_told_to_come_again(config: ServeConfig) -> None:
+    """The bodies of requests that run count too: a stream holds its own to its end."""
+    limits = config.limits.model_copy(update={"body_bytes": 40_000, "bodies_bytes": 60_000})
+    with running(config.model_copy(update={"limits": limits})) as (address, _):
+        large = {"model": "slow", "prompt": "", "max_tokens": 900, "user": "秘密" * 5_000}  # 30 KB
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+        body = json.dumps({**large, "stream": True}, ensure_ascii=False).encode()
+        connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+        assert connection.getresponse().status == 200
+        body = json.dumps(large, ensure_ascii=False).encode()
+        status, headers, answer = ask(address, "/v1/completions", body)
+        checked(status, answer, 429, "server_overloaded")
+        assert int(headers["retry-after"]) >= 1
+        assert ask(address, "/v1/completions", {**ASKED, "model": "kana"})[0] == 200
+        connection.close()
+        while (status := ask(address, "/v1/completions", body.replace(b"slow", b"kana"))[0]) == 429:
+            time.sleep(0.01)
+        assert status == 200
+    with pytest.raises(RecipeError, match="must hold one"):
+        parse_config(LimitsConfig, {"bodies_bytes": 2048}, where="limits")
 
 
 def test_a_body_of_another_type_goes_no_further(address: str) -> None:
