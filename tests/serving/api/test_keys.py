@@ -117,6 +117,9 @@ def test_what_is_billed_is_what_was_answered(keyed: Keyed) -> None:
     told += embedded["usage"]["total_tokens"]
     ask(address, "/v1/completions", {**ASKED, "model": "nobody"}, key=key)
     ask(address, "/v1/completions", {**ASKED, "n": 9}, key=key)
+    assert (
+        ask(address, "/v1/embeddings", {"model": "kana", "input": "朝", "dimensions": 3}, key=key)[0] == 400
+    )
     assert str(told) in json.dumps(usage(address, key))
 
 
