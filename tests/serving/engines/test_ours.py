@@ -260,6 +260,18 @@ def test_damaged_weights_are_named(rules: TokenRules) -> None:
     engine.close()
 
 
+def test_steps_of_every_size_take_the_same_memory() -> None:
+    """A room for each number of rows grew by hundreds of megabytes in an hour."""
+    decoder = CpuDecoder(random_model("llama"), precision="float32", slots=SLOTS)
+
+    def place_of(rows: int) -> int:
+        numbers = np.arange(rows, dtype=np.int32)
+        return int(decoder.states(numbers, np.zeros(rows, np.int32), numbers).data_ptr())
+
+    place_of(60)
+    assert len({place_of(rows) for rows in range(1, 61)}) == 1
+
+
 def test_int8_follows_float32_closely(model: GPT, rules: TokenRules) -> None:
     decoder = CpuDecoder(model, precision="int8", slots=2)
     engine = OurEngine(lambda: decoder, rules, slots=2)

@@ -22,6 +22,8 @@ from tsuzuri.serving.engines.ours.kernels import Floats, Integers, LayerCache, N
 from tsuzuri.serving.engines.ours.linear import KINDS, Linear
 
 NOTHING: Floats = np.empty(0, np.float32)
+ROOM_STRIDE = 64
+"""Rows by which the room for a step grows."""
 NO_ROWS = Rows(np.empty((0, 0), np.float32), NOTHING)
 
 
@@ -42,19 +44,28 @@ class Layer:
     cache: LayerCache
 
 
-class Workspace:
-    """Room for a step of N tokens; torch and numpy see the same memory."""
+class Room:
+    """Memory for the largest step so far."""
 
     def __init__(self, config: ModelConfig, rows: int) -> None:
-        def room(width: int) -> tuple[Rows, Tensor]:
-            values = torch.empty(rows, width)
-            return Rows(values.numpy(), np.ones(rows, np.float32)), values
-
-        self.ones = np.ones(rows, np.float32)
+        self.rows = rows
         self.x: Floats = np.empty((rows, config.hidden_size), np.float32)
-        self.normed, self.normed_tensor = room(config.hidden_size)
-        self.mixed, self.mixed_tensor = room(config.num_attention_heads * config.head_dim)
-        self.inner, self.inner_tensor = room(config.intermediate_size)
+        self.normed = torch.empty(rows, config.hidden_size)
+        self.mixed = torch.empty(rows, config.num_attention_heads * config.head_dim)
+        self.inner = torch.empty(rows, config.intermediate_size)
+
+
+class Workspace:
+    """The first rows of a room, for a step of N tokens; torch and numpy see the same memory."""
+
+    def __init__(self, room: Room, rows: int) -> None:
+        def part(values: Tensor) -> tuple[Rows, Tensor]:
+            return Rows(values[:rows].numpy(), np.ones(rows, np.float32)), values[:rows]
+
+        self.x = room.x[:rows]
+        self.normed, self.normed_tensor = part(room.normed)
+        self.mixed, self.mixed_tensor = part(room.mixed)
+        self.inner, self.inner_tensor = part(room.inner)
 
 
 class CpuDecoder:
@@ -73,6 +84,7 @@ class CpuDecoder:
         self._norm = _norm(model.norm, config)
         self._head = self._linear(model.head.detach())
         self._kind = _activation(config)
+        self._room = Room(config, 0)
         self._workspaces: dict[int, Workspace] = {}
 
     @torch.inference_mode()
@@ -127,8 +139,11 @@ class CpuDecoder:
         return 2 * len(self._layers) * self.config.num_key_value_heads * head * positions
 
     def _workspace(self, rows: int) -> Workspace:
+        if rows > self._room.rows:
+            self._room = Room(self.config, -(-rows // ROOM_STRIDE) * ROOM_STRIDE)
+            self._workspaces.clear()
         if rows not in self._workspaces:
-            self._workspaces[rows] = Workspace(self.config, rows)
+            self._workspaces[rows] = Workspace(self._room, rows)
         return self._workspaces[rows]
 
     def _angles(self, model: GPT) -> tuple[Tensor, Tensor]:
