@@ -28,6 +28,10 @@ DESCRIPTION = (
     "Text from models of one's own. What OpenAI's clients send to /v1 is understood here; a parameter that "
     "this server does not have is an error, never skipped."
 )
+EXPOSED = ["x-request-id", "retry-after"] + [
+    f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")
+]
+"""Headers that pages of other origins, where any are named, may read."""
 CODES = {404: "not_found", 405: "method_not_allowed", 401: "missing_api_key"}
 
 
@@ -80,8 +84,8 @@ def application(service: Service, routers: Sequence[APIRouter] = (), guests: Seq
             CORSMiddleware,
             allow_origins=list(service.config.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=["x-request-id", "retry-after"],
+            allow_headers=["*"],  # OpenAI's client says in headers of its own where it runs
+            expose_headers=EXPOSED,
         )
     hosts = LOOPBACK if service.config.accounts is None else None
     return Guard(app, service.config.limits, service.metrics, hosts=hosts)

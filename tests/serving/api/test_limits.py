@@ -75,16 +75,19 @@ def test_an_engine_that_is_full_says_so(release: Path) -> None:
 
 def test_an_origin_that_is_named_may_ask(release: Path) -> None:
     with running(config_of(release, cors_origins=("https://app.example",))) as (address, _):
-        asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        sent = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"  # by OpenAI's npm client
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": sent}
         for origin, allowed in (
             ("https://app.example", "https://app.example"),
             ("https://evil.example", None),
         ):
             headers = {"origin": origin, **asked}
-            _, answered, _ = ask(address, "/v1/completions", method="OPTIONS", headers=headers)
+            status, answered, _ = ask(address, "/v1/completions", method="OPTIONS", headers=headers)
             assert answered.get("access-control-allow-origin") == allowed
+            assert (status == 200) == bool(allowed)
             _, answered, _ = ask(address, "/v1/models", headers={"origin": origin})
             assert answered.get("access-control-allow-origin") == allowed
+            assert not allowed or "x-ratelimit-remaining-tokens" in answered["access-control-expose-headers"]
             assert "access-control-allow-credentials" not in answered
 
 
