@@ -58,6 +58,20 @@ def test_parts_of_a_message_are_joined(address: str, tokenizer: Tokenizer) -> No
     assert chat(address, seed=1, **asked)["choices"] == chat(address, seed=1)["choices"]
 
 
+def test_a_message_may_say_that_it_is_text(address: str) -> None:
+    asked = {"model": "kana", "max_tokens": 5, "seed": 1}
+    plain, marked = (
+        ask(
+            address,
+            "/v1/chat/completions",
+            {**asked, "messages": [{"role": "user", "content": "雪", **more}]},
+        )
+        for more in ({}, {"type": "text"})
+    )
+    assert (plain[0], marked[0]) == (200, 200)
+    assert plain[2]["choices"] == marked[2]["choices"]
+
+
 def test_a_model_without_a_template_says_so(address: str) -> None:
     asked = {"model": "plain", "messages": MESSAGES}
     status, _, answer = ask(address, "/v1/chat/completions", asked)

@@ -15,13 +15,14 @@ import pytest
 import releases
 from servers import running
 from tsuzuri.generation.language_model import LanguageModel
+from tsuzuri.serving.chat import TEMPLATE_FILE
 from tsuzuri.serving.config import ModelConfig, ServeConfig
 
 PAIRS = [("ある山", "猫も犬も"), ("", "東京の朝は"), ("人が町の中を", "三毛猫と走る。"), ("村", "ねこ")]
 SCRIPT = """
 import json, sys
 from lm_eval.api.instance import Instance
-from lm_eval.models.openai_completions import LocalCompletionsAPI
+from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
 
 asked = json.loads(sys.argv[1])
 until = {"until": ["\\n\\n"], "max_gen_toks": 8, "temperature": 0}
@@ -38,14 +39,22 @@ for concurrent, batch in asked["settings"]:
         "rolling": model.loglikelihood_rolling(ask("loglikelihood_rolling", [p[1:] for p in asked["pairs"]])),
         "texts": model.generate_until(ask("generate_until", [[p[0], until] for p in asked["pairs"] if p[0]])),
     })
-print(json.dumps(told, ensure_ascii=False))
+talker = LocalChatCompletion(base_url=asked["address"] + "/v1/chat/completions", model="kana", max_length=128)
+talks = []
+for text, _ in asked["pairs"]:
+    for marked in ({}, {"type": "text"}):  # as some of its versions say it
+        talks.append([talker.apply_chat_template([{"role": "user", "content": text, **marked}]), until])
+said = talker.generate_until(ask("generate_until", talks))
+print(json.dumps({"told": told, "said": said}, ensure_ascii=False))
 """
 
 
 @pytest.fixture(scope="module")
 def release_of_a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real small release, of a random model."""
-    return releases.release(releases.make_release_inputs(tmp_path_factory.mktemp("build")))
+    """A real small release, of a random model, and a chat template in its folder."""
+    folder = releases.release(releases.make_release_inputs(tmp_path_factory.mktemp("build")))
+    (folder / TEMPLATE_FILE).write_text("{{ messages[-1].content }}", encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +86,10 @@ def test_the_harness_gets_what_the_model_says(
     model = LanguageModel.load(release_of_a_model, device="cpu")
     rolling = [score.log_probability for score in model.score([text for _, text in PAIRS])]
     texts = [model.generate(context, max_new_tokens=8, temperature=0) for context, _ in PAIRS if context]
-    for told in json.loads(done.stdout.splitlines()[-1]):
+    answers = json.loads(done.stdout.splitlines()[-1])
+    chats = [model.generate(context, max_new_tokens=8, temperature=0) for context, _ in PAIRS]
+    assert answers["said"] == [text for text in chats for _ in range(2)]
+    for told in answers["told"]:
         for (context, text), (found, _) in zip(PAIRS, told["pairs"], strict=True):
             [whole], read = model.score(context + text), len(model.tokenizer.encode_batch([context])[0])
             follows = whole.tokens[read:]

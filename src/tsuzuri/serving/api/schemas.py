@@ -136,6 +136,8 @@ class Message(Asked):
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart]
     name: str | None = None
+    type: Literal["text"] | None = None
+    """Some clients say it of the whole message (lm-eval does)."""
 
 
 class TextFormat(Asked):
