@@ -27,7 +27,7 @@ function newClaim() {
 function form() {
   claim ??= newClaim();
   const name = h("input", { name: "name", autocomplete: "name", required: true, maxlength: "200" });
-  const email = h("input", { name: "email", type: "email", autocomplete: "email", required: true, maxlength: "320" });
+  const email = h("input", { name: "email", type: "email", autocomplete: "email", required: true, maxlength: "160" });
   const purpose = h("textarea", { name: "purpose", rows: "5", required: true, maxlength: "4000" });
   const consent = h("input", { name: "consent", type: "checkbox", required: true, id: "consent" });
   const alarm = h("p", { class: "alarm", role: "alert", hidden: true });
