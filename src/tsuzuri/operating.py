@@ -110,7 +110,7 @@ OPERATING = (
     ),
     Command(
         "plans set",
-        "make a plan, or give it other terms",
+        "make a plan, or give it other terms; in one that is there, those not given stay",
         "tsuzuri.serving.accounts.commands:plans_set",
         (argument("plan", metavar="PLAN", help="its name"), *fields_of(PlanTerms), DATABASE),
     ),

@@ -72,6 +72,17 @@ def test_plans_and_usage(terminal: Terminal) -> None:
     assert terminal.run("usage report") == "(none)\n"
 
 
+def test_terms_that_are_not_given_stay(terminal: Terminal) -> None:
+    terminal.run(
+        "plans set gold --jpy-per-1k-prompt 0.5 --budget-jpy-per-month 300 --requests-per-minute none"
+    )
+    terminal.run("plans set gold --tokens-per-day 7")
+    (gold,) = terminal.json("plans list")
+    assert (gold["tokens_per_day"], gold["jpy_per_1k_prompt"], gold["budget_jpy_per_month"]) == (7, 0.5, 300)
+    assert gold["requests_per_minute"] is None
+    assert terminal.json("usage audit")[0]["detail"] == {"tokens_per_day": 7}
+
+
 def test_support_grants_a_plan_while_it_lasts(terminal: Terminal, tmp_path: Path) -> None:
     for plan in ("patron", "own"):
         terminal.run(f"plans set {plan}")

@@ -154,7 +154,7 @@ def plans_list(*, database: str | None = None, as_json: bool = False) -> str:
 
 
 def plans_set(plan: str, *, database: str | None = None, **terms: Any) -> str:
-    """Make a plan, or give it other terms; those not given are the default's."""
+    """Make a plan, or give it other terms; those not given stay, in a new plan the default's."""
     given = {name: None if value == "none" else value for name, value in terms.items()}
     parsed = parse_config(PlanTerms, given, where=f"plan {plan}", hint="tsuzuri plans set --help")
     _write(database, lambda connection: set_plan(connection, plan, parsed, actor=_actor()))

@@ -14,6 +14,12 @@ from tsuzuri.serving.accounts.errors import Invalid, NotFound
 from tsuzuri.serving.accounts.tables import accounts, plans
 
 NANO = 1_000_000_000
+COLUMNS = {
+    "budget_jpy_per_month": "budget_month",
+    "jpy_per_1k_prompt": "prompt_price",
+    "jpy_per_1k_completion": "completion_price",
+}
+"""Terms whose columns are called otherwise, for they count in billionths, and prices for one token."""
 
 
 def yen(nano: int | None) -> float | None:
@@ -22,21 +28,29 @@ def yen(nano: int | None) -> float | None:
 
 
 def set_plan(connection: Connection, name: str, terms: PlanTerms, *, actor: str) -> None:
-    """Make a plan, or give an existing one other terms from here on: requests under way keep their prices."""
+    """Make a plan, or give an existing one the terms that were set, the others staying as they are; requests
+    under way keep their prices."""
     if not name.isprintable() or not 0 < len(name) <= 64 or name != name.strip() or "/" in name:
         raise Invalid(f"{name!r} is no name for a plan: up to 64 characters on one line", "bad_plan_name")
     budget = terms.budget_jpy_per_month
     values: dict[str, Any] = {
         "requests_per_minute": terms.requests_per_minute,
         "tokens_per_day": terms.tokens_per_day,
-        "budget_month": None if budget is None else int(budget * NANO),
+        "budget_jpy_per_month": None if budget is None else int(budget * NANO),
         "concurrent_requests": terms.concurrent_requests,
-        "prompt_price": int(terms.jpy_per_1k_prompt * NANO) // 1000,
-        "completion_price": int(terms.jpy_per_1k_completion * NANO) // 1000,
+        "jpy_per_1k_prompt": int(terms.jpy_per_1k_prompt * NANO) // 1000,
+        "jpy_per_1k_completion": int(terms.jpy_per_1k_completion * NANO) // 1000,
     }
-    if connection.execute(plans.update().where(plans.c.name == name).values(values)).rowcount == 0:
-        connection.execute(plans.insert().values(name=name, created_ms=now_ms(), **values))
-    record(connection, actor, "plan.set", name, terms.as_mapping())
+    told = terms.as_mapping()
+    is_known = connection.scalar(select(plans.c.name).where(plans.c.name == name)) is not None
+    if is_known:
+        values, told = ({key: given[key] for key in terms.model_fields_set} for given in (values, told))
+    columns = {COLUMNS.get(key, key): value for key, value in values.items()}
+    if not is_known:
+        connection.execute(plans.insert().values(name=name, created_ms=now_ms(), **columns))
+    elif columns:
+        connection.execute(plans.update().where(plans.c.name == name).values(columns))
+    record(connection, actor, "plan.set", name, told)
 
 
 def ensure_plan(connection: Connection, name: str) -> None:
