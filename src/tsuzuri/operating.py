@@ -103,6 +103,18 @@ OPERATING = (
         ),
     ),
     Command(
+        "waitlist forget",
+        "take out applications that are decided; accounts, keys and usage stay",
+        "tsuzuri.serving.accounts.commands:waitlist_forget",
+        (
+            argument(
+                "applications", nargs="*", metavar="ID", help="as waitlist list shows it, or its beginning"
+            ),
+            argument("--decided-before", metavar="DAY", help="all decided before this day, as 2026-11-23"),
+            DATABASE,
+        ),
+    ),
+    Command(
         "plans list",
         "what plans grant and what tokens cost under them",
         "tsuzuri.serving.accounts.commands:plans_list",

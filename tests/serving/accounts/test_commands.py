@@ -130,6 +130,12 @@ def test_the_waiting_list(terminal: Terminal) -> None:
     )
     assert [row["status"] for row in terminal.json("waitlist list")] == ["approved", "refused"]
     assert "二行の 目的" in terminal.run("waitlist list")
+    assert "is approved" in terminal.run("waitlist forget", first["id"], second["id"], fails=True)
+    assert terminal.run("waitlist forget --decided-before 2026-01-01") == "forgotten: 0\n"
+    assert terminal.run("waitlist forget --decided-before 2999-01-01") == "forgotten: 1\n"  # the refused one
+    assert [row["id"] for row in terminal.json("waitlist list")] == [first["id"]]
+    line = terminal.json("usage audit --limit 1")[0]
+    assert (line["action"], line["subject"], line["detail"]) == ("waitlist.forget", second["id"], {})
 
 
 @pytest.mark.parametrize(
@@ -146,6 +152,8 @@ def test_the_waiting_list(terminal: Terminal) -> None:
         ("plans assign nobody standard", "there is no"),
         ("waitlist approve abcdef", "there is no application 'abcdef'"),
         ("waitlist refuse abcdef --reason no", "there is no application 'abcdef'"),
+        ("waitlist forget", "nothing to forget"),
+        ("waitlist forget --decided-before soon", "'soon' is no day"),
         ("usage report --since 2026-13-01", "'2026-13-01' is no day"),
     ],
 )

@@ -39,7 +39,7 @@ try:
     )
     from tsuzuri.serving.accounts.plans import assign_plan, ensure_plan, grant_plans, list_plans, set_plan
     from tsuzuri.serving.accounts.usage import By, report
-    from tsuzuri.serving.accounts.waitlist import approve, list_applications, refuse
+    from tsuzuri.serving.accounts.waitlist import approve, forget, list_applications, refuse
 except ModuleNotFoundError as error:
     if error.name and error.name.startswith("tsuzuri"):
         raise
@@ -145,6 +145,23 @@ def waitlist_refuse(application: str, *, reason: str, database: str | None = Non
     """Refuse an applicant, who reads the reason."""
     row = _write(database, lambda connection: refuse(connection, application, reason=reason, actor=_actor()))
     return f"{row['name']} <{row['email']}> is refused"
+
+
+def waitlist_forget(
+    applications: Sequence[str] = (), *, decided_before: str | None = None, database: str | None = None
+) -> str:
+    """Take out decided applications: those named, and those decided before a day (in UTC)."""
+    if not applications and decided_before is None:
+        raise InputError("nothing to forget", hint="name applications, or --decided-before DAY")
+    before_ms = None
+    if decided_before is not None:
+        before = datetime.combine(parse_day(decided_before), datetime.min.time(), UTC)
+        before_ms = round(before.timestamp() * 1000)
+
+    def change(connection: Connection) -> int:
+        return forget(connection, ids=applications, decided_before_ms=before_ms, actor=_actor())
+
+    return f"forgotten: {_write(database, change)}"
 
 
 def plans_list(*, database: str | None = None, as_json: bool = False) -> str:

@@ -39,6 +39,8 @@ CLAIM = re.compile(r"[A-Za-z0-9_-]{32,128}")
 PURPOSE_CHARACTERS = 4000
 EMAIL_CHARACTERS = 160
 LANGUAGES = ("ja", "en")
+DECIDED = ("refused", "claimed")
+"""Of these applications nothing more comes."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,29 @@ def refuse(connection: Connection, id: str, *, reason: str, actor: str) -> dict[
     if not reason.strip():
         raise Invalid("a refusal needs a reason", "reason_missing", param="reason")
     return _decide(connection, row, "refused", reason, actor, {}, {})
+
+
+def forget(
+    connection: Connection, *, ids: Sequence[str] = (), decided_before_ms: int | None = None, actor: str
+) -> int:
+    """Take decided applications out; how many. The account stays that came of one, as do its keys and usage.
+
+    Conflict for one that waits, or whose key may still be fetched: refuse it first.
+    """
+    found = [_by_id(connection, id) for id in ids]
+    for row in found:
+        if row["status"] not in DECIDED:
+            hint = "tsuzuri waitlist refuse"
+            raise Conflict(f"the application {row['id']} is {row['status']}", "application_open", hint=hint)
+    gone = {row["id"] for row in found}
+    if decided_before_ms is not None:
+        is_old = applications.c.decided_ms < decided_before_ms
+        is_decided = applications.c.status.in_(DECIDED)
+        gone |= set(connection.scalars(select(applications.c.id).where(is_decided, is_old)))
+    for id in sorted(gone):
+        connection.execute(applications.delete().where(applications.c.id == id))
+        record(connection, actor, "waitlist.forget", id)
+    return len(gone)
 
 
 def list_applications(connection: Connection, *, status: str | None = None) -> list[dict[str, Any]]:
