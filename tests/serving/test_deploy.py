@@ -35,6 +35,14 @@ def test_the_unit_starts_a_command_that_there_is_and_waits_long_enough() -> None
     assert "-HUP" in service["ExecReload"]
 
 
+    text = (DEPLOY / "tsuzuri.service").read_text(encoding="utf-8")
+    assert "'tsuzuri[serve,train,anonymize]'" in text  # what filters.personal_data of serve.yaml needs
+    line = next(line for line in text.splitlines() if "bin/tsuzuri keys" in line)
+    made = vars(parser().parse_args(line.split("bin/tsuzuri ")[1].split()))
+    assert config.accounts is not None
+    assert made["database"] == config.accounts.database.url.replace(
+        "///", f"///{service['WorkingDirectory']}/"
+    )
 def test_the_container_starts_a_command_that_there_is() -> None:
     text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
     line = next(line for line in text.splitlines() if "tsuzuri serve" in line)
