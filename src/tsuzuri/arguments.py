@@ -65,7 +65,12 @@ SET = argument(
     help="change a value of the recipe",
 )
 SUPPORTERS = (
-    argument("supporters", type=some_path, metavar="SUPPORTERS.yaml", help="who supports, and how"),
+    argument(
+        "supporters",
+        type=some_path,
+        metavar="SUPPORTERS.yaml",
+        help="who supports, and how (docs/publishing.md)",
+    ),
     argument("--on", metavar="DAY", help="the day that counts, as 2026-11-23; default: today"),
 )
 

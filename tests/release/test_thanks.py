@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def test_who_has_supported_by_a_day_is_thanked_by_tiers(file: Path) -> None:
         ("支援者 Supporters", ("山田 花子",)),
     ]
     assert read_supporters(file).thanked(datetime.date(2025, 1, 1)) == []
+
+
+def test_the_manual_shows_a_file_that_is_one(tmp_path: Path) -> None:
+    manual = Path(__file__).parents[2] / "docs" / "publishing.md"
+    if not manual.exists():
+        pytest.skip("the documents come with the source tree")
+    lines = re.findall(r"^    (.*)$", manual.read_text(encoding="utf-8"), re.M)
+    (tmp_path / "shown.yaml").write_text("\n".join(lines), encoding="utf-8")
+    shown = read_supporters(tmp_path / "shown.yaml")
+    assert len(shown.supporters) == 3
+    assert shown.plans(DAY) == {"x@y.jp": "research"}
 
 
 def test_a_tier_grants_the_plan_of_the_one_below(file: Path) -> None:

@@ -160,4 +160,5 @@ class Supporters(Config):
 def read_supporters(path: Path) -> Supporters:
     """What a supporters.yaml says; RecipeError names every key at fault by its place, and nobody by name."""
     values = load_yaml(path)
-    return parse_config(Supporters, values, where=str(path), hint="correct the file of supporters")
+    hint = "correct the file of supporters; docs/publishing.md shows one"
+    return parse_config(Supporters, values, where=str(path), hint=hint)
