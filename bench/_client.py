@@ -25,8 +25,8 @@ class Client:
     """One connection, kept alive; and what it saw."""
 
     def __init__(self, address: str, key: str | None) -> None:
-        self._host, _, port = address.removeprefix("http://").partition(":")
-        self._port = int(port)
+        self._host, _, port = address.removeprefix("http://").rstrip("/").partition(":")
+        self._port = int(port or 80)
         self._key = f"authorization: Bearer {key}\r\n" if key else ""
         self._reader: asyncio.StreamReader | None = None
 
@@ -35,7 +35,7 @@ class Client:
         if self._reader is None:
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
         data = json.dumps(body).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n{self._key}"
+        head = f"POST /v1/completions HTTP/1.1\r\nhost: {self._host}\r\n{self._key}"
         head += "content-type: application/json\r\n"
         began = last = time.perf_counter()
         self._writer.write(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)

@@ -3,6 +3,7 @@
     python bench/serve.py                        # a mock engine: what everything but the model takes
     python bench/serve.py RELEASE                # our engine and a release
     python bench/serve.py RELEASE --seconds 60 --clients 64
+    python bench/serve.py --at http://127.0.0.1:8000 --key KEY…   # a server that runs already: its load alone
 
 1. Overhead: one request at a time, by turns from the engine in this process and over HTTP, open and with a
    key, its quota and its bill; the medians of the time to the first token and to the whole answer differ by
@@ -28,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,12 +152,12 @@ async def load_of(
     return await asyncio.gather(*(run(number) for number in range(clients)))
 
 
-async def watched(process: int, seconds: float) -> list[int]:
+async def watched(processes: Sequence[int], seconds: float) -> list[int]:
     """The server's memory in bytes, each second."""
-    samples = []
-    for _ in range(int(seconds)):
+    samples: list[int] = []
+    for _ in range(int(seconds) if processes else 0):
         await asyncio.sleep(1)
-        samples.append(memory([process])[1])
+        samples.append(memory(processes)[1])
     return samples
 
 
@@ -178,9 +180,9 @@ def percentiles(seconds: Sequence[float]) -> str:
 
 
 async def under_load(
-    address: str, keys: Sequence[str], process: int, name: str, options: argparse.Namespace
+    address: str, keys: Sequence[str | None], process: int | None, name: str, options: argparse.Namespace
 ) -> list[Comparison]:
-    """Print what the clients saw; the bars that belong to it."""
+    """Print what the clients saw; the bars that belong to it. Without a `process` nobody sees its memory."""
     load, samples = await asyncio.gather(
         load_of(
             address,
@@ -191,7 +193,7 @@ async def under_load(
             tokens=options.tokens,
             stream=True,
         ),
-        watched(process, options.seconds),
+        watched([process] if process else [], options.seconds),
     )
     errors = [error for seen in load for error in seen.errors]
     first, between = (
@@ -208,12 +210,20 @@ async def under_load(
     print(f"  errors: {len(errors)} {sorted(set(errors))}")
     shares = [sum(seen.tokens for seen in load if seen.key == key) for key in range(len(keys))]
     print(f"  tokens by key: {shares}; the least has {min(shares) / max(shares):.3f} of the most")
-    early, late = samples[len(samples) // 4], statistics.median(samples[-5:])
-    print(f"  memory: {early / 2**20:,.1f} MiB at a quarter, {late / 2**20:,.1f} MiB at the end")
-    return [
-        Comparison("no errors", float(not errors), len(errors), 0, "errors"),
-        Comparison("memory flat", MEMORY_BAR * early / late, late / 2**20, early / 2**20, "MiB"),
-    ]
+    results = [Comparison("no errors", float(not errors), len(errors), 0, "errors")]
+    if samples:
+        early, late = samples[len(samples) // 4], statistics.median(samples[-5:])
+        print(f"  memory: {early / 2**20:,.1f} MiB at a quarter, {late / 2**20:,.1f} MiB at the end")
+        flat = MEMORY_BAR * early / late
+        results.append(Comparison("memory flat", flat, late / 2**20, early / 2**20, "MiB"))
+    return results
+
+
+def first_model(address: str, key: str | None) -> str:
+    """What a server calls the first model that a key may use."""
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    with urllib.request.urlopen(urllib.request.Request(f"{address}/v1/models", headers=headers)) as answer:
+        return str(json.load(answer)["data"][0]["id"])
 
 
 def rates(folder: Path, model: dict[str, Any], name: str, seconds: float, clients: int) -> list[Comparison]:
@@ -251,7 +261,13 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="of each answer")
     parser.add_argument("--state", type=Path, help="where the database lies; default: the temporary folder")
     parser.add_argument("--turns", type=int, default=50, help="of the overhead")
+    parser.add_argument("--at", metavar="URL", help="of a server that runs, over HTTP; it alone is measured")
+    parser.add_argument("--key", nargs="+", default=[None], help="of that server, one client each in turn")
     options = parser.parse_args()
+    if options.at:
+        name = first_model(options.at, options.key[0])
+        emit(asyncio.run(under_load(options.at, options.key, None, name, options)))
+        return
     print(machine(("fastapi", "uvicorn", "torch")))
     print(f"load before: {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory(dir=options.state) as place:
