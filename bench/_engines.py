@@ -126,11 +126,44 @@ def onnxruntime(folder: Path, work: Path, precision: str) -> Generate:
     return generate
 
 
+def openvino(folder: Path, work: Path, precision: str) -> Generate:
+    """OpenVINO GenAI, by its continuous batching; what optimum-intel makes of the model."""
+    import numpy as np
+    import openvino as runtime
+    import openvino_genai
+
+    built = work / f"openvino-{precision}"
+    if not built.exists():
+        from optimum.intel import OVModelForCausalLM
+
+        model = OVModelForCausalLM.from_pretrained(
+            str(folder), export=True, compile=False, load_in_8bit=precision == "int8"
+        )
+        model.save_pretrained(str(built))
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = 2
+    exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+    pipeline = openvino_genai.ContinuousBatchingPipeline(
+        str(built), scheduler, "CPU", exact if precision == "float32" else {}
+    )
+
+    def generate(prompts: list[list[int]], new: int) -> int:
+        config = openvino_genai.GenerationConfig(
+            max_new_tokens=new, min_new_tokens=new, ignore_eos=True, do_sample=False
+        )
+        given = [runtime.Tensor(np.array([prompt], np.int64)) for prompt in prompts]
+        found = pipeline.generate(given, [config] * len(given))
+        return sum(len(each.m_generation_ids[0]) for each in found)
+
+    return generate
+
+
 ENGINES = {
     "ours": ours,
     "transformers": transformers,
     "ctranslate2": ctranslate2,
     "onnxruntime": onnxruntime,
+    "openvino": openvino,
 }
 
 

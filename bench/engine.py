@@ -3,6 +3,7 @@
     python bench/engine.py                                  # 110M, batches of 1, 8 and 32
     python bench/engine.py --size 350m --batches 1 8
     python bench/engine.py --loss out/cpu-overnight         # what int8 loses on a build's held-out text
+    python bench/engine.py --openvino PYTHON                # with optimum-intel, in an environment of its own
 
 Models are Llamas with random weights and 32,000 pieces; prompts are of 128 tokens, 128 are written after
 each, greedily. Every engine runs in a process of its own and all take turns, round after round; a rate is
@@ -125,10 +126,10 @@ class Engine:
         return batch * PROMPT / self.first_s[batch]
 
 
-def open_engine(name: str, folder: Path, work: Path) -> Engine:
+def open_engine(name: str, folder: Path, work: Path, python: str = sys.executable) -> Engine:
     """The engine's process, once it is ready."""
     command = [
-        sys.executable,
+        python,
         "-W",
         "ignore",
         str(Path(__file__).with_name("_engines.py")),
@@ -143,8 +144,8 @@ def open_engine(name: str, folder: Path, work: Path) -> Engine:
     return engine
 
 
-def engines_here() -> list[str]:
-    """What can be measured on this machine."""
+def engines_here(openvino: str | None) -> list[str]:
+    """What can be measured on this machine; `openvino` is the Python that has it."""
     names = [OURS, "ours float32", BASE, "transformers static"]
     if torch.cpu._is_avx512_bf16_supported():
         names += ["ours bfloat16", "transformers bfloat16"]
@@ -154,6 +155,8 @@ def engines_here() -> list[str]:
         "ctranslate2": ["ctranslate2 float32", "ctranslate2 int8"],
         "onnxruntime": ["onnxruntime fp32", "onnxruntime int4"],
     }
+    if openvino:
+        names += ["openvino float32", "openvino int8"]
     return names + [
         name for key, every in of_package.items() if is_installed(PACKAGES[key]) for name in every
     ]
@@ -242,6 +245,9 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engines", nargs="+", help="names as in the table, if not all")
+    parser.add_argument(
+        "--openvino", metavar="PYTHON", help="that has openvino-genai and optimum-intel[openvino]"
+    )
     parser.add_argument("--work", type=Path, help="a folder for models, kept for the next run")
     parser.add_argument(
         "--loss", type=Path, metavar="BUILD", help="measure the loss of int8 and nothing else"
@@ -258,8 +264,11 @@ def main() -> None:
         if not (folder / "tokenizer_config.json").exists():
             folder.mkdir(parents=True, exist_ok=True)
             write_folder(folder, arguments.size)
-        names = arguments.engines or engines_here()
-        engines = [open_engine(name, folder, work) for name in names]
+        names = arguments.engines or engines_here(arguments.openvino)
+        pythons = {"openvino": arguments.openvino or sys.executable}
+        engines = [
+            open_engine(name, folder, work, pythons.get(name.split()[0], sys.executable)) for name in names
+        ]
         for engine in engines:
             engine.ask(2, 2)  # what is done only once
         for _ in range(arguments.rounds):
