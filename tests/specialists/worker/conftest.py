@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,9 +30,11 @@ def quick(release: Path) -> TextModel:
 
 
 @pytest.fixture
-def slow(release: Path) -> TextModel:
+def slow(release: Path) -> Iterator[TextModel]:
     """Writes 100 tokens a second for two at a time."""
-    return load(ModelConfig(path=release, engine={"kind": "mock", "tokens_per_s": 100.0, "slots": 2}))
+    model = load(ModelConfig(path=release, engine={"kind": "mock", "tokens_per_s": 100.0, "slots": 2}))
+    yield model
+    asyncio.run(model.close())
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ from tsuzuri.specialists.bus.base import Record, WorkQueue
 from tsuzuri.specialists.worker.remembered import Remembered
 from tsuzuri.specialists.worker.request import Request
 
-CANCELLED = 4096
-"""Ids that are remembered: what overtakes its request counts too."""
+SEEN = 4096
+"""Ids that are remembered, with their last attempt: what comes late is not begun."""
+NONE_MORE = 2**31
+"""The last attempt of what was cancelled."""
 
 
 class Held:
@@ -22,7 +24,7 @@ class Held:
         self._queue = queue
         self._requests: dict[tuple[str, int], Request] = {}
         self._answered = Remembered(remembered)
-        self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._last: OrderedDict[str, int] = OrderedDict()
         self._idle = asyncio.Event()
 
     def __len__(self) -> int:
@@ -34,17 +36,18 @@ class Held:
     def admit(self, request: Request) -> Sequence[Record] | None:
         """Hold a request: what to answer again, or nothing where it is new. One that was cancelled, that runs
         already, or that a later attempt has overtaken ends here: it is void."""
-        others = [held for held in self if held.envelope.id == request.envelope.id]
+        request_id, number = request.attempt
         same = self._requests.get(request.attempt)
         if same is not None:
             same.works += request.works
             request.is_void = True
-        elif request.envelope.id in self._cancelled or any(held.attempt > request.attempt for held in others):
+        elif number < self._last.get(request_id, 0):
             self._acknowledge(request)
             request.is_void = True
         else:
-            for held in others:  # nobody hears them any more
-                self.drop(held)
+            for earlier in [held for held in self if held.envelope.id == request_id]:
+                self.drop(earlier)  # nobody hears it any more
+            self._note(request_id, number)
             self._requests[request.attempt] = request
             return self._answered.get(request.attempt)
         return None
@@ -64,9 +67,7 @@ class Held:
     def cancel(self, ids: Sequence[str]) -> list[Request]:
         """Those of these ids; whichever come later are not begun."""
         for request_id in ids:
-            self._cancelled[request_id] = None
-            if len(self._cancelled) > CANCELLED:
-                self._cancelled.popitem(last=False)
+            self._note(request_id, NONE_MORE)
         return [held for held in self if held.envelope.id in ids]
 
     def lose(self) -> None:
@@ -75,7 +76,7 @@ class Held:
             request.works.clear()
             self.drop(request)
         self._answered.clear()
-        self._cancelled.clear()
+        self._last.clear()
 
     def extend(self) -> None:
         """They take longer."""
@@ -89,6 +90,11 @@ class Held:
         if self._requests:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), timeout_s)
+
+    def _note(self, request_id: str, attempt: int) -> None:
+        self._last[request_id] = attempt
+        if len(self._last) > SEEN:
+            self._last.popitem(last=False)
 
     def _let_go(self, request: Request) -> None:
         if self._requests.pop(request.attempt, None) is not None:

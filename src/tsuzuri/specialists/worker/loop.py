@@ -71,6 +71,11 @@ class Worker:
         self._stopping = asyncio.Event()
         self._is_stopping = threading.Event()
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether an answer waits for the bus to take it; then nothing more is taken."""
+        return self._saying.is_blocked
+
     def drain(self) -> None:
         """Take nothing more, finish what runs, end. May be called from anywhere."""
         self._is_stopping.set()
@@ -144,6 +149,7 @@ class Worker:
             logs.event("rejected", reason=error.reason)
             self._queue.reject(work, reason=error.reason, message=error.message)
             return
+        request.is_orphaned(self._presence.registry.holder)  # so that it is known who waits
         said = self._held.admit(request)
         if said is not None:
             self._background.spawn(self._saying.repeat(request, said))
