@@ -12,9 +12,9 @@ OpenBus = Callable[[], Bus]
 PATIENCE_S = 60.0
 
 
-def until(what: Callable[[], object]) -> None:
+def until(what: Callable[[], object], *, patience_s: float = PATIENCE_S) -> None:
     """Wait for something to be true."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not what():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)

@@ -54,6 +54,11 @@ def write_up(folder: Path, **facts: Any) -> None:
     write_json(folder / UP, facts)
 
 
+def forget_up(folder: Path) -> None:
+    """Nothing runs here any more."""
+    (folder / UP).unlink(missing_ok=True)
+
+
 def read_up(folder: Path) -> dict[str, Any]:
     """Where everything is; InputError where no `up` has used the folder."""
     try:

@@ -28,7 +28,7 @@ from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.children import Child, end_all
 from tsuzuri.specialists.config import check_files, read_specialists
 from tsuzuri.specialists.controller import Controller
-from tsuzuri.specialists.kept import read_state, write_state, write_up
+from tsuzuri.specialists.kept import forget_up, read_state, write_state, write_up
 from tsuzuri.specialists.messages import Descriptor, Envelope, Order, Wanted, encode, new_id, now_ms
 from tsuzuri.specialists.registry import Key, Registry
 from tsuzuri.specialists.topics import Topics
@@ -89,6 +89,8 @@ class Up:
         with ExitStack() as held:
             held.enter_context(locked(self._folder))
             held.enter_context(self._signals())
+            forget_up(self._folder)  # of one that was killed
+            held.callback(forget_up, self._folder)
             broker = self._broker()
             if broker is not None:
                 held.callback(broker.stop)
