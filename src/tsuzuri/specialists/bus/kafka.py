@@ -10,6 +10,7 @@ every client is made anew, and then whoever asked for it is told.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -48,6 +49,8 @@ class KafkaBus:
         self._lock = threading.Lock()
         self._closing, self._doubt = threading.Event(), threading.Event()
         self._is_stuck = False
+        """Whether the producer does not get on though the broker answers."""
+        self._answering_since = time.monotonic()
         self._producer = self._made_producer()
         self._threads = [
             threading.Thread(target=self._tell, name="bus-sent", daemon=True),
@@ -81,7 +84,8 @@ class KafkaBus:
         self, record: Record, on_stored: Stored | None, error: KafkaError | None, message: Message
     ) -> None:
         if error is not None and error.code() == KafkaError._MSG_TIMED_OUT:
-            self._is_stuck = True  # unless it is the broker that is away
+            answering_s = time.monotonic() - self._answering_since
+            self._is_stuck = self._is_stuck or answering_s > self.config.delivery_s
             self._doubt.set()
         if on_stored is None:
             return
@@ -221,7 +225,8 @@ class KafkaBus:
                 return
             try:
                 identity = self._admin.identity(patient=False)
-                is_away = False
+                if is_away:
+                    self._answering_since, is_away = time.monotonic(), False
                 if _is_another(self._identity, identity):
                     self._begin_anew()
                 elif self._is_stuck:
@@ -233,6 +238,7 @@ class KafkaBus:
                 if not is_away:
                     LOG.warning("%s", error.message)
                 is_away = True
+                self._answering_since = float("inf")
                 self._closing.wait(DOUBT_S)
 
     def _begin_anew(self) -> None:

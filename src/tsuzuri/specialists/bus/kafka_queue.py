@@ -30,6 +30,7 @@ BUFFERED_RECORDS, LOW_RECORDS = 1024, 512
 BUFFERED_BYTES = 16 * 1024 * 1024
 BATCH_RECORDS = 256
 REJECT_AGAIN_S = 1.0
+LEAVING_S = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -168,7 +169,7 @@ class KafkaQueue:
             self._changed.wait_for(lambda: not self._out, drain_s)
             self._is_stopped = True
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(LEAVING_S)  # a broker that is away is not waited for
 
     def _joined(self) -> Consumer:
         """A consumer that has asked to be a member."""

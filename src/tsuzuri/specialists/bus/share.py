@@ -31,6 +31,7 @@ Send = Callable[[Record, Callable[[Record, BaseException | None], None]], None]
 
 POLL_S, BUSY_POLL_S = 0.1, 0.005
 REJECT_AGAIN_S = 1.0
+LEAVING_S = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +127,7 @@ class ShareQueue:
             self._changed.wait_for(lambda: not self._out, drain_s)
             self._is_stopped = True
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(LEAVING_S)  # a broker that is away is not waited for
 
     def _joined(self) -> ShareConsumer:
         consumer: ShareConsumer = self._client.made(ShareConsumer, self._settings)
