@@ -14,8 +14,9 @@ from tsuzuri.core.errors import InputError, RecipeError, ResourceError
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.serving.models import Prompt, TextDelta, TextRequest, Usage
 from tsuzuri.specialists.config import read_specialists
+from tsuzuri.specialists.judging import judgement, repetition
 from tsuzuri.specialists.messages import Descriptor, Scored
-from tsuzuri.specialists.modes import MODES, Answer, Asking, ModeConfig, judgement, repetition
+from tsuzuri.specialists.modes import MODES, Answer, Asking, ModeConfig
 from tsuzuri.specialists.routing.base import Choice
 from tsuzuri.specialists.worker.naming import revision_of
 
@@ -172,8 +173,8 @@ def test_who_repeats_loses() -> None:
     assert repetition(loop) > 0.9
     assert repetition("いろはにほへとちりぬるを") == repetition("") == 0
     texts, nats = [loop, "昨日、街で火事があった。"], {"a": [10.0, 30.0], "b": [10.0, 30.0]}
-    free = judgement(texts, nats, {"a": 0.5, "b": 0.5}, ModeConfig(repetition_weight=0))
-    held = judgement(texts, nats, {"a": 0.5, "b": 0.5}, ModeConfig())
+    free = judgement(texts, nats, {"a": 0.5, "b": 0.5}, repetition_weight=0, repetition_free=0.1)
+    held = judgement(texts, nats, {"a": 0.5, "b": 0.5}, repetition_weight=1, repetition_free=0.1)
     assert free[0] > free[1]
     assert held[0] < held[1] == free[1]
 

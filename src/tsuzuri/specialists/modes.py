@@ -21,11 +21,9 @@ from tsuzuri.core.config import Config
 from tsuzuri.core.errors import InputError, ResourceError, TsuzuriError
 from tsuzuri.serving.models import TextDelta, TextGeneration, TextRequest, Usage
 from tsuzuri.serving.tokenizers import check_one_tokenizer
+from tsuzuri.specialists.judging import judgement
 from tsuzuri.specialists.messages import Descriptor, Scored
 from tsuzuri.specialists.routing.base import Choice, Router
-
-REPEATED_CHARACTERS = 4
-"""Of the n-grams whose share of repeated ones is a text's repetition."""
 
 
 class Dispatcher(Protocol):
@@ -261,33 +259,15 @@ async def _likeliest(answer: Answer, written: Mapping[str, Replayed], shares: Ma
     for one in scored:
         if not isinstance(one, Scored | TsuzuriError):
             raise one
-    values = judgement(list(texts.values()), judges, shares, asking.config)
+    config = asking.config
+    values = judgement(
+        list(texts.values()),
+        judges,
+        shares,
+        repetition_weight=config.repetition_weight,
+        repetition_free=config.repetition_free,
+    )
     return max(zip(values, texts, strict=True), key=lambda pair: pair[0])[1]
-
-
-def judgement(
-    texts: Sequence[str],
-    nats: Mapping[str, Sequence[float]],
-    shares: Mapping[str, float],
-    config: ModeConfig,
-) -> list[float]:
-    """Of each text Σ w log p / bytes - weight · max(0, repetition - free), by judges (name → nats of each
-    text) with their shares."""
-    total = sum(shares[name] for name in nats)
-    values = []
-    for place, text in enumerate(texts):
-        nats_a_text = sum(shares[name] * judged[place] for name, judged in nats.items()) / (total or 1.0)
-        excess = max(0.0, repetition(text) - config.repetition_free)
-        values.append(-nats_a_text / len(text.encode("utf-8", "replace")) - config.repetition_weight * excess)
-    return values
-
-
-def repetition(text: str) -> float:
-    """The share of a text's n-grams of characters that stood in it before."""
-    places = len(text) - REPEATED_CHARACTERS + 1
-    if places < 1:
-        return 0.0
-    return 1 - len({text[place : place + REPEATED_CHARACTERS] for place in range(places)}) / places
 
 
 def check_mixture(descriptors: Sequence[Descriptor], config: ModeConfig) -> None:

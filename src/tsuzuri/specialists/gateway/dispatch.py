@@ -33,6 +33,7 @@ from tsuzuri.specialists.gateway.living import Living
 from tsuzuri.specialists.gateway.pace import Pace
 from tsuzuri.specialists.gateway.post import Post
 from tsuzuri.specialists.leases import Held
+from tsuzuri.specialists.judging import repetition
 from tsuzuri.specialists.messages import (
     Accepted,
     Ask,
@@ -47,7 +48,6 @@ from tsuzuri.specialists.messages import (
     decode,
     new_id,
 )
-from tsuzuri.specialists.modes import repetition
 from tsuzuri.specialists.registry import Key, Registry
 from tsuzuri.specialists.topics import Topics
 
