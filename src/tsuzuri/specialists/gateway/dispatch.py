@@ -32,8 +32,8 @@ from tsuzuri.specialists.gateway.ledger import Effect, End, Entry, Ledger, Send,
 from tsuzuri.specialists.gateway.living import Living
 from tsuzuri.specialists.gateway.pace import Pace
 from tsuzuri.specialists.gateway.post import Post
-from tsuzuri.specialists.leases import Held
 from tsuzuri.specialists.judging import repetition
+from tsuzuri.specialists.leases import Held
 from tsuzuri.specialists.messages import (
     Accepted,
     Ask,
