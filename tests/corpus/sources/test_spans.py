@@ -40,7 +40,8 @@ def parquet(path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7, compression="none")
 
 
-KINDS = {"a.jsonl": json_lines, "a.tsv": table, "a.parquet": parquet}
+KINDS = {"a.jsonl": json_lines, "a.json": json_lines, "a.tsv": table, "a.parquet": parquet}
+DOCUMENTS = {"a.jsonl": 117, "a.json": 117, "a.tsv": 121, "a.parquet": 120}
 
 
 def read(source: FilesOnDisk, members: list[Member]) -> list[Document | Unreadable]:
@@ -61,7 +62,7 @@ def test_spans_together_are_the_file(tmp_path: Path, name: str, span_bytes: int)
     assert all(one.stop_row == other.first_row for one, other in pairwise(spans))
     found = read(source, members)
     assert found == read(source, [whole])
-    assert sum(isinstance(item, Document) for item in found) == {"a.jsonl": 117, "a.tsv": 121}.get(name, 120)
+    assert sum(isinstance(item, Document) for item in found) == DOCUMENTS[name]
     assert len({item.id for item in found}) == len(found)
     assert len({member.place for member in members}) == len(members)
 
@@ -71,6 +72,14 @@ def test_what_can_only_be_read_from_its_start_is_not_cut(tmp_path: Path, name: s
     (tmp_path / name).write_bytes(gzip.compress(b'{"text": "x"}\n' * 100))
     (member,) = FilesOnDisk(FilesSource(path=tmp_path), Path()).members()
     assert split_member(member, 10) == [member]
+
+
+def test_one_json_value_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([{"text": text} for _, text in ROWS], indent=1))
+    source = FilesOnDisk(FilesSource(path=tmp_path), Path())
+    (member,) = source.members()
+    assert split_member(member, 10) == [member]
+    assert len(read(source, [member])) == len(ROWS)
 
 
 def test_a_large_file_is_several_batches(tmp_path: Path) -> None:

@@ -120,17 +120,22 @@ def _json_lines(member: Member, charset: str, max_line_bytes: int) -> Iterator[N
                 yield number, _json_record(line, charset)
 
 
-def _json(member: Member, charset: str, max_bytes: int) -> Iterator[Numbered]:
-    """The records of a file of one a line or, where its first line is none, of one value."""
+def has_lines(member: Member, charset: str = "utf-8") -> bool:
+    """Whether a `.json` file holds a record a line, which its first line tells."""
     with open_member(member) as stream:
-        first = next(read_lines(stream, max_bytes), None)
-    if first is not None and isinstance(_json_record(first, charset), dict):
+        first = next(read_lines(stream, MAX_VALUE_BYTES), None)
+    return first is not None and isinstance(_json_record(first, charset), dict)
+
+
+def _json(member: Member, charset: str, max_bytes: int) -> Iterator[Numbered]:
+    """The records of a file of one a line, or of one value."""
+    if member.span or has_lines(member, charset):
         return _json_lines(member, charset, max_bytes)
     try:
         value = json.loads(decode_as(read_member(member, min(max_bytes, MAX_VALUE_BYTES)), charset))
     except TooLargeError:
         return iter([(0, NotARecordError("too_large"))])
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # a first line that is torn hides the others
         return _json_lines(member, charset, max_bytes)
     rows = value if isinstance(value, list) else [value]
     return enumerate(row if isinstance(row, dict) else NotARecordError("damaged_line") for row in rows)

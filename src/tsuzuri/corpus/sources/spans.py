@@ -2,7 +2,7 @@
 
 A row keeps its number in the file, so a document is called the same however its file is cut. Files of lines
 are cut between lines, Parquet between row groups; what can only be read from its start (packed files, Arrow
-streams, tables whose cells may hold newlines) is not cut.
+streams, one JSON value, tables whose cells may hold newlines) is not cut.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tsuzuri.corpus.sources.base import must_be_raised
 from tsuzuri.corpus.sources.members import BATCH_BYTES, Member, Span, group_by_size
-from tsuzuri.corpus.sources.records import first_rows
+from tsuzuri.corpus.sources.records import first_rows, has_lines
 
 SCAN_BYTES = 2**20
 
@@ -29,7 +29,7 @@ def split_member(member: Member, span_bytes: int = BATCH_BYTES) -> list[Member]:
     """The file, or its spans of at least so many bytes where it is larger and can be cut."""
     if member.inner or member.size <= span_bytes:
         return [member]
-    if member.ends_in(".jsonl", ".tsv"):
+    if member.ends_in(".jsonl", ".tsv") or (member.ends_in(".json") and has_lines(member)):
         return [replace(member, span=span, size=size) for span, size in _spans_of_lines(member, span_bytes)]
     if member.ends_in(".parquet"):
         return _split_parquet(member, span_bytes)
