@@ -47,7 +47,7 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What every body is."""
 
 
-class Resume(Body):
+class Resume(Body, frozen=True):
     """What an earlier attempt already wrote and the client already has."""
 
     text: str
@@ -60,7 +60,7 @@ class Resume(Body):
     """Written so far, whoever wrote them."""
 
 
-class Ask(Body):
+class Ask(Body, frozen=True):
     """One sample of one prompt, for one specialist."""
 
     specialist: str
@@ -78,7 +78,7 @@ class Ask(Body):
     resume: Resume | None = None
 
 
-class Score(Body):
+class Score(Body, frozen=True):
     """How likely texts are to a specialist: each after what stands before it."""
 
     specialist: str
@@ -88,7 +88,7 @@ class Score(Body):
     """As many as there are texts, or none."""
 
 
-class Embed(Body):
+class Embed(Body, frozen=True):
     """Vectors of texts."""
 
     specialist: str
@@ -96,14 +96,14 @@ class Embed(Body):
     texts: tuple[str, ...]
 
 
-class Accepted(Body):
+class Accepted(Body, frozen=True):
     """A worker has begun with it."""
 
     prompt_tokens: int = 0
     """As its tokenizer reads the prompt."""
 
 
-class Told(Body):
+class Told(Body, frozen=True):
     """A token of an answer, where log-probabilities are asked for: `serving.models.TextToken`."""
 
     text: str
@@ -113,7 +113,7 @@ class Told(Body):
     top: tuple[tuple[str, bytes, float], ...] = ()
 
 
-class Delta(Body):
+class Delta(Body, frozen=True):
     """What has been written since the last one, whole characters; `seq` in the headers counts from 0."""
 
     text: str = ""
@@ -121,7 +121,7 @@ class Delta(Body):
     tokens: tuple[Told, ...] = ()
 
 
-class Final(Body):
+class Final(Body, frozen=True):
     """The end of an answer; its bill."""
 
     finish: Finish
@@ -138,7 +138,7 @@ class Final(Body):
     """Of all the answer's text, what a resumed one had before included: whoever misses a delta knows."""
 
 
-class Scored(Body):
+class Scored(Body, frozen=True):
     """Answers `Score`."""
 
     nats: tuple[float, ...]
@@ -147,14 +147,14 @@ class Scored(Body):
     utf8_bytes: tuple[int, ...] = ()
 
 
-class Embedded(Body):
+class Embedded(Body, frozen=True):
     """Answers `Embed`."""
 
     vectors: tuple[tuple[float, ...], ...]
     prompt_tokens: int = 0
 
 
-class Failed(Body):
+class Failed(Body, frozen=True):
     """No answer comes from this worker."""
 
     code: str
@@ -165,13 +165,13 @@ class Failed(Body):
     retry_after_s: float = 0.0
 
 
-class Cancel(Body):
+class Cancel(Body, frozen=True):
     """Nobody wants the rest of these any more."""
 
     ids: tuple[str, ...]
 
 
-class Drain(Body):
+class Drain(Body, frozen=True):
     """Finish what runs, take nothing more, and end."""
 
     specialist: str
@@ -181,7 +181,7 @@ class Drain(Body):
     """One worker; none: every one."""
 
 
-class Order(Body):
+class Order(Body, frozen=True):
     """What an operator asks of the controller, which answers with outcomes of the same id."""
 
     verb: Literal["add", "replace", "rollback", "remove", "drain"]
@@ -201,7 +201,7 @@ class Order(Body):
     """Who asks."""
 
 
-class Outcome(Body):
+class Outcome(Body, frozen=True):
     """What became of an order: any number of steps, then the end."""
 
     text: str
@@ -209,7 +209,7 @@ class Outcome(Body):
     state: Literal["working", "done", "failed"] = "working"
 
 
-class Descriptor(Body):
+class Descriptor(Body, frozen=True):
     """A revision of a specialist: what it is and what it showed. Key: specialist/revision."""
 
     specialist: str
@@ -244,7 +244,7 @@ class Descriptor(Body):
     """Unix time."""
 
 
-class Wanted(Body):
+class Wanted(Body, frozen=True):
     """That so many workers of a revision shall run under a supervisor. Key: wanted/specialist/revision."""
 
     specialist: str
@@ -260,7 +260,7 @@ class Wanted(Body):
     """Whether it has to beat the generalist before it is ready."""
 
 
-class Lease(Body):
+class Lease(Body, frozen=True):
     """That somebody alone does something until then. Key: lease/name."""
 
     holder: str
@@ -269,7 +269,7 @@ class Lease(Body):
     until_ms: int
 
 
-class Route(Body):
+class Route(Body, frozen=True):
     """Which revisions answer for an alias, and how much of the traffic each. Key: the alias."""
 
     epoch: int
@@ -284,7 +284,7 @@ class Route(Body):
     changed_ms: int = 0
 
 
-class Beat(Body):
+class Beat(Body, frozen=True):
     """That a worker lives, and how it is."""
 
     instance: str
@@ -307,7 +307,7 @@ class Beat(Body):
     pid: int = 0
 
 
-class Traffic(Body):
+class Traffic(Body, frozen=True):
     """What a gateway saw of a revision in one interval."""
 
     specialist: str
@@ -322,7 +322,7 @@ class Traffic(Body):
     """From acceptance to the first text, of some requests drawn evenly."""
 
 
-class Report(Body):
+class Report(Body, frozen=True):
     """What went through a gateway in the last interval. On the topic of beats; key: the gateway."""
 
     gateway: str

@@ -259,14 +259,8 @@ async def _likeliest(answer: Answer, written: Mapping[str, Replayed], shares: Ma
     for one in scored:
         if not isinstance(one, Scored | TsuzuriError):
             raise one
-    config = asking.config
-    values = judgement(
-        list(texts.values()),
-        judges,
-        shares,
-        repetition_weight=config.repetition_weight,
-        repetition_free=config.repetition_free,
-    )
+    weight, free = asking.config.repetition_weight, asking.config.repetition_free
+    values = judgement(list(texts.values()), judges, shares, repetition_weight=weight, repetition_free=free)
     return max(zip(values, texts, strict=True), key=lambda pair: pair[0])[1]
 
 
