@@ -20,12 +20,11 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.serving import logs
 from tsuzuri.specialists.admission import check_fits
 from tsuzuri.specialists.config import SpecialistsConfig
-from tsuzuri.specialists.messages import Descriptor, Order, Report, Route, Wanted
+from tsuzuri.specialists.draining import Drains, Ending
+from tsuzuri.specialists.messages import Descriptor, Order, Report, Wanted
 from tsuzuri.specialists.registry import Key, Registry
 from tsuzuri.specialists.rollout import Rollout
-
-SETTLE_S = 1.0
-"""After a route was changed, until gateways that had not read it have sent what they would."""
+from tsuzuri.specialists.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +39,14 @@ class Examination:
     """That it must not be much worse than."""
 
 
-class Effects(Protocol):
+class Effects(Ending, Protocol):
     """What a conductor has done by others. None of these may block for long."""
 
     def examine(self, task: Examination) -> None:
         """Look at a revision; the conductor's `decide` is called at the end."""
 
-    def drain(self, key: Key) -> None:
-        """Let the workers of a revision finish and end."""
-
-    def lag(self, key: Key) -> int:
-        """Requests for a revision that nobody has worked off."""
-
     def tell(self, order: str, text: str, state: str) -> None:
         """An order's next step, or its end."""
-
-    def forget(self, key: Key) -> None:
-        """Remove what was kept for a revision."""
 
 
 @dataclass(slots=True)
@@ -67,30 +57,18 @@ class _Target:
     is_at_once: bool = False
 
 
-@dataclass(slots=True)
-class _Drain:
-    began: float
-    is_told: bool = False
-    is_removed: bool = False
-
-
 class Conductor:
     """Decides for one alias."""
 
     def __init__(self, registry: Registry, config: SpecialistsConfig, effects: Effects, writer: str) -> None:
-        self._registry, self._config, self._effects, self._writer = registry, config, effects, writer
-        self._decided: dict[Key, Descriptor] = {}
+        self._registry, self._config, self._effects = registry, config, effects
+        self._standing = Standing(registry, config, writer)
+        self._drains = Drains(self._standing, effects, config.rollout.drain_s)
         self._examining: set[Key] = set()
         self._targets: dict[str, _Target] = {}
         self._rollouts: dict[str, Rollout] = {}
-        self._drains: dict[Key, _Drain] = {}
         self._orders: dict[str, list[str]] = {}
         self._shown: dict[Key, str] = {}
-        self._stale: dict[Key, Descriptor] = {}
-        """What was read of a revision before the last word about it: it counts no more."""
-        self._again: set[Key] = set()
-        """Of these, those that are to be looked at again once a worker lives."""
-        self._put: Route | None = None
 
     # What comes in
 
@@ -121,7 +99,7 @@ class Conductor:
         self._examining.discard(key)
         if revision is None:
             return
-        self._decide(revision)
+        self._standing.decide(revision)
         if revision.state == "refused":
             self._stop(key)
             self._end(key[0], f"refused: {revision.note}", "failed")
@@ -130,12 +108,13 @@ class Conductor:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        descriptors = self._registry.descriptors
-        for key, revision in descriptors.items():
+        for key, revision in list(self._standing.news()):
             self._settle(key, revision)
         for specialist in list(self._rollouts):
             self._advance(specialist, now)
-        for specialist in dict.fromkeys([self._config.generalist, *(key[0] for key in descriptors)]):
+        for specialist in dict.fromkeys(
+            [self._config.generalist, *(key[0] for key in self._registry.descriptors)]
+        ):
             if specialist not in self._rollouts:
                 self._enter(specialist, now)
         for specialist, target in list(self._targets.items()):
@@ -143,20 +122,21 @@ class Conductor:
                 del self._targets[specialist]
                 self._stop((specialist, target.revision))
                 self._end(specialist, f"no worker of {target.revision} was ready in time", "failed")
-        for key, drain in list(self._drains.items()):
-            self._drain(key, drain, now)
+        for name, _ in self._drains.tick(now):
+            if name not in self._drains and not self._standing.shares(name):
+                self._end(name, f"{name} is gone", "done")
 
     # Orders
 
     def _add(self, order: Order, now: float) -> None:
-        if self._shares(order.specialist):
+        if self._standing.shares(order.specialist):
             raise InputError(f"there is a specialist {order.specialist} already: replace it")
         self._want(order, now)
 
     def _replace(self, order: Order, now: float) -> None:
-        if not self._shares(order.specialist) and not self._known(order.specialist):
+        if not self._standing.shares(order.specialist) and not self._standing.known(order.specialist):
             raise InputError(f"there is no specialist {order.specialist}: add it")
-        if self._shares(order.specialist) == {order.revision: 1.0}:
+        if self._standing.shares(order.specialist) == {order.revision: 1.0}:
             raise InputError(f"{order.specialist} is at revision {order.revision} already")
         self._want(order, now)
 
@@ -164,11 +144,7 @@ class Conductor:
         if order.specialist in self._rollouts:
             raise InputError(f"{order.specialist} is being replaced: wait, or roll that back")
         key = (order.specialist, order.revision)
-        known = self._registry.descriptors.get(key)
-        if known is not None and known.state in ("refused", "gone"):
-            self._decided.pop(key, None)
-            self._stale[key] = known
-            self._again.add(key)
+        self._standing.reopen(key)
         if order.source or order.engine:
             self._registry.put_wanted(
                 Wanted(
@@ -193,18 +169,20 @@ class Conductor:
             self._gone_back(name)
             self._effects.tell(number, f"{name} is at {rollout.baseline[1]} again", "done")
             return
-        current = self._shares(name)
+        current = self._standing.shares(name)
         before = [
-            item for item in self._known(name) if item.revision not in current and item.state != "refused"
+            item
+            for item in self._standing.known(name)
+            if item.revision not in current and item.state != "refused"
         ]
         named = [item for item in before if order.revision in ("", item.revision)]
         if not named:
             raise InputError(f"{name} has no revision {order.revision or 'before this one'} to go back to")
         old = max(named, key=lambda item: item.changed_ms)
         key = (name, old.revision)
-        self._drains.pop(key, None)
-        self._decide(msgspec.structs.replace(old, state="ready", note=""))
-        if self._is_up(old):
+        self._drains.stop(key)
+        self._standing.decide(msgspec.structs.replace(old, state="ready", note=""))
+        if self._standing.is_up(old):
             self._switch(name, old.revision, f"rolled back to {old.revision} by {order.actor or 'hand'}", now)
             return
         wanted = self._registry.wanted.get(key) or Wanted(
@@ -223,38 +201,33 @@ class Conductor:
     def _withdraw(self, name: str, now: float, *, is_removed: bool) -> None:
         if name == self._config.generalist:
             raise InputError(f"{name} is the generalist, which answers for everybody: replace it")
-        known = self._known(name)
-        if not known and not self._shares(name):
+        known = self._standing.known(name)
+        if not known and not self._standing.shares(name):
             raise InputError(f"there is no specialist {name}")
         self._rollouts.pop(name, None)
         self._targets.pop(name, None)
-        self._share(name, {}, f"{name} is {'removed' if is_removed else 'drained'}", is_removed=is_removed)
+        self._share_out(
+            name, {}, f"{name} is {'removed' if is_removed else 'drained'}", is_removed=is_removed
+        )
         for item in known:
             key = (name, item.revision)
             if is_removed or self._registry.alive(*key):
-                self._begin_drain(key, now, is_removed=is_removed)
+                self._drains.begin(key, now, is_removed=is_removed)
         self._tell(name, "it is given no more requests; its workers finish")
 
     # Decisions
 
     def _settle(self, key: Key, revision: Descriptor) -> None:
         """Keep what was decided about a revision, though its workers say again that they begin."""
-        if revision == self._stale.get(key):
-            if key in self._again and self._registry.alive(*key):
-                self._again.discard(key)
-                self._registry.put_descriptor(msgspec.structs.replace(revision, state="checking", note=""))
-            return
-        self._stale.pop(key, None)
-        self._again.discard(key)
         if self._orders.get(key[0]) and self._shown.get(key) != revision.state:
             self._shown[key] = revision.state
             self._tell(key[0], f"{'/'.join(key)}: {revision.state}")
         if revision.state in ("loading", "checking"):
             self._resettle(key, revision)
             return
-        self._decided[key] = revision
+        self._standing.decided[key] = revision
         if revision.state == "draining":
-            self._drains.setdefault(key, _Drain(0.0))
+            self._drains.go_on(key)
         target = self._targets.get(key[0])
         if revision.state == "refused" and target is not None and target.revision == key[1]:
             del self._targets[key[0]]  # its supervisor gave up
@@ -262,7 +235,7 @@ class Conductor:
             self._end(key[0], f"refused: {revision.note}", "failed")
 
     def _resettle(self, key: Key, revision: Descriptor) -> None:
-        decided = self._decided.get(key)
+        decided = self._standing.decided.get(key)
         if decided is None:
             if revision.state == "checking":
                 self._examine(key, revision)
@@ -276,7 +249,7 @@ class Conductor:
         if decided.state == "gone" and revision.state == "checking":
             decided = msgspec.structs.replace(decided, state="ready")
         if decided.state != "gone":
-            self._decide(msgspec.structs.replace(decided, source=revision.source or decided.source))
+            self._standing.decide(msgspec.structs.replace(decided, source=revision.source or decided.source))
 
     def _examine(self, key: Key, revision: Descriptor) -> None:
         name, general = key[0], self._config.generalist
@@ -285,7 +258,7 @@ class Conductor:
         wanted, own = self._registry.wanted.get(key), self._config.of(name)
         has_gate = wanted.has_gate if wanted else own is None or own.gate != "none"
         texts = Path(wanted.texts) if wanted and wanted.texts else own.texts if own else None
-        generalist = self._current(general)
+        generalist = self._standing.current(general)
         if name != general and generalist is None:
             return  # it comes first
         self._examining.add(key)
@@ -294,30 +267,18 @@ class Conductor:
                 revision,
                 texts,
                 generalist if has_gate and name != general else None,
-                self._current(name) if texts is not None else None,
+                self._standing.current(name) if texts is not None else None,
             )
-        )
-
-    def _decide(self, revision: Descriptor) -> None:
-        key = (revision.specialist, revision.revision)
-        self._decided[key] = revision
-        if (seen := self._registry.descriptors.get(key)) is not None:
-            self._stale[key] = seen
-        self._registry.put_descriptor(revision)
-        logs.event(
-            "revision",
-            specialist=revision.specialist,
-            revision=revision.revision,
-            state=revision.state,
-            note=revision.note,
-            bpb=revision.domain_bpb,
-            generalist_bpb=revision.generalist_bpb,
         )
 
     def _enter(self, name: str, now: float) -> None:
         """Give a revision that is ready its requests, if it is its turn."""
-        current, target = self._shares(name), self._targets.get(name)
-        usable = [item for item in self._known(name) if item.state == "ready" and self._is_up(item)]
+        current, target = self._standing.shares(name), self._targets.get(name)
+        usable = [
+            item
+            for item in self._standing.known(name)
+            if item.state == "ready" and self._standing.is_up(item)
+        ]
         if len(current) > 1:  # somebody else began it
             self._go_on(name, current, now)
             return
@@ -326,20 +287,24 @@ class Conductor:
                 del self._targets[name]
                 self._begin(name, target, now)
             return
-        pending = [item for item in usable if item.revision not in current and self._is_wanted(item)]
+        pending = [
+            item
+            for item in usable
+            if item.revision not in current and self._standing.is_wanted((name, item.revision))
+        ]
         if current and pending:  # of an order that another controller was given
             newest = max(pending, key=lambda item: item.changed_ms)
             self._begin(name, _Target(newest.revision, now), now)
             return
-        if not usable or any(self._is_expected(name, revision) for revision in current):
+        if not usable or any(self._is_expected((name, revision)) for revision in current):
             return
         newest = max(usable, key=lambda item: item.changed_ms)
         self._switch(name, newest.revision, f"{name} answers", now)
 
     def _begin(self, name: str, target: _Target, now: float) -> None:
-        old = next(iter(self._shares(name)), None)
+        old = next(iter(self._standing.shares(name)), None)
         baseline = (name, old) if old else None
-        if not old and (generalist := self._current(self._config.generalist)) is not None:
+        if not old and (generalist := self._standing.current(self._config.generalist)) is not None:
             baseline = (generalist.specialist, generalist.revision)
         if target.is_at_once or baseline is None or baseline == (name, target.revision):
             self._switch(name, target.revision, f"{name} is at {target.revision}", now)
@@ -367,7 +332,7 @@ class Conductor:
             return
         del self._rollouts[name]
         if rollout.baseline[0] == name:
-            self._begin_drain(rollout.baseline, now)
+            self._drains.begin(rollout.baseline, now)
         self._end(name, f"{'/'.join(rollout.new)} has taken over", "done")
 
     def _show(self, name: str) -> None:
@@ -376,15 +341,15 @@ class Conductor:
         shares = {rollout.new[1]: rollout.share}
         if rollout.baseline[0] == name:
             shares[rollout.baseline[1]] = 1 - rollout.share
-        self._share(name, shares, f"{'/'.join(rollout.new)} gets {rollout.share:.0%}")
+        self._share_out(name, shares, f"{'/'.join(rollout.new)} gets {rollout.share:.0%}")
 
     def _gone_back(self, name: str) -> None:
         rollout = self._rollouts.pop(name)
         note = f"{'/'.join(rollout.new)} is rolled back: {rollout.reason}"
-        self._share(name, {rollout.baseline[1]: 1.0} if rollout.baseline[0] == name else {}, note)
+        self._share_out(name, {rollout.baseline[1]: 1.0} if rollout.baseline[0] == name else {}, note)
         refused = self._registry.descriptors.get(rollout.new)
         if refused is not None:
-            self._decide(
+            self._standing.decide(
                 msgspec.structs.replace(refused, state="refused", note=f"rolled back: {rollout.reason}")
             )
         self._stop(rollout.new)
@@ -392,99 +357,25 @@ class Conductor:
 
     def _switch(self, name: str, revision: str, note: str, now: float) -> None:
         """Give one revision everything at once; others drain."""
-        others = [other for other in self._shares(name) if other != revision]
-        self._share(name, {revision: 1.0}, note)
+        others = [other for other in self._standing.shares(name) if other != revision]
+        self._share_out(name, {revision: 1.0}, note)
         for other in others:
-            self._begin_drain((name, other), now)
+            self._drains.begin((name, other), now)
         self._end(name, note, "done")
 
     def _stop(self, key: Key) -> None:
         self._registry.drop_wanted(*key)
         self._effects.drain(key)
 
-    # Draining
+    # Telling
 
-    def _begin_drain(self, key: Key, now: float, *, is_removed: bool = False) -> None:
-        self._drains[key] = _Drain(now, is_removed=is_removed)
-        if (revision := self._registry.descriptors.get(key)) is not None:
-            self._decide(msgspec.structs.replace(revision, state="draining"))
-
-    def _drain(self, key: Key, drain: _Drain, now: float) -> None:
-        elapsed_s = now - drain.began
-        if not drain.is_told:
-            is_over = elapsed_s > self._config.rollout.drain_s
-            if elapsed_s < SETTLE_S or not (is_over or self._effects.lag(key) == 0):
-                return
-            drain.is_told = True
-            if (wanted := self._registry.wanted.get(key)) is not None:  # so that it can be brought back
-                self._registry.put_wanted(msgspec.structs.replace(wanted, workers=0))
-            self._effects.drain(key)
-        if self._registry.alive(*key):
-            return
-        del self._drains[key]
-        if drain.is_removed:
-            self._decided.pop(key, None)
-            self._registry.drop_descriptor(*key)
-            self._registry.drop_wanted(*key)
-            self._effects.forget(key)
-        elif (revision := self._registry.descriptors.get(key)) is not None:
-            self._decide(msgspec.structs.replace(revision, state="gone"))
-        if key[0] not in (other[0] for other in self._drains) and not self._shares(key[0]):
-            self._end(key[0], f"{key[0]} is gone", "done")
-
-    # What there is
-
-    @property
-    def _route(self) -> Route:
-        """As it was put last, by whomever."""
-        seen = self._registry.route(self._config.alias)
-        known = [item for item in (seen, self._put) if item is not None]
-        default = Route(epoch=0, generalist=self._config.generalist, mode=self._config.mode)
-        return max(known, key=lambda item: item.epoch, default=default)
-
-    def _shares(self, name: str) -> dict[str, float]:
-        return {key: share for key, share in self._route.shares.get(name, {}).items() if share > 0}
-
-    def _share(self, name: str, shares: dict[str, float], note: str, *, is_removed: bool = False) -> None:
-        route = self._route
-        every = {**route.shares, name: shares}
-        if is_removed:
-            del every[name]
-        route = Route(
-            epoch=route.epoch,
-            shares=every,
-            generalist=self._config.generalist,
-            mode=self._config.mode,
-            note=note,
-            writer=self._writer,
-        )
-        self._put = self._registry.put_route(self._config.alias, route)
-        logs.event("route", alias=self._config.alias, epoch=self._put.epoch, note=note)
-        self._tell(name, note)
-
-    def _known(self, name: str) -> list[Descriptor]:
-        """A specialist's revisions, as decided where a decision is newer than what is seen."""
-        seen = {key: item for key, item in self._registry.descriptors.items() if key[0] == name}
-        return [self._decided.get(key, item) for key, item in seen.items()]
-
-    def _current(self, name: str) -> Descriptor | None:
-        """The revision that answers for a specialist, or would if it were up."""
-        shares = self._shares(name)
-        found = [item for item in self._known(name) if item.revision in shares]
-        return max(found, key=lambda item: shares[item.revision], default=None)
-
-    def _is_expected(self, name: str, revision: str) -> bool:
+    def _is_expected(self, key: Key) -> bool:
         """Whether workers of a revision live, or are wanted."""
-        wanted = self._registry.wanted.get((name, revision))
-        return bool(self._registry.alive(name, revision) or (wanted and wanted.workers))
+        return bool(self._registry.alive(*key)) or self._standing.is_wanted(key)
 
-    def _is_wanted(self, revision: Descriptor) -> bool:
-        wanted = self._registry.wanted.get((revision.specialist, revision.revision))
-        return wanted is not None and wanted.workers > 0
-
-    def _is_up(self, revision: Descriptor) -> bool:
-        beats = self._registry.alive(revision.specialist, revision.revision)
-        return any(beat.state in ("checking", "ready") for beat in beats)
+    def _share_out(self, name: str, shares: dict[str, float], note: str, *, is_removed: bool = False) -> None:
+        self._standing.share(name, shares, note, is_removed=is_removed)
+        self._tell(name, note)
 
     def _tell(self, name: str, text: str) -> None:
         for number in self._orders.get(name, []):

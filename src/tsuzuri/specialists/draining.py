@@ -1,0 +1,88 @@
+"""Revisions that are on their way out: nothing new comes, what is there is answered, the workers end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from tsuzuri.specialists.registry import Key
+from tsuzuri.specialists.standing import Standing
+
+SETTLE_S = 1.0
+"""After a route was changed, until gateways that had not read it have sent what they would."""
+
+
+class Ending(Protocol):
+    """What it takes to end workers. None of these may block for long."""
+
+    def drain(self, key: Key) -> None:
+        """Let the workers of a revision finish and end."""
+
+    def lag(self, key: Key) -> int:
+        """Requests for a revision that nobody has worked off."""
+
+    def forget(self, key: Key) -> None:
+        """Remove what was kept for a revision."""
+
+
+@dataclass(slots=True)
+class _Drain:
+    began: float
+    is_told: bool = False
+    is_removed: bool = False
+
+
+class Drains:
+    """All that drain."""
+
+    def __init__(self, standing: Standing, ending: Ending, patience_s: float) -> None:
+        """After `patience_s` workers are told to end though requests still wait: those are handed back."""
+        self._standing, self._ending, self._patience_s = standing, ending, patience_s
+        self._drains: dict[Key, _Drain] = {}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether anything of a specialist drains."""
+        return any(key[0] == name for key in self._drains)
+
+    def begin(self, key: Key, now: float, *, is_removed: bool = False) -> None:
+        """Let a revision drain, and be forgotten then."""
+        self._drains[key] = _Drain(now, is_removed=is_removed)
+        if (revision := self._standing.registry.descriptors.get(key)) is not None:
+            self._standing.decide(msgspec.structs.replace(revision, state="draining"))
+
+    def go_on(self, key: Key) -> None:
+        """With what another controller began."""
+        self._drains.setdefault(key, _Drain(0.0))
+
+    def stop(self, key: Key) -> None:
+        """It is wanted after all."""
+        self._drains.pop(key, None)
+
+    def tick(self, now: float) -> list[Key]:
+        """Do what is due; the revisions that have gone."""
+        return [key for key, drain in list(self._drains.items()) if self._is_over(key, drain, now)]
+
+    def _is_over(self, key: Key, drain: _Drain, now: float) -> bool:
+        registry = self._standing.registry
+        if not drain.is_told:
+            elapsed_s = now - drain.began
+            is_late = elapsed_s > self._patience_s
+            if elapsed_s < SETTLE_S or not (is_late or self._ending.lag(key) == 0):
+                return False
+            drain.is_told = True
+            if (wanted := registry.wanted.get(key)) is not None:  # so that it can be brought back
+                registry.put_wanted(msgspec.structs.replace(wanted, workers=0))
+            self._ending.drain(key)
+        if registry.alive(*key):
+            return False
+        del self._drains[key]
+        if drain.is_removed:
+            self._standing.decided.pop(key, None)
+            registry.drop_descriptor(*key)
+            registry.drop_wanted(*key)
+            self._ending.forget(key)
+        elif (revision := registry.descriptors.get(key)) is not None:
+            self._standing.decide(msgspec.structs.replace(revision, state="gone"))
+        return True
