@@ -159,6 +159,14 @@ def test_rerank_goes_on_without_those_that_fail() -> None:
         answered("rerank", Pool({**TWO, "news": ZeroDivisionError()}, SHARES))
 
 
+def test_rerank_asks_nobody_who_has_hardly_a_share() -> None:
+    pool = Pool(TWO, {"news": 0.97, "literature": 0.015, "generalist": 0.015})
+    text, _, answer = answered("rerank", pool)
+    assert (text, list(pool.asked), pool.scored) == (TWO["news"], ["news"], [])
+    assert answer.choice is not None
+    assert answer.choice.best(3) == {"news": 1.0}
+
+
 def test_rerank_does_not_judge_what_is_too_late_nor_the_prompt() -> None:
     pool = Pool(TWO, SHARES)
     assert answered("rerank", pool, deadline=time.monotonic() - 1)[0] == TWO["news"]

@@ -20,6 +20,9 @@ Method = Literal["table", "clusters", "ngrams", "models", "specialists"]
 models of characters, by small releases in this process, or by the specialists themselves over the bus.
 `trained.train_router` says which of them is best at what."""
 
+LEAST_SHARE = 0.02
+"""Of the posterior: who has less is not worth being asked."""
+
 
 class RuleConfig(Config):
     """A text that meets every condition given goes to a specialist."""
@@ -67,9 +70,11 @@ class Choice:
     """What decided: `rule`, a `Method`, `only` (nobody else is up) or `empty` (there is no text)."""
 
     def best(self, count: int) -> dict[str, float]:
-        """The most probable, the chosen one first, with their shares among themselves."""
+        """The most probable, the chosen one first, with their shares among themselves; nobody who has hardly
+        any."""
         ranked = sorted(self.posterior, key=lambda name: (name != self.specialist, -self.posterior[name]))
-        kept = {name: self.posterior[name] for name in ranked[:count]} or {self.specialist: 1.0}
+        names = [name for name in ranked if name == self.specialist or self.posterior[name] >= LEAST_SHARE]
+        kept = {name: self.posterior[name] for name in names[:count]} or {self.specialist: 1.0}
         total = sum(kept.values())
         return {name: share / total if total else 1 / len(kept) for name, share in kept.items()}
 
