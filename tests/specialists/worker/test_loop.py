@@ -24,6 +24,7 @@ from tsuzuri.specialists.messages import (
     Delta,
     Drain,
     Embed,
+    Envelope,
     Failed,
     Final,
     Report,
@@ -32,10 +33,12 @@ from tsuzuri.specialists.messages import (
     new_id,
     now_ms,
 )
+from tsuzuri.specialists.registry import LEASE_S
 from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.worker.request import Request
 from workers import KEY, Gate, Heard, Running, working
 
-pytestmark = pytest.mark.parametrize("open_bus", ["memory"], indirect=True)
+pytestmark = pytest.mark.parametrize("broker_kind", ["memory"], indirect=True)
 
 Work = Callable[..., Running]
 LONG = {"max_new_tokens": 30, "seed": 3}
@@ -380,11 +383,12 @@ def test_texts_are_scored_and_turned_into_vectors(
 def test_what_nobody_waits_for_any_more_is_stopped(
     slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:
-    with working(slow, open_bus, topics):
+    with working(slow, open_bus, topics) as running:
         other = Gate(open_bus, topics, partition=1)
         mine, orphan = gate.ask(sampling=ENDLESS), other.ask(sampling=ENDLESS)
         until(lambda: shows(mine) and shows(orphan))
         waits = other.ask(sampling=ENDLESS)
+        until(lambda: gate.registry.beats[running.instance].waiting == 1)
         other.close()
         until(lambda: slow.stats().running == 1)
         until(lambda: gate.lag() == 1)
@@ -392,6 +396,15 @@ def test_what_nobody_waits_for_any_more_is_stopped(
         assert mine.end is None
         gate.control(Cancel(ids=(mine.replies[0].id,)))
         gate.ended(mine)
+
+
+def test_what_nobody_ever_waited_for_is_given_up_after_a_lease(open_bus: OpenBus) -> None:
+    request = Request(Envelope(gate_ask(prompt="a"), id="id"), [], None)
+    assert not request.is_orphaned(lambda name: None)
+    request.taken_at -= LEASE_S
+    assert request.is_orphaned(lambda name: None)
+    assert not request.is_orphaned({"replies/0": "somebody"}.get)
+    assert request.is_orphaned({"replies/0": "another"}.get)
 
 
 class Stubborn:

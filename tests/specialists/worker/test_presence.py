@@ -23,7 +23,7 @@ from tsuzuri.specialists.worker.naming import revision_of
 from tsuzuri.specialists.worker.presence import Presence
 from workers import KEY, Gate, working
 
-pytestmark = pytest.mark.parametrize("open_bus", ["memory"], indirect=True)
+pytestmark = pytest.mark.parametrize("broker_kind", ["memory"], indirect=True)
 CONFIG = WorkerConfig(name=KEY[0], revision=KEY[1], beat_s=0.1)
 
 
@@ -50,10 +50,10 @@ def test_a_revision_is_announced_with_what_its_model_is(
         assert 0 < said.characters_per_token < 10
         assert said.source == str(release)
         until(lambda: running.instance in gate.registry.beats)
+        until(lambda: gate.registry.beats[running.instance].state == "checking")
         beat = gate.registry.beats[running.instance]
         assert (beat.specialist, beat.revision, beat.every_ms, beat.slots) == (*KEY, 100, 64)
         assert beat.rss_bytes > 0
-        assert beat.state == "checking"
         decide(gate, "ready")
         until(lambda: gate.registry.beats[running.instance].state == "ready")
 

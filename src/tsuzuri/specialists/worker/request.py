@@ -24,7 +24,7 @@ from tsuzuri.specialists.messages import (
     encode,
     now_ms,
 )
-from tsuzuri.specialists.registry import REPLIES
+from tsuzuri.specialists.registry import LEASE_S, REPLIES
 from tsuzuri.specialists.worker.answering import Answering
 
 ASKED = Ask | Score | Embed
@@ -60,11 +60,12 @@ class Request:
         return self.envelope.id, self.envelope.attempt
 
     def is_orphaned(self, holder_of: Callable[[str], str | None]) -> bool:
-        """Whether the gateway that waits for it is gone, by who holds the lease of its partition of replies;
-        where nobody is known to have held it, nobody can be gone."""
+        """Whether the gateway that waits for it is gone, by who holds the lease of its partition of replies.
+        Where nobody is known to hold it, the word of that may be on its way."""
         holder = holder_of(f"{REPLIES}/{self.envelope.reply_partition}")
+        self.holder = self.holder or holder
         if self.holder is None:
-            self.holder = holder
+            return time.monotonic() - self.taken_at > LEASE_S
         return holder != self.holder
 
     def account(self, end: Body) -> dict[str, Any]:
