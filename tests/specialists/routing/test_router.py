@@ -248,11 +248,13 @@ def test_a_folder_that_is_no_router_is_an_error(folder: Path, tmp_path: Path) ->
 class Scorer:
     """Finds texts with its own words likelier, but for those that fail."""
 
-    def __init__(self, failing: Collection[str] = ()) -> None:
-        self.failing, self.asked = failing, 0
+    def __init__(self, failing: Collection[str] = (), silent: Collection[str] = ()) -> None:
+        self.failing, self.silent, self.asked = failing, silent, 0
 
     async def score(self, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()) -> Scored:
         self.asked += 1
+        if specialist in self.silent:
+            await asyncio.Event().wait()
         if specialist in self.failing:
             raise ResourceError(f"{specialist} does not answer")
         rate = {name: sum(word in texts[0] for word in WORDS[name]) for name in DOMAINS}[specialist]
@@ -270,6 +272,8 @@ def test_the_specialists_own_likelihoods_are_asked_once_a_beginning() -> None:
         RouterConfig(), Likelihoods(Scorer(failing=["news"]), generalist="generalist"), Calibration()
     )
     assert choose(failing, texts_of("manual", 1, 7)[0]).specialist == "manual"
+    silent = load_router(RouterConfig(method="specialists", trip_s=0.2), Scorer(silent=["news"]))
+    assert choose(silent, texts_of("manual", 1, 7)[0]).specialist == "manual"
     nobody = EvidenceRouter(RouterConfig(), Likelihoods(Scorer(failing=DOMAINS), generalist="generalist"))
     assert choose(nobody, texts_of("manual", 1, 7)[0]).specialist == "generalist"
 

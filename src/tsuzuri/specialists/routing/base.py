@@ -53,6 +53,8 @@ class RouterConfig(Config):
     """What is looked at of a text."""
     least_posterior: float = Field(default=0.5, ge=0, le=1)
     """A specialist that is less probable leaves the answer to the generalist."""
+    trip_s: float = Field(default=2.0, gt=0)
+    """After which specialists that are asked for their judgement (`specialists`) have none."""
     rules: tuple[RuleConfig, ...] = ()
     """The first one that is met decides, before any method."""
 

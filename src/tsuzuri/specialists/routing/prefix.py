@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from tsuzuri.core.errors import TsuzuriError
@@ -85,23 +86,26 @@ class Likelihoods:
 
     method: Method = "specialists"
 
-    def __init__(self, asked: Asked, *, generalist: str) -> None:
-        self._asked, self._generalist = asked, generalist
+    def __init__(self, asked: Asked, *, generalist: str, trip_s: float = 2.0) -> None:
+        """Who has not judged after `trip_s` has no evidence."""
+        self._asked, self._generalist, self._trip_s = asked, generalist, trip_s
         self._known: OrderedDict[tuple[bytes, str], float] = OrderedDict()
 
     async def evidence(self, text: str, among: Collection[str]) -> Evidence:
-        """See `Judge`; the generalist is not asked, and who fails to answer has none."""
+        """See `Judge`; the generalist is not asked, and who does not answer has none."""
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         names = sorted(name for name in among if name != self._generalist)
         new = [name for name in names if (key, name) not in self._known]
-        results = await asyncio.gather(
-            *(self._asked.score(name, [text]) for name in new), return_exceptions=True
-        )
-        for name, result in zip(new, results, strict=True):
-            if isinstance(result, Scored):
-                self._known[key, name] = -result.nats[0] / len(text)
-            elif not isinstance(result, TsuzuriError):
-                raise result
+        trips = {name: asyncio.ensure_future(self._asked.score(name, [text])) for name in new}
+        try:
+            done = (await asyncio.wait(trips.values(), timeout=self._trip_s))[0] if trips else set()
+        finally:
+            for trip in trips.values():
+                trip.cancel()  # those that are done stay so
+        for name, trip in trips.items():
+            with suppress(TsuzuriError):
+                if trip in done:
+                    self._known[key, name] = -trip.result().nats[0] / len(text)
         found = {name: self._known[key, name] for name in names if (key, name) in self._known}
         for name in found:
             self._known.move_to_end((key, name))

@@ -122,7 +122,8 @@ def load_router(config: RouterConfig, asked: Asked) -> Router:
     if method == "table":
         return EvidenceRouter(config)
     if method == "specialists":
-        return EvidenceRouter(config, Likelihoods(asked, generalist=config.generalist), calibration)
+        judge = Likelihoods(asked, generalist=config.generalist, trip_s=config.trip_s)
+        return EvidenceRouter(config, judge, calibration)
     if config.path is None:
         raise RecipeError(
             f"router: the method {method} needs a path", hint="tsuzuri specialists train RECIPE"
