@@ -29,7 +29,7 @@ _IPV4 = re.compile(
     r"[0-9](?<![0-9A-Za-z.+-][0-9])[0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}"
     r"(?![0-9A-Za-z])(?![.+-][0-9A-Za-z])"
 )
-_IPV6 = re.compile(r"[23](?<![0-9A-Za-z:.][23])[0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![0-9A-Za-z:])")
+_IPV6 = re.compile(r"[23](?<![0-9A-Za-z.][23])[0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![0-9A-Za-z:])")
 _VERSION = re.compile(
     r"(?:[Vv]er(?:sion)?|VER|[Rr]elease|[Rr]ev|バージョン|リリース|ビルド|版|[vV第§])[.:は ]{0,2}$"
 )
@@ -38,8 +38,11 @@ _ADDRESS_WORD = re.compile(
     r"IP|アドレス|ホスト|サーバ|接続元|アクセス|ping|[Hh]ost|[Aa]ddress|DNS|ルータ|ゲートウェイ"
 )
 _MAC = re.compile(
-    r"[0-9A-Fa-f](?<![0-9A-Za-z:-][0-9A-Fa-f])[0-9A-Fa-f]([:-])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4}(?![0-9A-Za-z])(?!\1)"
+    r"[0-9A-Fa-f](?<![0-9A-Za-z-][0-9A-Fa-f])[0-9A-Fa-f]([:-])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4}(?![0-9A-Za-z])(?!\1)"
 )
+# What an address would go on from; the colon of a label (MAC:) is none.
+_NUMBER_BEFORE = re.compile(r"(?:^|[^0-9A-Za-z])(?:[0-9A-Fa-f]{1,4}:{1,2}|::)$")
+_BEFORE_REACH = 7
 _NO_DEVICE = frozenset({"000000000000", "ffffffffffff"})
 
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://(?P<user>[^\s/@<>「」、。]{1,128})@[A-Za-z0-9\[]")
@@ -80,7 +83,7 @@ def find_ip_address(text: str) -> Iterator[Finding]:
         if (named or long) and _is_public(match.group()):
             yield Finding("ip_address", start, end, "ip_address.v4", LABELLED if named else SHAPED)
     for match in _IPV6.finditer(text):
-        if _is_public(match.group()):
+        if not _goes_on(text, match.start()) and _is_public(match.group()):
             yield Finding("ip_address", *match.span(), "ip_address.v6", CHECKED)
 
 
@@ -88,7 +91,7 @@ def find_mac_address(text: str) -> Iterator[Finding]:
     """Hardware addresses: six pairs of hexadecimal digits."""
     for match in _MAC.finditer(text):
         pairs = match.group().replace(match[1], "").lower()
-        if pairs not in _NO_DEVICE:
+        if pairs not in _NO_DEVICE and not _goes_on(text, match.start()):
             yield Finding("mac_address", *match.span(), "mac_address.shape", CHECKED)
 
 
@@ -109,6 +112,11 @@ def find_handle(text: str) -> Iterator[Finding]:
             continue
         named = _HANDLE_WORD.search(text, max(0, match.start() - _HANDLE_REACH), match.start())
         yield Finding("handle", *match.span(), "handle.at", LABELLED if named else SHAPED)
+
+
+def _goes_on(text: str, start: int) -> bool:
+    """Whether a hexadecimal number and its colon stand right before a place: what begins there is a part."""
+    return _NUMBER_BEFORE.search(text[max(0, start - _BEFORE_REACH) : start]) is not None
 
 
 def _is_public(written: str) -> bool:
