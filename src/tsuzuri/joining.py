@@ -31,7 +31,13 @@ def _wanted(release: str) -> tuple[Argument, ...]:
             metavar="FILE.jsonl",
             help="held-out texts of its domain; default: as SPECIALISTS.yaml says",
         ),
-        argument("--workers", type=some_count, default=1, metavar="NUMBER", help="processes; default: 1"),
+        argument(
+            "--workers",
+            type=some_count,
+            default=0,
+            metavar="NUMBER",
+            help="processes; default: as many as it has now, or one",
+        ),
         argument(
             "--no-gate", dest="gate", action="store_false", help="let it in without beating the generalist"
         ),

@@ -145,17 +145,20 @@ class Conductor:
             raise InputError(f"{order.specialist} is being replaced: wait, or roll that back")
         key = (order.specialist, order.revision)
         self._standing.reopen(key)
-        if order.source or order.engine:
+        if order.source:
+            old = self._standing.current(order.specialist)
+            as_now = self._registry.wanted.get((order.specialist, old.revision)) if old else None
+            as_now = as_now or Wanted(specialist=order.specialist)
             self._registry.put_wanted(
                 Wanted(
                     specialist=order.specialist,
                     revision=order.revision,
                     source=order.source,
-                    workers=order.workers,
-                    engine=order.engine,
-                    title=order.title,
-                    texts=order.texts,
-                    has_gate=order.has_gate,
+                    workers=order.workers or as_now.workers,
+                    engine=order.engine or as_now.engine,
+                    title=order.title or as_now.title,
+                    texts=order.texts or as_now.texts,
+                    has_gate=order.has_gate and as_now.has_gate,
                 )
             )
         self._targets[order.specialist] = _Target(order.revision, now + self._config.rollout.load_s)
@@ -188,7 +191,9 @@ class Conductor:
         wanted = self._registry.wanted.get(key) or Wanted(
             specialist=name, revision=old.revision, source=old.source
         )
-        self._registry.put_wanted(msgspec.structs.replace(wanted, workers=max(1, order.workers)))
+        self._registry.put_wanted(
+            msgspec.structs.replace(wanted, workers=order.workers or max(1, wanted.workers))
+        )
         self._targets[name] = _Target(old.revision, now + self._config.rollout.load_s, is_at_once=True)
         self._tell(name, f"revision {old.revision} loads again")
 

@@ -189,9 +189,11 @@ class Order(Body, frozen=True):
     revision: str = ""
     """What its workers call it; of `rollback`: none, the one before."""
     source: str = ""
-    """A release's folder, as the workers' machine sees it; none: an upstream that `engine` names."""
+    """A release's folder, as the workers' machine sees it; none: somebody else starts its workers."""
     engine: dict[str, Any] = {}
-    workers: int = 1
+    """None: as the revision before it has."""
+    workers: int = 0
+    """0: as many as the revision before it has, or one."""
     title: str = ""
     texts: str = ""
     """The file of its domain's held-out texts; none: as the controller's configuration says."""
