@@ -18,7 +18,7 @@ from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.bus.opening import open_bus as opened
 
-SESSION_S = 1.5
+SESSION_S = 1.0
 """Of members on the embedded broker, which waits for half of it before it gives a new group its records."""
 _NUMBERS = itertools.count()
 
@@ -75,11 +75,11 @@ def prefix() -> str:
     return f"test-{os.getpid()}-{next(_NUMBERS)}"
 
 
-SLOW = pytest.mark.slow
+SLOW, LARGE = pytest.mark.slow, pytest.mark.large
 
 
 @pytest.fixture(
-    params=["memory", "embedded", pytest.param("apache", marks=SLOW), pytest.param("share", marks=SLOW)]
+    params=["memory", "embedded", pytest.param("apache", marks=SLOW), pytest.param("share", marks=LARGE)]
 )
 def broker_kind(request: pytest.FixtureRequest) -> str:
     """Every kind of broker in turn; `share` is Apache Kafka with share groups."""
@@ -97,9 +97,8 @@ def open_bus(request: pytest.FixtureRequest, broker_kind: str, prefix: str) -> I
             bus: Bus = request.getfixturevalue("memory_broker").bus(BusConfig(prefix=prefix))
         else:
             is_shared = broker_kind == "share"
-            broker: Broker = request.getfixturevalue(
-                "apache_broker" if is_shared else f"{broker_kind}_broker"
-            )
+            name = "apache_broker" if is_shared else f"{broker_kind}_broker"
+            broker: Broker = request.getfixturevalue(name)
             backend: Literal["group", "share"] = "share" if is_shared else "group"
             config = BusConfig(bootstrap=broker.address, prefix=prefix, backend=backend, session_s=SESSION_S)
             bus = opened(config)

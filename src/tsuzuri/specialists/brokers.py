@@ -58,7 +58,7 @@ class Broker:
             ) from None
         try:
             _end_leftover(folder)
-            self._process = self._started()
+            self._start()
         except BaseException:
             self._held.close()
             raise
@@ -90,24 +90,21 @@ class Broker:
         (self._folder / "broker.json").unlink(missing_ok=True)
         self._held.close()
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        """A process that answers."""
-        process = self._launch()
+    def _start(self) -> None:
+        """Launch a process and wait until it answers; ResourceError where it does not."""
+        process = self._process = self._launch()
         write_json(self._folder / "broker.json", {"pid": process.pid, "started": _started_at(process.pid)})
         host, _, port = self.address.rpartition(":")
         until = time.monotonic() + STARTING_S
-        while not self._stopping.is_set():
-            try:
-                socket.create_connection((host, int(port)), 1.0).close()
-                break
-            except OSError:
+        try:
+            while not self._stopping.is_set() and not _answers(host, int(port)):
                 if process.poll() is not None or time.monotonic() > until:
-                    _end(process)
-                    raise ResourceError(
-                        f"the broker did not start: {self._said()}", hint=f"its log is {self.log}"
-                    ) from None
+                    message = f"the broker did not start: {self._said()}"
+                    raise ResourceError(message, hint=f"its log is {self.log}")
                 time.sleep(0.02)
-        return process
+        except BaseException:
+            _end(process)
+            raise
 
     def _said(self) -> str:
         """The end of its log."""
@@ -126,7 +123,7 @@ class Broker:
             while not self._stopping.wait(pause_s):
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 try:
-                    self._process = self._started()
+                    self._start()
                     self.restarts += 1
                     break
                 except (ResourceError, OSError) as error:
@@ -250,6 +247,15 @@ def _launched(command: list[str], folder: Path, environment: dict[str, str]) -> 
             env=os.environ | environment,
             start_new_session=True,
         )
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether somebody listens."""
+    try:
+        socket.create_connection((host, port), 1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def _ports(*wanted: int) -> tuple[int, ...]:

@@ -23,6 +23,8 @@ EMBEDDED = "tsuzuri-embedded-"
 EMBEDDED_FETCH_WAIT_MS = 5
 REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
 """Errors that pass only when the settings are others."""
+NOT_SHARED = ("allow.auto.create.topics",)
+"""Settings that a share consumer does not take (a preview, in 2.16)."""
 SILENT = (
     *(KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT),
     *(KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT),
@@ -104,11 +106,13 @@ class Client:
         classic = {
             "session.timeout.ms": int(self.config.session_s * 1000),
             "heartbeat.interval.ms": int(self.config.heartbeat_s * 1000),
-            "partition.assignment.strategy": "cooperative-sticky",
+            "partition.assignment.strategy": "roundrobin",
         }
+        # Of every topic each member gets its part: assignors that balance the sum alone give one worker all
+        # interactive requests, and the other the lane in which there are none.
         return {
             "group.protocol": protocol,
-            **(classic if protocol == "classic" else {}),
+            **(classic if protocol == "classic" else {"group.remote.assignor": "range"}),
             **self.consumer(group, on_error),
         }
 
@@ -119,7 +123,8 @@ class Client:
                 "the embedded broker has no share groups (KIP-932)",
                 hint="leave backend at group, or use Apache Kafka 4.2 or later",
             )
-        return {"group.id": group, "share.acknowledgement.mode": "explicit", **self.common()}
+        common = {name: value for name, value in self.common().items() if name not in NOT_SHARED}
+        return {"group.id": group, "share.acknowledgement.mode": "explicit", **common}
 
     def made(self, kind: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> Any:
         """A client of some kind; InputError where a setting is not one."""

@@ -1,10 +1,11 @@
 """A member of a share group (KIP-932, Apache Kafka 4.2 and later): records are shared out one by one.
 
-More workers than partitions then all have work, a record that is given back may come to another at once,
-and the broker counts deliveries. What confluent-kafka lacks as of 2.16: a lock can't be renewed, so that what
-takes longer than `group.share.record.lock.duration.ms` is given to somebody else meanwhile; a delay before a
-record is given again is ours, by not giving it back until then. A record that nobody acknowledged after
-`group.share.delivery.count.limit` deliveries is dropped by the broker.
+More workers than partitions then all have work, a record that is given back may come to another at once, and
+the broker counts deliveries. What confluent-kafka lacks as of 2.16: it gives more only once all that it gave
+is answered, so that a member works batch by batch; and a lock can't be renewed, so that what takes longer
+than `group.share.record.lock.duration.ms` is given to somebody else meanwhile. A delay before a record is given
+again is ours: we answer later. What nobody acknowledged in `group.share.delivery.count.limit` deliveries is
+dropped by the broker.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tsuzuri.specialists.topics import Topics
 
 Send = Callable[[Record, Callable[[Record, BaseException | None], None]], None]
 
-POLL_S, BUSY_POLL_S = 0.1, 0.005
+POLL_S = 0.1
 REJECT_AGAIN_S = 1.0
 LEAVING_S = 5.0
 
@@ -144,7 +145,7 @@ class ShareQueue:
                     self._consumer = self._joined()
                 self._tell()
                 self._receive()
-            except KafkaException as error:
+            except (KafkaException, RuntimeError) as error:  # its IllegalStateException is one
                 LOG.warning("a member of %s: %s", self._group, self._client.said(error))
                 time.sleep(POLL_S)
         with self._changed:
@@ -171,14 +172,13 @@ class ShareQueue:
             self._consumer.commit_async()
 
     def _receive(self) -> None:
-        """Ask for more while little is buffered; else only wait."""
+        """Ask for more once all is answered: before, the client does not let us."""
         with self._changed:
-            buffered = sum(map(len, self._buffers.values()))
-            if buffered >= self._capacity:
-                self._changed.wait(BUSY_POLL_S)
+            if self._out or self._answers or any(self._buffers.values()):
+                next_s = self._answers[0][0] - time.monotonic() if self._answers else POLL_S
+                self._changed.wait(max(0.0, min(POLL_S, next_s)))
                 return
-            is_busy = bool(self._out or self._answers)
-        messages = self._consumer.poll(BUSY_POLL_S if is_busy else POLL_S)
+        messages = self._consumer.poll(POLL_S)
         with self._changed:
             for message in messages:
                 if message.error() is None:
