@@ -19,7 +19,8 @@ part in what was shuffled, and the second is cheaper:
 Hours are those of the runs' own clocks. kWh are hours times --power-w (a two-core share of a server is
 guessed; the ratio does not depend on it), yen those times --jpy-per-kwh; then the same share of a training
 that `tsuzuri plan` reckons, by the power in the lab's table. Of every other specialist the sum of
-the weights and the greedy answers to three prompts are compared, before and after.
+the weights and the greedy answers to three prompts are compared, before and after. At last the wrong one is
+served beside the generalist by `specialists up`, and replaced by the repaired one while clients ask.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ import pyarrow.parquet as pq
 
 from _report import Comparison, emit, machine
 from _specialists import DENSE, Passage, passages, read_passages
+from _swap import in_words, swap
 from tsuzuri.core.files import read_json_lines, sha256_file, write_json, write_text
 from tsuzuri.core.manifest import make_box, read_manifest
 from tsuzuri.data.box import PIECES, SPLITS, TokenBox, shard_stem
 from tsuzuri.data.pack import count_documents, table_path, write_table
 from tsuzuri.data.shards import shard_writer
 from tsuzuri.domains import domain_names
+from tsuzuri.gather import texts_path
 from tsuzuri.generation.language_model import LanguageModel
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.plan import make_plan
@@ -166,6 +169,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600, help="those of specialists_quality.py")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--passages", type=int, default=60, help="of each domain")
+    parser.add_argument("--no-swap", action="store_true", help="leave out the swap under load")
     parser.add_argument("--power-w", type=float, default=65.0)
     parser.add_argument("--jpy-per-kwh", type=float, default=31.0)
     parser.add_argument("--plan-size", default="gpt3-2.7b", help="a row of the ladder, for a projection")
@@ -195,7 +199,11 @@ def main() -> None:
     is_same = sha256_file(repaired / WEIGHTS) == sha256_file(right[domain] / WEIGHTS)
     print(f"repaired, the weights are those from before the mistake, to the byte: {is_same}")
     print(f"weights and greedy answers of all others unchanged: {fingerprints(others) == before}")
-    print("the swap itself, under load: not measured here")
+    if options.no_swap:
+        print("the swap itself, under load: not measured")
+    else:
+        pool = {GENERALIST: right[GENERALIST], domain: wrong}
+        print(in_words(swap(work / "swap", pool, GENERALIST, domain, repaired, texts_path(out, domain))))
 
     step, quality = reached(out / DENSE, found["repaired"][domain], domain, texts)
     costs = {
