@@ -31,7 +31,7 @@ DATE = re.compile(
     r") ?(?:年|[-/.]) ?(?:\((?:明治|大正|昭和|平成|令和)(?:[0-9]{1,2}|元)年?\))?"
     r"(?P<month>[0-9]{1,2}) ?(?:月|[-/.]) ?(?P<day>[0-9]{1,2})日?(?![0-9])"
 )
-_BORN = re.compile(r"生年|誕生|出生|生まれ|生れ|生(?=[)、。 \n])|Birth|birth|DOB")
+_BORN = re.compile(r"生年|誕生|出生|生まれ|生れ|生(?=[)、。 \n]|$)|Birth|birth|DOB")
 _BORN_WINDOW = 48
 _BORN_BEFORE = re.compile(
     r"(?:生年月日|誕生日|出生日|生まれた日|生年(?!不)|[Bb]irthday|[Bb]irth|DOB)[^0-9\n。]{0,8}\n?$"
