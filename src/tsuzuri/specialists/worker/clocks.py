@@ -17,7 +17,7 @@ KEPT = 64
 
 
 class Clocks:
-    """Those of gateways, by any name. May be told from any thread."""
+    """Those of gateways, by any name. For one event loop."""
 
     def __init__(self, now: Callable[[], int] = now_ms) -> None:
         self._now = now

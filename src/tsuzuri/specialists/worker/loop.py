@@ -170,7 +170,8 @@ class Worker:
                 self.drain()
 
     def _heard(self, report: Report) -> None:
-        self._clocks.heard(report.gateway, report.at_ms)
+        """On a thread of the bus."""
+        self._background.soon(partial(self._clocks.heard, report.gateway, report.at_ms))
 
     def _deadline(self, envelope: Envelope) -> float | None:
         """By this process' clock, from what is known of the gateway's."""
