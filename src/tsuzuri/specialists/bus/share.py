@@ -1,11 +1,11 @@
 """A member of a share group (KIP-932, Apache Kafka 4.2 and later): records are shared out one by one.
 
-More workers than partitions then all have work, a record that is given back may come to another at once, and
-the broker counts deliveries. What confluent-kafka lacks as of 2.16: it gives more only once all that it gave
-is answered, so that a member works batch by batch; and a lock can't be renewed, so that what takes longer
-than `group.share.record.lock.duration.ms` is given to somebody else meanwhile. A delay before a record is given
-again is ours: we answer later. What nobody acknowledged in `group.share.delivery.count.limit` deliveries is
-dropped by the broker.
+More workers than partitions then all have work, a record that is given back may come to another at once,
+and the broker counts deliveries. What confluent-kafka lacks as of 2.16: it gives more only once all that it
+gave is answered, so that a member works batch by batch; and a lock can't be renewed, so that what takes
+longer than `group.share.record.lock.duration.ms` is given to somebody else meanwhile. A delay before a record
+is given again is ours: we answer later. What nobody acknowledged in `group.share.delivery.count.limit`
+deliveries is dropped by the broker.
 """
 
 from __future__ import annotations
