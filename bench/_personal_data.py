@@ -528,7 +528,8 @@ def _no_ip(generator: random.Random) -> Parts:
 
 def _mac(generator: random.Random) -> Parts:
     pairs = [f"{generator.randint(1, 255):02X}" for _ in range(6)]
-    return "MACアドレスは", generator.choice((":", "-")).join(pairs), ""
+    label = generator.choice(("MACアドレスは", "MACアドレス：", "MAC "))
+    return label, generator.choice((":", "-")).join(pairs), ""
 
 
 def _no_mac(generator: random.Random) -> Parts:
@@ -549,7 +550,7 @@ def _email(generator: random.Random) -> Parts:
     return (
         generator.choice(("連絡先は", "メール：", "")),
         f"{user}{at}{host}",
-        generator.choice(("まで。", "へ", "です。")),
+        generator.choice(("まで。", "へ", "です。", "")),
     )
 
 
