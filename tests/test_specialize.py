@@ -156,7 +156,7 @@ def test_machines_that_share_the_work_make_the_same(made: Path, recipe: Path, tm
     assert sums(one) == sums(made)
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_a_command_killed_among_the_branches_goes_on_to_the_same(
     made: Path, recipe: Path, tmp_path: Path
 ) -> None:
