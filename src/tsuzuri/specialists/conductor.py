@@ -158,7 +158,7 @@ class Conductor:
                     engine=order.engine or as_now.engine,
                     title=order.title or as_now.title,
                     texts=order.texts or as_now.texts,
-                    has_gate=order.has_gate and as_now.has_gate,
+                    has_gate=order.has_gate,
                 )
             )
         self._targets[order.specialist] = _Target(order.revision, now + self._config.rollout.load_s)
