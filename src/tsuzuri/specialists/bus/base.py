@@ -131,8 +131,10 @@ class Bus(Protocol):
         *,
         partitions: Sequence[int] | None = None,
         begin: Literal["beginning", "end"] = "end",
+        is_urgent: bool = True,
     ) -> Following:
-        """Be handed the records of a topic (all its partitions, or some), in order within each."""
+        """Be handed the records of a topic (all its partitions, or some), in order within each. What is not
+        urgent may come a twentieth of a second later, and costs less while there is nothing."""
 
     def ensure(self, topics: Sequence[TopicSpec]) -> None:
         """Make the topics that are missing; BusDown; InputError where one is otherwise than it has to be."""

@@ -20,7 +20,7 @@ from tsuzuri.specialists.bus.config import BusConfig
 LOG = logging.getLogger("tsuzuri.specialists.bus")
 EMBEDDED = "tsuzuri-embedded-"
 """What the name of an embedded broker's cluster begins with; another is drawn at every start."""
-EMBEDDED_FETCH_WAIT_MS = 5
+EMBEDDED_FETCH_WAIT_MS, EMBEDDED_LATER_MS = 5, 50
 REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
 """Errors that pass only when the settings are others."""
 NOT_SHARED = ("allow.auto.create.topics",)
@@ -77,9 +77,13 @@ class Client:
             **self.common(on_error),
         }
 
-    def consumer(self, group: str, on_error: Callable[[KafkaError], None] | None = None) -> dict[str, Any]:
+    def consumer(
+        self, group: str, on_error: Callable[[KafkaError], None] | None = None, *, is_urgent: bool = True
+    ) -> dict[str, Any]:
         """Positions are ours to commit; little is read ahead."""
-        wait_ms = self.config.fetch_wait_ms or (EMBEDDED_FETCH_WAIT_MS if self.is_embedded else None)
+        wait_ms = self.config.fetch_wait_ms
+        if self.is_embedded and wait_ms is None:
+            wait_ms = EMBEDDED_FETCH_WAIT_MS if is_urgent else EMBEDDED_LATER_MS
         return {
             "group.id": group,
             "enable.auto.commit": False,

@@ -131,6 +131,7 @@ class KafkaBus:
         *,
         partitions: Sequence[int] | None = None,
         begin: Literal["beginning", "end"] = "end",
+        is_urgent: bool = True,
     ) -> KafkaFollowing:
         """Be handed the records of a topic from now on, or all that there are."""
         count = self._admin.topics().get(topic)
@@ -142,9 +143,9 @@ class KafkaBus:
                 raise no_topic(topic, partition)
         ends = self._admin.ends([(topic, partition) for partition in wanted])
         with self._lock:
-            able = [follower for follower in self._followers if follower.can_take(list(ends))]
+            able = [one for one in self._followers if one.can_take(list(ends), is_urgent=is_urgent)]
             if not able:
-                able = [Follower(self._client)]
+                able = [Follower(self._client, is_urgent=is_urgent)]
                 self._followers += able
             following = KafkaFollowing(able[0], on_records, ends, begin)
             able[0].add(following)

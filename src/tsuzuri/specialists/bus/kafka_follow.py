@@ -48,9 +48,9 @@ class KafkaFollowing:
 class Follower:
     """One consumer, and what is handed what it reads."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, is_urgent: bool) -> None:
         self.changed = threading.Condition()
-        self._client = client
+        self._client, self._is_urgent = client, is_urgent
         self._followings: dict[Place, KafkaFollowing] = {}
         self._is_closed = False
         self._is_stale = False
@@ -59,10 +59,10 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="bus-follower", daemon=True)
         self._thread.start()
 
-    def can_take(self, places: Sequence[Place]) -> bool:
-        """Whether it follows none of these yet."""
+    def can_take(self, places: Sequence[Place], *, is_urgent: bool) -> bool:
+        """Whether it is of that kind and follows none of these yet."""
         with self.changed:
-            return not self._followings.keys() & set(places)
+            return self._is_urgent == is_urgent and not self._followings.keys() & set(places)
 
     def add(self, following: KafkaFollowing) -> None:
         """Read for it, too."""
@@ -96,7 +96,8 @@ class Follower:
             self._thread.join()
 
     def _connected(self) -> Consumer:
-        settings = self._client.consumer("tsuzuri-follower") | {"enable.partition.eof": True}
+        group = f"{self._client.config.prefix}.follow"
+        settings = self._client.consumer(group, is_urgent=self._is_urgent) | {"enable.partition.eof": True}
         consumer: Consumer = self._client.made(Consumer, settings)
         return consumer
 

@@ -117,7 +117,6 @@ class KafkaQueue:
                 offset = partition.unfinished.popleft()
                 partition.done.remove(offset)
                 partition.finished = offset + 1
-            self._changed.notify_all()
 
     def release(self, work: Work, *, delay_s: float = 0.0) -> None:
         """It is given again by this member, or by another when this one has gone."""
@@ -133,8 +132,9 @@ class KafkaQueue:
         given = work.lease
         if not isinstance(given, _Given) or given not in self._out:
             return None
+        if len(self._out) == self._capacity or self._is_closing:
+            self._changed.notify_all()
         self._out.remove(given)
-        self._changed.notify_all()
         return given
 
     def reject(self, work: Work, *, reason: str, message: str = "") -> None:

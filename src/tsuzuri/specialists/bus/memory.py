@@ -195,8 +195,9 @@ class MemoryBus:
         *,
         partitions: Sequence[int] | None = None,
         begin: Literal["beginning", "end"] = "end",
+        is_urgent: bool = True,
     ) -> MemoryFollowing:
-        """Be handed the records of a topic."""
+        """Be handed the records of a topic, each at once."""
         following = MemoryFollowing(self, on_records)
         with self.broker.changed:
             if topic not in self.broker.logs:
