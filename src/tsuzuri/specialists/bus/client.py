@@ -112,9 +112,9 @@ class Client:
             "heartbeat.interval.ms": int(self.config.heartbeat_s * 1000),
             "partition.assignment.strategy": "cooperative-sticky",
         }
-        # Of every topic each member gets its part: assignors that balance the sum alone, as cooperative-sticky,
-        # give one worker all interactive requests and the other the lane in which there are none. The eager
-        # assignors would do better there, but do not join again after the embedded broker was lost.
+        # Of every topic each member gets its part: assignors that balance the sum alone (cooperative-sticky)
+        # give one worker all interactive requests, and the other the lane in which there are none. The eager
+        # ones would do better there, but do not join again after the embedded broker was lost.
         return {
             "group.protocol": protocol,
             **(classic if protocol == "classic" else {"group.remote.assignor": "range"}),
