@@ -49,6 +49,7 @@ class StandIn(ThreadingHTTPServer):
     daemon_threads = True
     speaks: Callable[[int, int], dict[str, Any]] = staticmethod(vllm)
     refusals: tuple[int, ...] = ()
+    unknown: tuple[str, ...] = ()
     endless = False
     breaks_off = False
 
@@ -71,6 +72,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.bodies.append({**body, "authorization": self.headers.get("authorization")})
+        if refused := [name for name in self.server.unknown if name in body]:
+            self.send_response(400)
+            self.end_headers()
+            self.wfile.write(f"{refused[0]} is no parameter".encode())
+            return
         if self.server.refusals:
             status, *rest = self.server.refusals
             self.server.refusals = tuple(rest)
@@ -164,6 +170,18 @@ def test_what_an_earlier_attempt_wrote_is_read_and_not_written_again(
     (body,) = server.bodies
     assert body["prompt"] == [0, 5, 6, 7, 8]
     assert (body["max_tokens"], body["min_tokens"]) == (7, 0)
+
+
+def test_what_a_server_does_not_know_it_is_not_told_again(server: StandIn, opened: UpstreamEngine) -> None:
+    server.unknown, server.speaks = ("repeat_penalty", "return_token_ids"), plain
+    for _ in range(2):
+        events = list(opened.submit(request(max_new_tokens=9)))
+        assert [token.id for event in events for token in event.tokens] == WRITTEN
+    assert len(server.bodies) == 4
+    assert "return_tokens_as_token_ids" in server.bodies[-1]
+    server.unknown = ("temperature",)
+    with pytest.raises(InputError, match="temperature is no parameter"):
+        list(opened.submit(request(max_new_tokens=9)))
 
 
 def test_a_busy_server_is_asked_again_and_a_refusing_one_is_believed(

@@ -41,6 +41,8 @@ from tsuzuri.serving.engines.base import (
 
 BUSY = (429, 502, 503, 504)
 """Answers after which a server may take the same request."""
+DISPENSABLE = ("repeat_penalty", "return_token_ids", "return_tokens_as_token_ids")
+"""Parameters that some servers refuse because they don't know them, and that they do as well without."""
 FIRST_PAUSE_S = 0.1
 """Before the second try; twice as long before every further one, or as long as the server says."""
 MOST_PAUSE_S = 10.0
@@ -88,6 +90,8 @@ class UpstreamEngine:
         self._lock = threading.Lock()
         self._held = self._running = self._generated_tokens = self._prompt_tokens = 0
         self._finished: Counter[str] = Counter()
+        self._unknown: set[str] = set()
+        """Of the parameters that servers may not know, those that this one has refused."""
         self._is_closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         key = os.environ.get(config.api_key_env, "")
@@ -200,6 +204,18 @@ class UpstreamEngine:
     async def _carry(self, request: TokenRequest, generation: Generation) -> Finish:
         self._prompt_tokens += len(request.prompt)
         body = self._body(request)
+        while True:
+            for name in self._unknown:
+                body.pop(name, None)
+            try:
+                return await self._try(body, generation)
+            except InputError as error:
+                unknown = {name for name in DISPENSABLE if name in body and name in error.message}
+                if not unknown:
+                    raise
+                self._unknown |= unknown
+
+    async def _try(self, body: dict[str, Any], generation: Generation) -> Finish:
         pause_s = FIRST_PAUSE_S
         for tries_left in range(self._config.retries, -1, -1):
             has_begun = False
