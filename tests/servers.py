@@ -28,17 +28,19 @@ CHAT_TEMPLATE = (
 )
 
 
-def write_release(folder: Path, *, template: str | None = None, **settings: Any) -> Path:
+def write_release(
+    folder: Path, *, template: str | None = None, vocabulary: int = VOCABULARY, **settings: Any
+) -> Path:
     """A folder with all of a release but its weights: what the mock engine needs."""
     texts = [text for pair in builds.STORIES.values() for text in pair] * 4
     description, tokenizer_settings = learn_tokenizer(
-        texts, TokenizerConfig(vocab_size=VOCABULARY, boundary=Boundary.NONE)
+        texts, TokenizerConfig(vocab_size=vocabulary, boundary=Boundary.NONE)
     )
     write_text(folder / "tokenizer.json", description)
     named = {**json.loads(tokenizer_settings), **({"chat_template": template} if template else {})}
     write_json(folder / "tokenizer_config.json", named)
     shape = {
-        "vocab_size": VOCABULARY,
+        "vocab_size": vocabulary,
         "max_position_embeddings": CONTEXT,
         "bos_token_id": 0,
         "eos_token_id": 0,
