@@ -133,6 +133,15 @@ def test_every_record_is_given_once_to_one_of_a_group(open_bus: OpenBus, bus: Bu
     until(lambda: not bus.lag("g", [wide])[wide].records)
 
 
+@pytest.mark.usefixtures("by_record")
+def test_every_member_has_its_part_of_every_topic(open_bus: OpenBus, bus: Bus, prefix: str) -> None:
+    lanes = [f"{prefix}.interactive", f"{prefix}.batch"]
+    bus.ensure([TopicSpec(lane, partitions=2) for lane in lanes])
+    queues = [bus.queue(lanes, "g", capacity=4), open_bus().queue(lanes, "g", capacity=4)]
+    for lane in lanes:
+        until(lambda lane=lane: _settled(bus, lane, queues))
+
+
 def _settled(bus: Bus, topic: str, queues: Sequence[WorkQueue]) -> bool:
     """Whether each member gets records when every partition is sent some; they are acknowledged."""
     partitions = bus.topics()[topic]

@@ -208,7 +208,7 @@ class Admin:
         there = self.topics()
         places = [(topic, number) for topic in topics for number in range(there.get(topic, 0))]
         ends, starts = self.ends(places), self._offsets(places, OffsetSpec.earliest())
-        committed = self._committed(group, places)
+        committed = self._committed(group, topics, places)
         firsts = {place: max(starts[place], committed.get(place, 0)) for place in places}
         late = {place: first for place, first in firsts.items() if first < ends[place]}
         appended_ms = self._probe.appended_ms(late)
@@ -222,10 +222,16 @@ class Admin:
             for topic in topics
         }
 
-    def _committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
-        if not places:
-            return {}
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
+    def _committed(self, group: str, topics: Sequence[str], places: Sequence[Place]) -> dict[Place, int]:
+        found: dict[Place, int] = {}
+        for name, share in self._client.groups(group, topics).items():
+            wanted = [TopicPartition(*place) for place in places if place[0] in share]
+            if wanted:
+                found |= self._positions(name, wanted)
+        return found
+
+    def _positions(self, group: str, partitions: list[TopicPartition]) -> dict[Place, int]:
+        wanted = ConsumerGroupTopicPartitions(group, partitions)
         futures = self._admin.list_consumer_group_offsets([wanted], request_timeout=self._wait_s)
         try:
             found = futures[group].result(self._wait_s).topic_partitions

@@ -1,23 +1,24 @@
-"""A member of a consumer group. Its thread polls and never blocks, for that is its sign of life.
+"""A queue over consumer groups: with KIP-848 one consumer for all its topics, else one for each of them.
 
-What it has read waits in a buffer for each topic; a topic whose buffer is full is paused. A position is
-committed once everything before it is worked off. Partitions that are taken away take with them what is
-buffered and what is out: it is another's by now, and an acknowledgement that comes late is ignored.
+Assignors that members run themselves and that move few partitions (`cooperative-sticky`) balance the sum
+over all topics, so that one worker may get every interactive request and the other a lane in which there are
+none; in a group for each topic, every member has its part of each. Each consumer has a thread that polls and
+never blocks, for that is its sign of life; a topic of which much waits is paused. What is committed is how far
+all before it is worked off.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tsuzuri.specialists.bus.base import BusFull, Record, Work
 from tsuzuri.specialists.bus.client import LOG, Client
+from tsuzuri.specialists.bus.kafka_buffer import Buffer
 from tsuzuri.specialists.bus.kafka_follow import Place, as_record, read
 from tsuzuri.specialists.dead_letters import dead_letter
 from tsuzuri.specialists.topics import Topics
@@ -25,117 +26,32 @@ from tsuzuri.specialists.topics import Topics
 Send = Callable[[Record, Callable[[Record, BaseException | None], None]], None]
 
 IDLE_POLL_S, PAUSED_POLL_S = 0.1, 0.005
-BUFFERED_RECORDS, LOW_RECORDS = 1024, 512
-"""Of a topic, read and not given yet: from so many on it is paused, below so many it goes on."""
-BUFFERED_BYTES = 16 * 1024 * 1024
 BATCH_RECORDS = 256
 REJECT_AGAIN_S = 1.0
 LEAVING_S = 5.0
-
-
-@dataclass(slots=True, eq=False)
-class _Partition:
-    """One that is ours, for as long as it is."""
-
-    place: Place
-    unfinished: deque[int] = field(default_factory=deque)
-    """Offsets in the order in which they came, up to the first that is not worked off."""
-    done: set[int] = field(default_factory=set)
-    finished: int = -1
-    """What stands before is worked off."""
-    committed: int = -1
-
-
-@dataclass(slots=True, eq=False)
-class _Given:
-    """A record that came, until it is worked off; another one each time it is given."""
-
-    partition: _Partition
-    record: Record
-    deliveries: int = 1
-    not_before: float = 0.0
 
 
 class KafkaQueue:
     """What one member is given."""
 
     def __init__(self, client: Client, send: Send, topics: Sequence[str], group: str, capacity: int) -> None:
-        self._client, self._send = client, send
-        self._topics, self._group, self._capacity = tuple(topics), group, capacity
-        self._changed = threading.Condition()
-        self._buffers: dict[str, deque[_Given]] = {topic: deque() for topic in topics}
-        self._bytes = dict.fromkeys(topics, 0)
-        self._released: list[_Given] = []
-        self._out: set[_Given] = set()
-        self._partitions: dict[Place, _Partition] = {}
-        self._paused: set[Place] = set()
-        self._is_closing = self._is_stopped = self._is_stale = False
-        self._consumer = self._joined()
-        self._thread = threading.Thread(target=self._run, name="bus-queue", daemon=True)
-        self._thread.start()
+        self._client, self._send, self._group = client, send, group
+        self._buffer = Buffer(topics, capacity)
+        groups = client.groups(group, topics)
+        self._members = [Member(client, self._buffer, name, share) for name, share in groups.items()]
 
     def take(self, timeout_s: float) -> Work | None:
         """The next record to work off."""
-        until = time.monotonic() + timeout_s
-        with self._changed:
-            while not self._is_closing:
-                given, due = self._next()
-                if given is not None:
-                    self._out.add(given)
-                    return Work(given.record, given.deliveries, lease=given)
-                now = time.monotonic()
-                if now >= until:
-                    return None
-                self._changed.wait(min(until, due) - now)
-            return None
-
-    def _next(self) -> tuple[_Given | None, float]:
-        """What may be given now; else when the next of what was released may be."""
-        due = float("inf")
-        if len(self._out) >= self._capacity:
-            return None, due
-        now = time.monotonic()
-        for topic in self._topics:
-            for index, given in enumerate(self._released):
-                if given.record.topic == topic and given.not_before <= now:
-                    return self._released.pop(index), due
-            if self._buffers[topic]:
-                given = self._buffers[topic].popleft()
-                self._bytes[topic] -= len(given.record.value or b"")
-                return given, due
-        return None, min((given.not_before for given in self._released), default=due)
+        given = self._buffer.take(timeout_s)
+        return None if given is None else Work(given.record, given.deliveries, lease=given)
 
     def ack(self, work: Work) -> None:
         """It is done with, unless it is somebody else's by now."""
-        with self._changed:
-            given = self._given_up(work)
-            if given is None:
-                return
-            partition = given.partition
-            partition.done.add(given.record.offset)
-            while partition.unfinished and partition.unfinished[0] in partition.done:
-                offset = partition.unfinished.popleft()
-                partition.done.remove(offset)
-                partition.finished = offset + 1
+        self._buffer.finish(work.lease)
 
     def release(self, work: Work, *, delay_s: float = 0.0) -> None:
         """It is given again by this member, or by another when this one has gone."""
-        with self._changed:
-            given = self._given_up(work)
-            if given is not None:
-                due = time.monotonic() + delay_s
-                self._released.append(_Given(given.partition, given.record, given.deliveries + 1, due))
-                self._changed.notify_all()
-
-    def _given_up(self, work: Work) -> _Given | None:
-        """What was out, and is so no more; None where it was not, or is another's by now."""
-        given = work.lease
-        if not isinstance(given, _Given) or given not in self._out:
-            return None
-        if len(self._out) == self._capacity or self._is_closing:
-            self._changed.notify_all()
-        self._out.remove(given)
-        return given
+        self._buffer.put_back(work.lease, delay_s)
 
     def reject(self, work: Work, *, reason: str, message: str = "") -> None:
         """It becomes a dead letter, and is acknowledged once that is stored."""
@@ -158,18 +74,42 @@ class KafkaQueue:
 
     def begin_anew(self) -> None:
         """The broker came back empty: join again, with nothing."""
-        with self._changed:
-            self._is_stale = True
+        for member in self._members:
+            member.begin_anew()
 
     def close(self, *, drain_s: float = 0.0) -> None:
-        """Wait for what is out, say what was worked off, leave the group."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._out, drain_s)
-            self._is_stopped = True
+        """Wait for what is out, say what was worked off, leave the groups."""
+        self._buffer.close(drain_s)
+        for member in self._members:
+            member.stop()
+        for member in self._members:
+            member.join()
+
+
+class Member:
+    """A consumer of some topics, and the thread that reads them into the buffer."""
+
+    def __init__(self, client: Client, buffer: Buffer, group: str, topics: Sequence[str]) -> None:
+        self._client, self._buffer = client, buffer
+        self._group, self._topics = group, tuple(topics)
+        self._paused: set[Place] = set()
+        self._is_stopped = self._is_stale = False
+        self._consumer = self._joined()
+        self._thread = threading.Thread(target=self._run, name="bus-queue", daemon=True)
+        self._thread.start()
+
+    def begin_anew(self) -> None:
+        """Join again, with nothing."""
+        self._is_stale = True
+
+    def stop(self) -> None:
+        """Leave soon."""
+        self._is_stopped = True
+
+    def join(self) -> None:
+        """Wait until it has left; a broker that is away is not waited for."""
         if threading.current_thread() is not self._thread:
-            self._thread.join(LEAVING_S)  # a broker that is away is not waited for
+            self._thread.join(LEAVING_S)
 
     def _joined(self) -> Consumer:
         """A consumer that has asked to be a member."""
@@ -184,15 +124,12 @@ class KafkaQueue:
     def _run(self) -> None:
         while not self._is_stopped:
             if self._is_stale:
+                self._is_stale = False
                 self._consumer.close()
-                with self._changed:
-                    self._forget(list(self._partitions))
-                    self._is_stale = False
+                self._disown(self._buffer.owned(self._topics))
                 self._consumer = self._joined()
             try:
-                self._receive(
-                    read(self._consumer, PAUSED_POLL_S if self._paused else IDLE_POLL_S, BATCH_RECORDS)
-                )
+                self._read()
                 self._pause_or_resume()
                 self._commit()
             except KafkaException as error:
@@ -204,60 +141,44 @@ class KafkaQueue:
             LOG.warning("a member of %s leaves: %s", self._group, self._client.said(error))
         self._consumer.close()
 
-    def _receive(self, messages: Sequence[Message]) -> None:
-        with self._changed:
-            for message in messages:
-                if (error := message.error()) is not None:
-                    LOG.debug("a member of %s: %s", self._group, error)
-                    continue
-                record = as_record(message)
-                partition = self._partitions.get((record.topic, record.partition))
-                if partition is None:
-                    continue
-                partition.unfinished.append(record.offset)
-                self._buffers[record.topic].append(_Given(partition, record))
-                self._bytes[record.topic] += len(record.value or b"")
-            if messages:
-                self._changed.notify_all()
+    def _read(self) -> None:
+        records = []
+        for message in read(self._consumer, PAUSED_POLL_S if self._paused else IDLE_POLL_S, BATCH_RECORDS):
+            if (error := message.error()) is not None:
+                LOG.debug("a member of %s: %s", self._group, error)
+            else:
+                records.append(as_record(message))
+        self._buffer.add(records)
 
     def _pause_or_resume(self) -> None:
-        with self._changed:
-            for topic, buffer in self._buffers.items():
-                if len(buffer) >= BUFFERED_RECORDS or self._bytes[topic] >= BUFFERED_BYTES:
-                    more = {place for place in self._partitions if place[0] == topic} - self._paused
-                    self._consumer.pause([TopicPartition(*place) for place in more])
-                    self._paused |= more
-                elif len(buffer) < LOW_RECORDS and self._bytes[topic] < BUFFERED_BYTES // 2:
-                    mine = {place for place in self._paused if place[0] == topic}
-                    self._consumer.resume([TopicPartition(*place) for place in mine])
-                    self._paused -= mine
+        for topic in self._topics:
+            is_full = self._buffer.fill(topic)
+            if is_full:
+                more = self._buffer.owned([topic]) - self._paused
+                self._consumer.pause([TopicPartition(*place) for place in more])
+                self._paused |= more
+            elif is_full is False and self._paused:
+                again = {place for place in self._paused if place[0] == topic}
+                self._consumer.resume([TopicPartition(*place) for place in again])
+                self._paused -= again
 
     def _commit(self, *, is_last: bool = False) -> None:
         """Tell the broker how far each partition is worked off, where it does not know."""
-        with self._changed:
-            offsets = []
-            for place, partition in self._partitions.items():
-                if partition.finished > partition.committed:
-                    partition.committed = partition.finished
-                    offsets.append(TopicPartition(*place, partition.finished))
+        positions = self._buffer.to_commit(self._topics)
+        offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
         if offsets and is_last:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         elif offsets:
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def _committed(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
-        with self._changed:
-            for offset in offsets:
-                failed = error or offset.error
-                partition = self._partitions.get((offset.topic, offset.partition))
-                if failed is not None and partition is not None:
-                    LOG.debug("a position of %s was not committed: %s", self._group, failed)
-                    partition.committed = -1
+        for offset in offsets:
+            if failed := error or offset.error:
+                LOG.debug("a position of %s was not committed: %s", self._group, failed)
+                self._buffer.not_committed((offset.topic, offset.partition))
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        with self._changed:
-            for item in partitions:
-                self._partitions[item.topic, item.partition] = _Partition((item.topic, item.partition))
+        self._buffer.own([(item.topic, item.partition) for item in partitions])
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Say what was worked off; the rest is another's."""
@@ -268,20 +189,11 @@ class KafkaQueue:
         self._lost(_, partitions)
 
     def _lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        with self._changed:
-            self._forget([(item.topic, item.partition) for item in partitions])
+        self._disown([(item.topic, item.partition) for item in partitions])
 
-    def _forget(self, places: Sequence[Place]) -> None:
-        """Partitions that are not ours any more, and what was read of them."""
-        gone = {self._partitions.pop(place) for place in places if place in self._partitions}
-        for topic, buffer in self._buffers.items():
-            kept = [given for given in buffer if given.partition not in gone]
-            self._buffers[topic] = deque(kept)
-            self._bytes[topic] = sum(len(given.record.value or b"") for given in kept)
-        self._released = [given for given in self._released if given.partition not in gone]
-        self._out = {given for given in self._out if given.partition not in gone}
+    def _disown(self, places: Collection[Place]) -> None:
+        self._buffer.disown(places)
         self._paused -= set(places)
-        self._changed.notify_all()
 
     def _failed(self, error: KafkaError) -> None:
         if error.fatal():
