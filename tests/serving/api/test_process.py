@@ -129,6 +129,19 @@ def test_the_file_is_read_again(release: Path, tmp_path: Path) -> None:
     assert all(line["request_id"].startswith("req_") for line in requests)
 
 
+def test_a_file_that_changes_while_it_is_followed_is_read_once_more(release: Path, tmp_path: Path) -> None:
+    config, log = write_config(tmp_path / "serve.yaml", release), tmp_path / "log"
+    with serving(config, log) as (address, process):
+        write_config(config, release, names=("slow", *(f"model-{number}" for number in range(60))))
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)  # so that it has been read, and 60 models are being loaded
+        write_config(config, release, names=("slow", "last"))
+        process.send_signal(signal.SIGHUP)
+        while log.read_text().count('"reloaded"') < 2:
+            time.sleep(0.05)
+        assert [model["id"] for model in ask(address, "/v1/models")[2]["data"]] == ["slow", "last"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
