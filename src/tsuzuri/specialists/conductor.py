@@ -266,15 +266,12 @@ class Conductor:
         generalist = self._standing.current(general)
         if name != general and generalist is None:
             return  # it comes first
+        old = self._standing.current(name)
+        if not has_gate or texts is None or (old is not None and old.revision == revision.revision):
+            old = None
         self._examining.add(key)
-        self._effects.examine(
-            Examination(
-                revision,
-                texts,
-                generalist if has_gate and name != general else None,
-                self._standing.current(name) if texts is not None else None,
-            )
-        )
+        is_measured = has_gate and name != general
+        self._effects.examine(Examination(revision, texts, generalist if is_measured else None, old))
 
     def _enter(self, name: str, now: float) -> None:
         """Give a revision that is ready its requests, if it is its turn."""

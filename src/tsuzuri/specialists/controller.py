@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -71,7 +71,7 @@ class Controller:
         self._next_try = 0.0
         self._is_closed = threading.Event()
         registry.on_report(self._inbox.put)
-        self._following = bus.follow(topics.control, self._take)
+        self._following = bus.follow(topics.control, self._take, is_urgent=False)
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._thread.start()
 
@@ -200,10 +200,16 @@ class Examinations:
     def _examine(self, task: Examination) -> None:
         key = (task.revision.specialist, task.revision.revision)
         try:
-            self._decide((self._looked_at(task), key))
+            found = self._looked_at(task)
         except BaseException as error:
             logs.failure("examination", error, specialist=key[0], revision=key[1])
-            self._decide((None, key))
+            found = None
+        self._decide((found, key))
+        if found is not None and found.state == "ready" and task.generalist is not None:
+            try:
+                self._off_domain(task.revision, task.generalist)
+            except TsuzuriError as error:  # it is for the record alone
+                logs.event("off_domain", specialist=key[0], revision=key[1], problem=error.message)
 
     def _looked_at(self, task: Examination) -> Descriptor | None:
         """The revision, ready or refused; None: nothing could be found out."""
@@ -233,13 +239,13 @@ class Examinations:
         """The revision, ready, with its figures; Refused."""
         examiner.golden(task.revision)
         figures: Figures | None = None
-        if task.generalist is not None:
+        if task.generalist is not None or task.old is not None:
             texts = self._texts(task.texts, task.revision.specialist)
+        if task.generalist is not None:
             figures = examiner.against(task.revision, task.generalist, texts)
             examiner.check(figures)
-            if task.old is not None:
-                self._not_worse(examiner, task.revision, task.old, texts)
-            self._off_domain(examiner, task.revision, task.generalist)
+        if task.old is not None:
+            self._not_worse(examiner, task.revision, task.old, texts)
         note = f"on its own domain {figures} (the generalist)" if figures else ""
         return msgspec.structs.replace(with_figures(task.revision, figures), state="ready", note=note)
 
@@ -263,12 +269,16 @@ class Examinations:
             refusal.figures = figures
             raise refusal
 
-    def _off_domain(self, examiner: Examiner, revision: Descriptor, generalist: Descriptor) -> None:
+    def _off_domain(self, revision: Descriptor, generalist: Descriptor) -> None:
         """Log what a revision loses on the domains of others; nobody is refused for it."""
+        asker = Asker(self._bus, self._topics, self._registry, self._holder)
         losses: dict[str, float] = {}
-        for other in self._config.specialists:
-            if other.texts is not None and other.name != revision.specialist:
-                texts = self._texts(other.texts, other.name)[:OFF_DOMAIN_TEXTS]
-                losses[other.name] = round(-examiner.against(revision, generalist, texts).gain, 4)
-        described: Mapping[str, float] = losses
-        logs.event("off_domain", specialist=revision.specialist, revision=revision.revision, losses=described)
+        try:
+            examiner = Examiner(asker, self._config.gate)
+            for other in self._config.specialists:
+                if other.texts is not None and other.name != revision.specialist:
+                    texts = held_out(other.texts, OFF_DOMAIN_TEXTS)
+                    losses[other.name] = round(-examiner.against(revision, generalist, texts).gain, 4)
+        finally:
+            asker.close()
+        logs.event("off_domain", specialist=revision.specialist, revision=revision.revision, losses=losses)
