@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from tsuzuri.core.errors import ResourceError
+from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.serving import logs
 from tsuzuri.serving.engines.base import Overloaded
 from tsuzuri.serving.errors import ApiError
@@ -99,9 +99,8 @@ class Job:
             self._asked, self.usage.prompt_tokens = asked, asked.prompt_tokens
             for request in asked.requests:
                 self._samples.append(self.model.complete(replace(request, trace=self.trace)))
-            for sample in self._samples:
-                if isinstance(sample, SentGeneration):
-                    await sample.begun()
+            sent = [sample for sample in self._samples if isinstance(sample, SentGeneration)]
+            await asyncio.gather(*(sample.begun() for sample in sent))
             return asked
         except BaseException as error:
             self.outcome = "refused"
@@ -242,7 +241,7 @@ class Job:
                 async with asyncio.timeout(END_S):
                     async for delta in sample:
                         self._finished[index] = delta.finish or "cancelled"
-            except ResourceError:
+            except TsuzuriError:
                 self.outcome = "failed"
             except TimeoutError:
                 logs.event("engine_does_not_end", request_id=self.id, model=self.model.facts.name)
