@@ -67,9 +67,9 @@ class Registry:
         self._is_lost = self._is_closed = False
         bus.on_lost(self._note_loss)
         self._followed = [
-            bus.follow(topics.registry, self._take, begin="beginning"),
-            bus.follow(topics.routes, self._take, begin="beginning"),
-            bus.follow(topics.beats, self._take),
+            bus.follow(topics.registry, self._take, begin="beginning", is_urgent=False),
+            bus.follow(topics.routes, self._take, begin="beginning", is_urgent=False),
+            bus.follow(topics.beats, self._take, is_urgent=False),
         ]
         self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
         self._thread.start()
@@ -154,9 +154,11 @@ class Registry:
 
     # What this process says
 
-    def put_descriptor(self, body: Descriptor) -> None:
-        """Say what a revision is."""
-        self._put(f"{body.specialist}/{body.revision}", msgspec.structs.replace(body, changed_ms=now_ms()))
+    def put_descriptor(self, body: Descriptor) -> Descriptor:
+        """Say what a revision is: as it was put, with the moment."""
+        body = msgspec.structs.replace(body, changed_ms=now_ms())
+        self._put(f"{body.specialist}/{body.revision}", body)
+        return body
 
     def put_wanted(self, body: Wanted) -> None:
         """Ask supervisors for workers."""

@@ -3,7 +3,7 @@
 Assignors that members run themselves and that move few partitions (`cooperative-sticky`) balance the sum
 over all topics, so that one worker may get every interactive request and the other a lane in which there are
 none; in a group for each topic, every member has its part of each. Each consumer has a thread that polls and
-never blocks, for that is its sign of life; a topic of which much waits is paused. What is committed is how far
+never blocks, for that is its sign of life; a topic of which much waits pauses. What is committed is how far
 all before it is worked off.
 """
 

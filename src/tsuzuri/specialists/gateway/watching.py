@@ -57,7 +57,9 @@ class Watch:
     def start(self, registry: CollectorRegistry) -> None:
         """Look after lags and dead letters from now on, and tell Prometheus."""
         gateway = self._gateway
-        self._following = gateway.bus.follow(gateway.topics.dead_letters, self._read, begin="beginning")
+        self._following = gateway.bus.follow(
+            gateway.topics.dead_letters, self._read, begin="beginning", is_urgent=False
+        )
         self._measuring = asyncio.create_task(self._measure())
         registry.register(self._registry)
         registry.register(_Figures(gateway, self))

@@ -89,7 +89,9 @@ class Worker:
         self._held = Held(self._queue, remembered=self._config.remembered)
         self._saying = Saying(self._bus, self._held, self._background, presence.instance)
         self._bus.on_lost(lambda _: self._background.soon(self._lose))
-        following = await asyncio.to_thread(self._bus.follow, self._topics.control, self._control)
+        following = await asyncio.to_thread(
+            self._bus.follow, self._topics.control, self._control, is_urgent=False
+        )
         presence.figures = self._figures
         presence.registry.on_report(self._heard)
         thread = threading.Thread(target=self._take, args=(self._queue,), name="worker", daemon=True)
