@@ -256,3 +256,23 @@ def test_figures_for_people_and_for_prometheus_hold_no_text(
     assert f'tsuzuri:specialist_share{{alias="{ALIAS}",revision="r1",specialist="law"}} 1.0' in text
     assert ask(address, "/admin/specialists", headers={"x-forwarded-for": "10.0.0.1"})[0] in (401, 403)
     assert guest.watch.dead_letters == {}
+
+
+def test_a_mode_of_several_is_one_answer_too(house: House) -> None:
+    house.admit("general", "law", mode="rerank")
+    house.worker("general")
+    house.worker("law")
+    with serving(house) as (address, *_):
+        answer = ask(address, "/v1/completions", asked(prompt="民法"))[2]
+        told = answer["tsuzuri"]
+        assert told["specialist"] in ("general", "law")
+        assert answer["choices"][0]["text"] == f"{told['specialist']}:{TEXT}"[:16]
+        assert answer["usage"]["completion_tokens"] == 16, "of the answer that is shown"
+
+
+def test_vectors_are_one_specialist_s(served: tuple[str, Server, Specialists]) -> None:
+    address, *_ = served
+    answer = ask(address, "/v1/embeddings", {"model": f"{ALIAS}/law", "input": ["朝", "夜"]})[2]
+    assert [one["embedding"] for one in answer["data"]] == [[1.0, 0.0]] * 2
+    status, _, refused = ask(address, "/v1/embeddings", {"model": ALIAS, "input": "朝"})
+    assert (status, refused["error"]["code"]) == (400, "unsupported")
