@@ -209,6 +209,16 @@ def test_one_that_is_worse_than_the_old_one_is_refused(running: Installation) ->
     assert running.shares("literature") == {"1": 1.0}
 
 
+def test_one_that_was_refused_is_looked_at_again_when_asked(running: Installation) -> None:
+    running.order("r", verb="replace", specialist="literature", revision="2", source="x")
+    running.worker("literature", "2", bits=2.2)
+    assert running.end("r").state == "failed"
+    running.worker("literature", "2", bits=1.9)  # which says that it begins, and is told what was decided
+    until(lambda: running.state("literature", "2") == "refused" and running.registry.alive("literature", "2"))
+    running.order("again", verb="replace", specialist="literature", revision="2", source="x")
+    until(lambda: (running.shares("literature") or {}).get("2") == 0.05)
+
+
 def test_so_is_a_generalist_though_nobody_is_there_to_beat(running: Installation) -> None:
     running.order("r", verb="replace", specialist="generalist", revision="2", source="x")
     running.worker("generalist", "2", bits=2.7)

@@ -16,6 +16,8 @@ from tsuzuri.specialists.registry import Key, Registry
 
 UP = ("checking", "ready")
 """States of workers that answer."""
+OVER = ("refused", "gone")
+"""States of revisions that were decided against."""
 
 
 class Standing:
@@ -26,8 +28,8 @@ class Standing:
         self._config, self._writer = config, writer
         self.decided: dict[Key, Descriptor] = {}
         """The last word about a revision."""
-        self._stale: dict[Key, Descriptor] = {}
-        """What was read of a revision before that."""
+        self._stale: dict[Key, tuple[Descriptor, ...]] = {}
+        """What may still be read of a revision though it was said before that."""
         self._again: set[Key] = set()
         """Revisions that are to be looked at again once a worker lives."""
         self._put: Route | None = None
@@ -37,21 +39,20 @@ class Standing:
     def news(self) -> Iterator[tuple[Key, Descriptor]]:
         """Every revision as it is said to be, but what is stale."""
         for key, revision in self.registry.descriptors.items():
-            if revision != self._stale.get(key):
+            if revision not in self._stale.get(key, ()):
                 self._stale.pop(key, None)
                 self._again.discard(key)
                 yield key, revision
-            elif key in self._again and self.registry.alive(*key):
+            elif key in self._again and revision.state in OVER and self.registry.alive(*key):
                 self._again.discard(key)
                 self.registry.put_descriptor(msgspec.structs.replace(revision, state="checking", note=""))
 
     def decide(self, revision: Descriptor) -> None:
         """Say the last word about a revision."""
         key = (revision.specialist, revision.revision)
-        self.decided[key] = revision
         if (seen := self.registry.descriptors.get(key)) is not None:
-            self._stale[key] = seen
-        self.registry.put_descriptor(revision)
+            self._stale[key] = (seen,)
+        self.decided[key] = self.registry.put_descriptor(revision)
         logs.event(
             "revision",
             specialist=revision.specialist,
@@ -64,10 +65,11 @@ class Standing:
 
     def reopen(self, key: Key) -> None:
         """Take back what was decided against a revision: it is looked at again."""
-        known = self.registry.descriptors.get(key)
-        if known is not None and known.state in ("refused", "gone"):
+        seen, decided = self.registry.descriptors.get(key), self.decided.get(key)
+        found = [item for item in (seen, decided) if item is not None]
+        if any(item.state in OVER for item in found):
             self.decided.pop(key, None)
-            self._stale[key] = known
+            self._stale[key] = tuple(found)
             self._again.add(key)
 
     def known(self, name: str) -> list[Descriptor]:
