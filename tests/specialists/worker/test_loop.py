@@ -171,7 +171,7 @@ def test_what_is_cancelled_ends_within_a_step(
     slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:
     with working(slow, open_bus, topics):
-        running, overtaken = gate.ask(sampling=ENDLESS, request_id="running"), Heard()
+        running = gate.ask(sampling=ENDLESS, request_id="running")
         until(lambda: shows(running))
         gate.control(Cancel(ids=("running", "overtaken")))
         gate.ended(running)
@@ -179,9 +179,12 @@ def test_what_is_cancelled_ends_within_a_step(
         assert running.end.finish == "cancelled"
         assert running.end.completion_tokens < 100_000
         until(lambda: slow.stats().running == 0)
-        overtaken = gate.ask(request_id="overtaken")
+        overtaken = gate.ask(request_id="overtaken", sent_ms=now_ms() - 60_000)
         until(lambda: gate.lag() == 0)
         assert overtaken.replies == []
+        replayed = gate.ask(request_id="overtaken", sent_ms=now_ms() + 1)
+        gate.ended(replayed)
+        replayed.check()
 
 
 @pytest.mark.parametrize("skew_ms", [-60_000, 0, 60_000])

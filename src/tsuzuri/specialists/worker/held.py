@@ -12,9 +12,7 @@ from tsuzuri.specialists.worker.remembered import Remembered
 from tsuzuri.specialists.worker.request import Request
 
 SEEN = 4096
-"""Ids that are remembered, with their last attempt: what comes late is not begun."""
-NONE_MORE = 2**31
-"""The last attempt of what was cancelled."""
+"""Ids that are remembered, with their last attempt, or with when they were cancelled."""
 
 
 class Held:
@@ -25,6 +23,8 @@ class Held:
         self._requests: dict[tuple[str, int], Request] = {}
         self._answered = Remembered(remembered)
         self._last: OrderedDict[str, int] = OrderedDict()
+        self._cancelled: OrderedDict[str, int] = OrderedDict()
+        """When, by the clock of who asks."""
         self._idle = asyncio.Event()
 
     def __len__(self) -> int:
@@ -41,13 +41,13 @@ class Held:
         if same is not None:
             same.works += request.works
             request.is_void = True
-        elif number < self._last.get(request_id, 0):
+        elif number < self._last.get(request_id, 0) or self._is_cancelled(request):
             self._acknowledge(request)
             request.is_void = True
         else:
             for earlier in [held for held in self if held.envelope.id == request_id]:
                 self.drop(earlier)  # nobody hears it any more
-            self._note(request_id, number)
+            _note(self._last, request_id, number)
             self._requests[request.attempt] = request
             return self._answered.get(request.attempt)
         return None
@@ -64,10 +64,11 @@ class Held:
         request.stop()
         self._let_go(request)
 
-    def cancel(self, ids: Sequence[str]) -> list[Request]:
-        """Those of these ids; whichever come later are not begun."""
+    def cancel(self, ids: Sequence[str], sent_ms: int) -> list[Request]:
+        """Those of these ids; of what comes later only what was sent later is begun, a dead letter that is
+        replayed, say."""
         for request_id in ids:
-            self._note(request_id, NONE_MORE)
+            _note(self._cancelled, request_id, sent_ms)
         return [held for held in self if held.envelope.id in ids]
 
     def lose(self) -> None:
@@ -77,6 +78,7 @@ class Held:
             self.drop(request)
         self._answered.clear()
         self._last.clear()
+        self._cancelled.clear()
 
     def extend(self) -> None:
         """They take longer."""
@@ -91,10 +93,8 @@ class Held:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), timeout_s)
 
-    def _note(self, request_id: str, attempt: int) -> None:
-        self._last[request_id] = attempt
-        if len(self._last) > SEEN:
-            self._last.popitem(last=False)
+    def _is_cancelled(self, request: Request) -> bool:
+        return request.envelope.sent_ms <= self._cancelled.get(request.envelope.id, -1)
 
     def _let_go(self, request: Request) -> None:
         if self._requests.pop(request.attempt, None) is not None:
@@ -105,3 +105,9 @@ class Held:
     def _acknowledge(self, request: Request) -> None:
         for work in request.works:
             self._queue.ack(work)
+
+
+def _note(seen: OrderedDict[str, int], request_id: str, value: int) -> None:
+    seen[request_id] = value
+    if len(seen) > SEEN:
+        seen.popitem(last=False)

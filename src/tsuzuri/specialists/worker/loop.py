@@ -163,11 +163,12 @@ class Worker:
         """On a thread of the bus."""
         for record in records:
             try:
-                body = decode(record.value, record.headers).body
+                envelope = decode(record.value, record.headers)
             except Malformed:
                 continue  # it is not for this worker to say what it is
+            body = envelope.body
             if isinstance(body, Cancel):
-                self._background.soon(partial(self._cancel, body.ids))
+                self._background.soon(partial(self._cancel, body.ids, envelope.sent_ms))
             elif isinstance(body, Drain) and self._presence.is_meant(body):
                 self.drain()
 
@@ -233,8 +234,8 @@ class Worker:
             self._finished += not isinstance(message, Failed)
             logs.event("answered", **request.account(message))
 
-    def _cancel(self, ids: Sequence[str]) -> None:
-        for request in self._held.cancel(ids):
+    def _cancel(self, ids: Sequence[str], sent_ms: int) -> None:
+        for request in self._held.cancel(ids, sent_ms):
             self._withdraw(request)
 
     def _withdraw(self, request: Request) -> None:
