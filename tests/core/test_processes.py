@@ -41,3 +41,32 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
     while is_there(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_there(worker)
+
+
+TIED = """
+import subprocess, sys, time
+from tsuzuri.core.processes import tied
+child = subprocess.Popen(tied(["sleep", "60"]), start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to")
+def test_a_command_of_another_session_ends_too() -> None:
+    with subprocess.Popen([sys.executable, "-c", TIED], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        command = int(parent.stdout.readline())
+        deadline = time.monotonic() + 30
+        while "sleep" not in _name(command) and time.monotonic() < deadline:
+            time.sleep(0.01)  # it ties itself before it becomes what it is to be
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while is_there(command) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_there(command)
+
+
+def _name(pid: int) -> str:
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return file.read().partition("(")[2].rpartition(")")[0]
