@@ -44,6 +44,16 @@ def test_a_source_in_its_short_and_long_forms(written: Any, meant: list[Any]) ->
         ({"kind": "files", "path": "x", "encoding": "shift_jix"}, "there is no encoding 'shift_jix'"),
         ({"kind": "files", "path": "x", "encoding": "hex"}, "there is no encoding 'hex'"),
         ({"kind": "files", "path": "x", "name": "all"}, "all sources together"),
+        ({"kind": "aozora", "path": "x", "quality": {"max_link_ratio": 0.5}}, "max_link_ratio is for pages"),
+        (
+            {
+                "kind": "common-crawl",
+                "path": "x",
+                "extractor": "trafilatura",
+                "quality": {"profile": "general", "max_link_ratio": 0.5},
+            },
+            "max_link_ratio is for pages",
+        ),
         ([], "there is no source"),
         (3, "source.0"),
     ],
@@ -53,6 +63,12 @@ def test_a_mistake_is_named(written: Any, message: str) -> None:
         parse(written)
     assert message in str(caught.value)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["files", "common-crawl"])
+def test_pages_may_be_asked_for_their_links(kind: str) -> None:
+    (source,) = parse({"kind": kind, "path": "x", "quality": {"max_link_ratio": 0.5}}).source
+    assert source.quality.thresholds == {"max_link_ratio": 0.5}
 
 
 def test_a_resolved_configuration_is_read_back() -> None:

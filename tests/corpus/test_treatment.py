@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ def test_what_stays_is_normalised_and_nothing_else() -> None:
     result = treated(PROSE + "\r\n")
     assert (result.document.text, result.document.title) == (PROSE, f"ガ {PHONE}")
     assert (result.reason, result.detail, result.findings) == ("", "", ())
+
+
+def test_a_page_of_links_falls_out_where_a_recipe_says_so() -> None:
+    config = parse_config(FilesSource, {"path": "x", "quality": {"max_link_ratio": 0.5}}, where="test")
+    page = Document(id="a", text=PROSE, source="s", meta='{"link_share": 0.51}')
+    result = Treatment(config)(page)
+    assert (result.reason, result.detail) == ("max_link_ratio", "0.51; 0.5")
+    assert "max_link_ratio" in Treatment(config).reasons
+    assert Treatment(config)(replace(page, meta="{}")).reason == ""
+    assert Treatment(FilesSource(path=Path("x")))(page).reason == ""
 
 
 def test_the_rule_broken_is_the_reason_and_says_what_it_found() -> None:

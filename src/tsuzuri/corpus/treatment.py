@@ -7,6 +7,7 @@ like a text that stays, for it is shown in the datasheet.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ class Treatment:
         text = normalize(document.text, fold_width=self._fold_width)
         title = normalize(document.title, fold_width=self._fold_width).strip()
         characters = len(text)
-        rejection = self._judge.reject(text, document.url)
+        rejection = self._judge.reject(text, document.url, self._link_share(document))
         is_excerpt = rejection is not None and not self._keep_rejected
         if is_excerpt:
             text = text[: 2 * EXCERPT_CHARACTERS]  # so that no number is cut in half before it is found
@@ -102,3 +103,7 @@ class Treatment:
             reason, detail = (rejection.reason, rejection.detail) if rejection else ("", "")
         findings = [one for name, result in results.items() for one in findings_of(result, name)]
         return Treated(replace(document, **fields), characters, reason, detail, findings=tuple(findings))
+
+    def _link_share(self, document: Document) -> float:
+        asked = self._judge.profile.asks_links
+        return float(json.loads(document.meta).get("link_share", 0.0)) if asked else 0.0

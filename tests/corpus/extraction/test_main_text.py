@@ -71,6 +71,21 @@ def test_both_engines_are_safe_for_japanese(engine: Callable[[html.HtmlElement],
         assert expected in page.text
 
 
+@pytest.mark.parametrize(
+    ("body", "share"),
+    [
+        (ARTICLE, 0.0),
+        (f"<p>{PROSE[2]}</p><p>猫の本は<a href=x>本屋</a>にある。</p>", 2 / (len(PROSE[2]) + 10)),
+        (f"{MENU}{ARTICLE}<ul><li>店主は<a>名</a>だ</li></ul>{MENU}", 0.0),  # no text: no link
+        ("", 0.0),
+    ],
+)
+def test_the_share_of_links_is_that_of_the_text_that_stays(body: str, share: float) -> None:
+    root = tree.parse(f"<html><body>{body}</body></html>")
+    assert root is not None
+    assert main_text.main_text(root).link_share == pytest.approx(share, abs=1e-12)
+
+
 TAGS = "p /p table td /td ul li a /a pre /pre br ruby rt /ruby h2 /h2 nav /nav div /div !--"
 MARKUP = st.lists(
     st.one_of(

@@ -17,7 +17,7 @@ from _plain_quality import frequent_share, greedy_mass, swallow_metrics, top_mas
 from tsuzuri.corpus.quality import ngrams
 from tsuzuri.corpus.quality.characters import BITS, character_table, code_points
 from tsuzuri.corpus.quality.metrics import GROUPS, METRICS, SCRIPTS, SWALLOW, Measures
-from tsuzuri.corpus.quality.words import number_words, script_words
+from tsuzuri.corpus.quality.words import number_words, script_words, symbol_words
 
 FEW = st.text(alphabet="あい。\n", max_size=120)
 MANY = st.text(alphabet="あアー漢々〻𠮷、，。．！？!?・…Ａaz09 \t\u3000\n.#-•", max_size=300)
@@ -103,6 +103,37 @@ def test_every_metric_belongs_to_the_group_that_computes_it() -> None:
     measures = Measures("これは文です。\nもう一つ。")
     for group, compute in GROUPS.items():
         assert set(compute(measures)) == {name for name, of in METRICS.items() if of == group}
+
+
+def test_hiragana_is_counted_among_all_characters_too() -> None:
+    measures = Measures("ねこ゛と a\nカナ𠮷漢。")  # 4 of the block; 11 characters without the newline
+    assert measures["hiragana_text_fraction"] == 4 / 11
+    assert measures["hiragana_fraction"] == 3 / 7  # ゛ and 𠮷 are none of Swallow's
+    assert Measures("\n")["hiragana_text_fraction"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("猫は……", 2 / 4),  # 猫, は, …, …
+        ("猫は...#a", 2 / 7),  # 猫, は, three of one mark, #, a
+        ("猫は..", 0),
+        ("...", 1 / 3),
+        ("", 0),
+    ],
+)
+def test_symbols_among_words(text: str, share: float) -> None:
+    assert Measures(text)["symbol_word_fraction"] == share
+
+
+def test_words_of_several_symbols_count_once() -> None:
+    text = "あ#…い ...う"
+    assert symbol_words(text, np.array([[0, 1], [1, 3], [3, 4], [5, 9]], dtype=np.int32)) == 2
+
+
+def test_links_are_what_the_page_says_of_them() -> None:
+    assert Measures("猫", link_share=0.25)["link_fraction"] == 0.25
+    assert Measures("猫")["link_fraction"] == 0
 
 
 def test_an_empty_text_has_every_metric() -> None:

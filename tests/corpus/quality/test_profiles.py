@@ -13,13 +13,20 @@ from tsuzuri.core.errors import RecipeError
 from tsuzuri.corpus.quality.config import QualityConfig, WebQuality
 from tsuzuri.corpus.quality.judge import Judge
 from tsuzuri.corpus.quality.metrics import METRICS, SPLITTERS
-from tsuzuri.corpus.quality.profiles import profiles
+from tsuzuri.corpus.quality.profiles import OPTIONAL, profiles
 
 SENTENCE = "吾輩は猫であるが、名前はまだ{}匹目の猫にはないと{}が言った。"
 GOOD = "".join(
     SENTENCE.format(first, second)
     for first, second in zip("一二三四五六七八九十百千万億兆", "父母兄姉弟妹祖孫友隣敵師客主夫", strict=True)
 )
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_no_profile_has_an_optional_rule_of_its_own(name: str) -> None:
+    with_all = profiles()[name].with_thresholds({rule.name: rule.bound for rule in OPTIONAL})
+    assert with_all.rules == (*profiles()[name].rules, *OPTIONAL)
+    assert {rule.metric for rule in OPTIONAL} <= set(METRICS)
 
 
 @pytest.mark.parametrize("name", profiles())
@@ -114,6 +121,25 @@ def test_profiles_differ_where_their_texts_do() -> None:
     for text, suited in ((verse, "literature"), (manual + CAT[:20], "technical")):
         assert Judge(QualityConfig()).reject(text) is not None
         assert Judge(QualityConfig(profile=suited)).reject(text) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "value"),
+    [
+        ("min_hiragana_ratio", CAT, 40 / 62),
+        ("max_link_ratio", CAT, 0.25),
+        ("max_symbol_ratio", CAT + "……", 2 / 46),
+    ],
+)
+def test_a_recipe_adds_an_optional_rule(rule: str, text: str, value: float) -> None:
+    slack = 1e-9 if rule.startswith("min") else -1e-9
+    assert Judge(QualityConfig(thresholds={rule: value})).reject(text, link_share=0.25) is None
+    judge = Judge(QualityConfig(thresholds={rule: value + slack}))
+    rejection = judge.reject(text, link_share=0.25)
+    assert rejection is not None
+    assert (rejection.reason, rejection.value) == (rule, value)
+    assert rule in judge.reasons
+    assert rule not in Judge(QualityConfig()).reasons
 
 
 def test_a_recipe_changes_a_threshold_beside_the_profile() -> None:

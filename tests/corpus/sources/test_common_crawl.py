@@ -135,6 +135,18 @@ def test_a_license_is_the_one_that_the_page_names(
     assert json.loads(found.meta).get("license_evidence") == evidence
 
 
+@pytest.mark.parametrize(("extractor", "share"), [("fast", 0.0175), ("trafilatura", None)])
+def test_a_page_says_how_much_of_its_text_stands_in_links(
+    tmp_path: Path, extractor: str, share: float | None
+) -> None:
+    if extractor == "trafilatura":
+        pytest.importorskip("trafilatura")
+    prose = [*PROSE, "店の<a href='/map'>地図</a>もある。"]
+    data = record(1, web_page("題", prose=prose).encode())  # 2 of 114 characters are in a link
+    found = document(read(tmp_path, data, extractor=extractor))
+    assert json.loads(found.meta).get("link_share") == share
+
+
 def test_ruby_keeps_its_reading_if_asked(tmp_path: Path) -> None:
     prose = ["<ruby>薔薇<rt>ばら</ruby>の花が、庭いちめんに咲いているのを見ていた。"]
     data = record(1, web_page("題", prose=[*prose, *PROSE]).encode())

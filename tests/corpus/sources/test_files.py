@@ -55,6 +55,11 @@ def test_html_is_read_as_its_meta_says(tmp_path: Path) -> None:
     assert (found.text, found.title, found.group) == (TEXT, "題", "試/a/b")
 
 
+def test_a_page_says_how_much_of_its_text_stands_in_links(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text('<body><p>猫の本は<a href="x">本屋</a>にある。</p></body>')
+    assert document(read(tmp_path)).meta == '{"link_share": 0.2}'
+
+
 RECORD = {
     "id": 7,
     "title": "題",

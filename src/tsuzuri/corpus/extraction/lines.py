@@ -8,7 +8,7 @@ navigation, contents lists, page furniture) is left out. The walk keeps its own 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lxml import etree, html
@@ -79,6 +79,12 @@ def lines_of(top: html.HtmlElement, is_dropped: Callable[[html.HtmlElement], boo
         else:
             writer.close(element, is_last=element is top)
     return writer.finish()
+
+
+def link_share_of(lines: Sequence[Line]) -> float:
+    """The share of the characters of these lines that stand in links, from 0 to 1; 0 where there are none."""
+    characters = sum(len(line.text) for line in lines)
+    return sum(len(line.text) * line.link_share for line in lines) / characters if characters else 0.0
 
 
 def is_furniture(element: html.HtmlElement) -> bool:

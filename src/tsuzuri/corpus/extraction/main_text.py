@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from lxml import html
 
 from tsuzuri.corpus.extraction.facts import title_of
-from tsuzuri.corpus.extraction.lines import Line, is_furniture, lines_of, words
+from tsuzuri.corpus.extraction.lines import Line, is_furniture, lines_of, link_share_of, words
 from tsuzuri.corpus.extraction.page import Page
 
 MAX_LINK_SHARE = 0.33
@@ -62,7 +62,7 @@ def main_text(root: html.HtmlElement) -> Page:
         # a theme may name the very box of the text `sidebar-right`: what the names hid gets a second look
         again = _select(lines_of(top, is_furniture))
         kept = max(kept, again, key=lambda lines: sum(len(line.text) for line in lines))
-    return Page(title_of(root), "\n".join(line.text for line in kept))
+    return Page(title_of(root), "\n".join(line.text for line in kept), link_share_of(kept))
 
 
 def _is_web_furniture(element: html.HtmlElement) -> bool:

@@ -8,7 +8,7 @@ from lxml import html
 
 from tsuzuri.corpus.extraction import tree
 from tsuzuri.corpus.extraction.facts import title_of
-from tsuzuri.corpus.extraction.lines import is_furniture, lines_of
+from tsuzuri.corpus.extraction.lines import is_furniture, lines_of, link_share_of
 from tsuzuri.corpus.sources.config import Ruby
 
 
@@ -18,6 +18,13 @@ class Page:
 
     title: str
     text: str
+    link_share: float | None = None
+    """Share of the text's characters that stand in links, from 0 to 1; None where that is not known."""
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """What a document's `meta` keeps of it."""
+        return {} if self.link_share is None else {"link_share": round(self.link_share, 4)}
 
 
 def html_to_text(source: str, ruby: Ruby = "base") -> Page | None:
@@ -27,7 +34,7 @@ def html_to_text(source: str, ruby: Ruby = "base") -> Page | None:
     if root is None:
         return None
     lines = lines_of(_content_element(root), is_furniture)
-    return Page(title_of(root), "\n".join(line.text for line in lines))
+    return Page(title_of(root), "\n".join(line.text for line in lines), link_share_of(lines))
 
 
 def _content_element(root: html.HtmlElement) -> html.HtmlElement:

@@ -30,7 +30,8 @@ def extractor() -> Any:
 
 
 def main_text(root: html.HtmlElement) -> Page:
-    """The title and main text of a page; the text is empty where trafilatura finds none.
+    """The title and main text of a page, without its share of links; the text is empty where trafilatura
+    finds none.
 
     `root` is changed.
     """

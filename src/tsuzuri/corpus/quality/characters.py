@@ -53,6 +53,7 @@ KINDS: dict[str, tuple[tuple[int, int], ...]] = {
         *((ord(mark), ord(mark)) for mark in _SPECIAL),
         *((0x2600, 0x27BF), (0x1F300, 0x1F64F), (0x1F680, 0x1F6FF), (0x1F900, 0x1FAFF)),
     ),
+    "hiragana_block": ((0x3040, 0x309F),),  # Uzushio's hiragana: marks of voicing and repetition too
     "plain_kana": ((0x3041, 0x3093), (0x30A1, 0x30F3)),  # HojiChar's and llm-jp's [ぁ-んァ-ン]
     # The scripts as corpora are counted in.
     "hiragana_script": ((0x3041, 0x3096), (0x309F, 0x309F)),

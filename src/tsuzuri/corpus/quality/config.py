@@ -43,7 +43,9 @@ class QualityConfig(Config):
     """The table of thresholds: `swallow-v1`, `llm-jp-v1`, `llm-jp-v1-strict`, `mc4`, `hojichar`,
     `hojichar-chars`, `fineweb2-ja`, `fineweb2-ja-chars`, `literature`, `technical` or `general`."""
     thresholds: Mapping[str, float] = Field(default_factory=dict)
-    """Bounds over the profile's own, by the name of their rule; a recipe may write them beside `profile`."""
+    """Bounds over the profile's own, by the name of their rule; a recipe may write them beside `profile`. Any
+    profile also takes `min_hiragana_ratio` (of all characters; Uzushio: 0.1), `max_link_ratio` (characters in
+    links; Uzushio: 0.5) and `max_symbol_ratio` (words with … or #; dps: 0.1)."""
     ng_words: tuple[NgWordsConfig, ...] = ()
     """Lists of words, each with its own limit."""
     hosts: tuple[Path, ...] = ()

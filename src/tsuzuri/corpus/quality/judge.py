@@ -66,12 +66,15 @@ class Judge:
             *(f"ng_words_{part.category}" for part, _ in self._lists),
         )
 
-    def reject(self, text: str, url: str = "") -> Rejection | None:
-        """The first thing wrong with a normalised text, or None when it stays."""
+    def reject(self, text: str, url: str = "", link_share: float = 0.0) -> Rejection | None:
+        """The first thing wrong with a normalised text, or None when it stays.
+
+        `link_share` is the share of its characters that stood in links, where it was taken from a page.
+        """
         host = host_of(url) if url and (self.profile.asks_hosts or self._hosts is not None) else ""
         if host and (self.profile.refuses_host(host) or (self._hosts is not None and host in self._hosts)):
             return Rejection("host", host)
-        measures = Measures(text, self.profile.words)
+        measures = Measures(text, self.profile.words, link_share)
         found = identify(measures.points)
         if found.language == MOJIBAKE:
             return Rejection(MOJIBAKE, found.share)

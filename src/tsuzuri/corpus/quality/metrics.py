@@ -3,7 +3,7 @@
 Each group of metrics is one pass over the text's code points. The metrics of Swallow (group SWALLOW) are
 equal to the last bit to those of the published `quality.py` (Okazaki et al., COLM 2024); where that
 would fail, on a text without a sentence or shorter than an n-gram, they are 0. N-grams are measured on the
-first 2^21 characters.
+first 2^21 characters. What a text alone cannot say, how much of it stood in links, its page has to tell.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tsuzuri.corpus.quality.words import (
     number_words,
     script_words,
     sudachi_words,
+    symbol_words,
 )
 
 WordSplitter = Callable[[str, CodePoints], Words]
@@ -49,8 +50,9 @@ _BULLETIN_BOARD = re.compile(  # HojiChar's marks of bulletin boards and shops, 
 class Measures:
     """The metrics of one text by name: `Measures(text)["max_sentence_length"]`."""
 
-    def __init__(self, text: str, words: str = "script") -> None:
+    def __init__(self, text: str, words: str = "script", link_share: float = 0.0) -> None:
         self.text = text
+        self.link_share = link_share
         self.points = code_points(text)
         self._words = words
         self._known: dict[str, float] = {}
@@ -113,6 +115,7 @@ def _scripts(measures: Measures) -> dict[str, float]:
             japanese + number["japanese_punctuation"], length - number["space"]
         ),
         "kana_script_fraction": _ratio(kana, japanese),
+        "hiragana_text_fraction": _ratio(number["hiragana_block"], length - number["newline"]),
         "characters_per_maru": length / number["maru"] if number["maru"] else np.inf if length else 0.0,
         "special_fraction": _ratio(number["special"], length),
         "kana_near_start": float((near & BITS["plain_kana"]).any()),
@@ -188,6 +191,7 @@ def _words(measures: Measures) -> dict[str, float]:
         "ellipses_per_word": _ratio(int(measures["num_ellipses"]), count),
         "newlines_per_word": _ratio(int(measures["num_newlines"]), count),
         "letter_word_fraction": _ratio(lettered, count),
+        "symbol_word_fraction": _ratio(symbol_words(measures.text, words.spans), count),
         "num_stop_words": len(measures.single_words(words).intersection(STOP_WORDS)),
         "noun_fraction": _ratio(words.nouns, count - words.marks),
     }
@@ -212,6 +216,10 @@ def _bulletin_board(measures: Measures) -> dict[str, float]:
     return {"bulletin_board_marks": sum(1 for _ in _BULLETIN_BOARD.finditer(measures.text))}
 
 
+def _page(measures: Measures) -> dict[str, float]:
+    return {"link_fraction": measures.link_share}
+
+
 @cache
 def _line_kinds() -> npt.NDArray[np.uint32]:
     return character_table().bits_of(spans.KINDS_ASKED)
@@ -230,6 +238,7 @@ GROUPS: dict[str, Callable[[Measures], dict[str, float]]] = {
     "words": _words,
     "compression": _compression,
     "bulletin_board": _bulletin_board,
+    "page": _page,
 }
 """What is computed together, each in one pass."""
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -244,6 +253,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         *(f"num_{name}_script" for name in SCRIPTS[:-1]),
         "japanese_script_fraction",
         "kana_script_fraction",
+        "hiragana_text_fraction",
         "characters_per_maru",
         "special_fraction",
         "kana_near_start",
@@ -282,6 +292,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "ellipses_per_word",
         "newlines_per_word",
         "letter_word_fraction",
+        "symbol_word_fraction",
         "num_stop_words",
         "noun_fraction",
         "repeated_7word_fraction",
@@ -290,6 +301,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "compression": ("zlib_ratio",),
     "bulletin_board": ("bulletin_board_marks",),
+    "page": ("link_fraction",),
 }
 METRICS: dict[str, str] = {name: group for group, names in _NAMES.items() for name in names}
 """Every metric and its group."""

@@ -12,6 +12,8 @@ of metrics first, and the first one broken is the reason.
     technical        ours, for manuals, which name commands, options and code in Latin letters
     general          ours, for text of any kind that is known to be text
 
+A recipe may add the rules of OPTIONAL to any profile, by naming their bounds: `max_link_ratio: 0.5`.
+
 Word lists, language scores and blocked hosts of the originals are steps of their own here (`ng_words`,
 `language`, `hosts`); top-level domains and hosts are asked where a URL is known. A profile judges a text and
 changes nothing in it: what llm-jp takes out (lines without kana, URLs, long runs of ASCII) and what Swallow
@@ -74,14 +76,21 @@ class Profile:
     """Ends of host names whose pages are rejected."""
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> Profile:
-        """This profile with some bounds replaced; RecipeError for a rule that it does not have."""
-        names = [rule.name for rule in self.rules]
+        """This profile with some bounds replaced, and the rules of OPTIONAL that are named; RecipeError for
+        any other rule that it does not have."""
+        names = [rule.name for rule in (*self.rules, *OPTIONAL)]
         for name in thresholds:
             if name not in names:
                 message = f"profile {self.name!r} has no rule {name!r}{closest(name, names)}"
                 raise RecipeError(message, hint=f"its rules: {', '.join(names)}")
-        rules = (replace(rule, bound=thresholds.get(rule.name, rule.bound)) for rule in self.rules)
-        return replace(self, rules=tuple(rules))
+        rules = (*self.rules, *(rule for rule in OPTIONAL if rule.name in thresholds))
+        bounded = (replace(rule, bound=thresholds.get(rule.name, rule.bound)) for rule in rules)
+        return replace(self, rules=tuple(bounded))
+
+    @property
+    def asks_links(self) -> bool:
+        """Whether it asks how much of a page stands in links."""
+        return any(rule.name == LINK_RULE for rule in self.rules)
 
     @property
     def asks_hosts(self) -> bool:
@@ -93,6 +102,19 @@ class Profile:
         refused = any(host == end or host.endswith("." + end) for end in self.refused_hosts)
         outside = self.top_level_domains and host.rpartition(".")[2] not in self.top_level_domains
         return bool(refused or outside)
+
+
+LINK_RULE = "max_link_ratio"
+OPTIONAL = (
+    # hiragana U+3040–309F / characters without newlines. Uzushio counts UTF-16 units: a kanji beyond the
+    # first plane is two there, one here.
+    Rule("min_hiragana_ratio", "hiragana_text_fraction", "<", 0.10, f"{_UZUSHIO}, HiraganaRatio"),
+    # characters inside <a> / all characters of the text that was taken from the page
+    Rule(LINK_RULE, "link_fraction", ">", 0.5, f"{_UZUSHIO}, LinkCharRatio"),
+    # words with …, ... or # / words, cut as the profile cuts them (dps: Sudachi, mode C)
+    Rule("max_symbol_ratio", "symbol_word_fraction", ">", 0.1, "EleutherAI/dps, japanese_prep.py"),
+)
+"""Rules of no profile here, each with the bound that its author chose."""
 
 
 def _table(source: str, *rows: tuple[str, str, float]) -> tuple[Rule, ...]:

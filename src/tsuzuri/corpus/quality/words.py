@@ -9,6 +9,7 @@ a particle or a change of script cuts short, any other mark stands alone.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -31,6 +32,7 @@ KINDS_ASKED = (
 """What `kinds` says of each class, by its bits."""
 _SPACE, _LETTER, _PUNCTUATION, _HIRAGANA, _KATAKANA, _KANJI, _LATIN, _DIGIT = 1, 2, 4, 8, 16, 32, 64, 128
 _SCRIPTS = _HIRAGANA | _KATAKANA | _KANJI | _LATIN | _DIGIT
+_SYMBOL = re.compile(r"…|\.\.\.|#")  # EleutherAI/dps, japanese_prep.py
 _PARTICLES = np.array([ord(mark) for mark in "をはがにのとでもへ"], dtype=np.uint32)
 
 
@@ -85,6 +87,16 @@ def number_words(points: CodePoints, spans: npt.NDArray[np.int32]) -> tuple[Any,
     numbers = number_spans(points, spans).astype(np.uint32)
     numbers.flags.writeable = False  # as code points are: kernels are compiled for one kind of array
     return numbers, offsets
+
+
+def symbol_words(text: str, spans: npt.NDArray[np.int32]) -> int:
+    """How many words hold an ellipsis or `#`; of words that share one `...`, the last.
+
+    dps means the same, but iterates over the characters of its joined words, so that its ratio is one of
+    characters, and `...` never counts.
+    """
+    ends = [match.end() - 1 for match in _SYMBOL.finditer(text)]
+    return len(np.unique(np.searchsorted(spans[:, 0], ends, side="right")))
 
 
 @compiled

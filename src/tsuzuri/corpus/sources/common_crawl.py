@@ -11,7 +11,7 @@ import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -125,7 +125,7 @@ class CommonCrawl:
             decoded,
             license=found.spdx if found else self.config.license,
             license_url=found.url if found else "",
-            facts={"license_evidence": found.evidence} if found else {},
+            facts={**({"license_evidence": found.evidence} if found else {}), **page.facts},
         )
 
     def _document(
@@ -137,7 +137,7 @@ class CommonCrawl:
         *,
         license: str = "",
         license_url: str = "",
-        facts: dict[str, str] | None = None,
+        facts: Mapping[str, str | float] | None = None,
     ) -> Document:
         url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")  # brackets: WARC 1.0, Wget
         meta = {"charset_source": decoded.charset_source, **(facts or {})}

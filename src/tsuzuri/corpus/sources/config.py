@@ -7,15 +7,16 @@ text is named.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tsuzuri.core.config import Config
 from tsuzuri.core.spdx import spdx_of
 from tsuzuri.corpus.anonymize.config import AnonymizeConfig
 from tsuzuri.corpus.charset import is_known
 from tsuzuri.corpus.quality.config import LiteratureQuality, QualityConfig, TechnicalQuality, WebQuality
+from tsuzuri.corpus.quality.profiles import LINK_RULE
 
 DEFAULT_PACKAGES = (
     "manpages-ja",
@@ -87,12 +88,23 @@ class SourceConfig(Config):
     """What becomes of lines that recur through a group, where `duplicates.boilerplate` looks for them: the
     frame of a site is cut, what an author likes to say is kept."""
 
+    @property
+    def knows_links(self) -> bool:
+        """Whether it says which share of a page stands in links."""
+        return False
+
     @field_validator("name")
     @classmethod
     def _check_name(cls, value: str) -> str:
         if fault := name_fault(value):
             raise ValueError(fault)
         return value
+
+    @model_validator(mode="after")
+    def _check_links(self) -> Self:
+        if LINK_RULE in self.quality.thresholds and not self.knows_links:
+            raise ValueError(f"{LINK_RULE} is for pages, and nothing says here what stood in links")
+        return self
 
 
 def name_fault(name: str) -> str:
@@ -129,6 +141,11 @@ class FilesSource(SourceConfig):
     max_file_bytes: int = Field(256 * 2**20, ge=1)
     """Largest text file, line of a table or text of a record that is read, in bytes after decompression;
     larger ones are rejected."""
+
+    @property
+    def knows_links(self) -> bool:
+        """Its HTML has them, in other files nothing is a link."""
+        return True
 
 
 class AozoraSource(SourceConfig):
@@ -183,6 +200,11 @@ class CommonCrawlSource(SourceConfig):
     """What its pages must be to stay."""
     anonymize: AnonymizeConfig = AnonymizeConfig()
     """What becomes of personal data; needs the extra `anonymize` unless it is off."""
+
+    @property
+    def knows_links(self) -> bool:
+        """Our own rules tell; trafilatura's text does not, nor does a WET file, whose pages count as none."""
+        return self.extractor == "fast"
 
 
 class WikipediaSource(SourceConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -86,12 +87,12 @@ class FilesOnDisk:
         decoded = charset.decode(data, declared=declared, given=self.config.encoding)
         if decoded is None:
             return Unreadable(place, "undecodable")
-        text, title = decoded.text, ""
+        text, title, facts = decoded.text, "", {}
         if is_html:
             page = html_to_text(text, self.config.ruby)
             if page is None:
                 return Unreadable(place, "nested_too_deep")
-            text, title = page.text, page.title
+            text, title, facts = page.text, page.title, page.facts
         folder = PurePosixPath(place).parent.as_posix()
         return Document(
             id=place,
@@ -102,6 +103,7 @@ class FilesOnDisk:
             title=title,
             charset=decoded.charset,
             group=folder if self.config.group_by == "folder" else place,
+            meta=json.dumps(facts),
         )
 
     def _records(self, member: Member, place: str) -> Iterator[Item | Unreadable]:
