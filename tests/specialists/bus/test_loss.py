@@ -100,7 +100,7 @@ def test_a_broker_that_dies_again_and_again_comes_back(tmp_path: Path) -> None:
 
 def test_a_broker_that_is_away_fails_what_is_sent_and_then_takes_it_again(tmp_path: Path) -> None:
     broker = start_embedded(tmp_path / "first")
-    bus = opened(BusConfig(bootstrap=broker.address, delivery_s=1, request_s=1, session_s=1))
+    bus = opened(BusConfig(bootstrap=broker.address, delivery_s=3, request_s=1, session_s=1))
     bus.ensure([TopicSpec("t")])
     lost: list[str] = []
     bus.on_lost(lost.append)

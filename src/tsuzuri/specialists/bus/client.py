@@ -21,6 +21,8 @@ LOG = logging.getLogger("tsuzuri.specialists.bus")
 EMBEDDED = "tsuzuri-embedded-"
 """What the name of an embedded broker's cluster begins with; another is drawn at every start."""
 EMBEDDED_FETCH_WAIT_MS, EMBEDDED_LATER_MS = 5, 50
+EMBEDDED_REFRESH_MS = 5_000
+"""So that topics are seen again soon after it came back without them."""
 REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
 """Errors that pass only when the settings are others."""
 NOT_SHARED = ("allow.auto.create.topics",)
@@ -94,6 +96,7 @@ class Client:
             "fetch.queue.backoff.ms": 20,
             "fetch.error.backoff.ms": 50,
             **({"fetch.wait.max.ms": wait_ms} if wait_ms else {}),
+            **({"topic.metadata.refresh.interval.ms": EMBEDDED_REFRESH_MS} if self.is_embedded else {}),
             **self.common(on_error),
         }
 

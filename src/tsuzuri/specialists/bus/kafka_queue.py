@@ -73,9 +73,8 @@ class KafkaQueue:
         """Nothing: a partition is ours for as long as this process lives."""
 
     def begin_anew(self) -> None:
-        """The broker came back empty: join again, with nothing."""
-        for member in self._members:
-            member.begin_anew()
+        """Nothing: a broker that came back empty does not know its members, tells them so within a heartbeat,
+        and they join again, with nothing. (Another consumer would wait for the old one's session to end.)"""
 
     def close(self, *, drain_s: float = 0.0) -> None:
         """Wait for what is out, say what was worked off, leave the groups."""
@@ -97,10 +96,6 @@ class Member:
         self._consumer = self._joined()
         self._thread = threading.Thread(target=self._run, name="bus-queue", daemon=True)
         self._thread.start()
-
-    def begin_anew(self) -> None:
-        """Join again, with nothing."""
-        self._is_stale = True
 
     def stop(self) -> None:
         """Leave soon."""
