@@ -92,11 +92,12 @@ def swaps(folder: Path, release: Path, count: int) -> None:
                 done = subprocess.run(replace(folder, release, f"s{number}"), stdout=subprocess.DEVNULL)
                 seconds.append(time.monotonic() - began)
                 undone += done.returncode != 0
-    failed = sum(number for (status, _), number in asked.items() if status != "200")
-    revisions = {who for status, who in asked if status == "200"}
+    failed = {status: number for (status, _), number in asked.items() if status != "200"}
+    revisions = [who for status, who in asked if status == "200" and who.startswith(f"{NAME}/")]
     print(
         f"{count} swaps, {undone} of them undone, median {statistics.median(seconds):.1f} s: "
-        f"{sum(asked.values())} requests of {len(revisions)} revisions, {failed} failed"
+        f"{sum(asked.values())} requests, answered by {len(revisions)} revisions of {count + 1}, "
+        f"failed: {failed or 'none'}"
     )
 
 
