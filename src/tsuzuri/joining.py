@@ -122,6 +122,20 @@ JOINING = (
         (NAME, *WHERE),
     ),
     Command(
+        "specialists permit",
+        "let users of a guarded cluster do what their role needs, and no more",
+        "tsuzuri.specialists.permissions:permit_users",
+        (
+            argument(
+                "given",
+                nargs="+",
+                metavar="ROLE=USER",
+                help="gateway, worker, worker/SPECIALIST or operator, and who has that role",
+            ),
+            *WHERE,
+        ),
+    ),
+    Command(
         "specialists dlq",
         "dead letters: what nobody could work off",
         "tsuzuri.specialists.commands:dead_letters",

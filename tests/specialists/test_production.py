@@ -21,8 +21,8 @@ pytest.importorskip(
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tsuzuri.core.errors import InputError
-from tsuzuri.specialists.permissions import grants, permit
+from tsuzuri.core.errors import InputError, ResourceError
+from tsuzuri.specialists.permissions import grants, permit, permit_users
 from tsuzuri.specialists.topics import Topics
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +151,20 @@ def test_the_set_up_of_three_nodes_lets_each_role_do_what_it_needs_and_no_more(c
     admin = AdminClient(cluster.settings("admin"))
     users = {"gateway": ["gateway"], "worker/literature": ["worker"], "operator": ["operator"]}
     assert permit(admin, users, TOPICS) > 30
+    config = cluster.folder / "specialists.yaml"
+    secret = {
+        "security": {
+            k: v for k, v in cluster.settings("admin").items() if "." in k and k != "bootstrap.servers"
+        }
+    }
+    config.write_text(yaml.safe_dump({"bus": {"bootstrap": cluster.bootstrap, **secret}}))
+    assert "rules stand for operator=operator" in permit_users(
+        ["operator=operator"], config=config, kafka=cluster.bootstrap
+    )
+    secret["security"] |= {"sasl.username": "worker", "sasl.password": "worker-secret"}
+    config.write_text(yaml.safe_dump({"bus": {"bootstrap": cluster.bootstrap, **secret}}))
+    with pytest.raises(ResourceError, match="grants nothing"):
+        permit_users(["worker=worker"], config=config, kafka=cluster.bootstrap)
     own, others = (TOPICS.requests(name, "1", "interactive") for name in ("literature", "news"))
     # any role makes topics of the installation, three copies of each; nobody makes others
     worker, gateway = (AdminClient(cluster.settings(user)) for user in ("worker", "gateway"))
@@ -194,6 +208,8 @@ def test_who_has_no_password_or_no_trust_is_not_let_in(cluster: Cluster) -> None
 def test_an_unknown_role_is_named_with_the_closest() -> None:
     with pytest.raises(InputError, match="worker"):
         permit(None, {"workers": ["x"]}, TOPICS)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="is no ROLE=USER"):
+        permit_users(["worker"], kafka="127.0.0.1:9")
     with pytest.raises(InputError, match="no role 'gateway/x'"):
         permit(None, {"gateway/x": ["x"]}, TOPICS)  # type: ignore[arg-type]
 

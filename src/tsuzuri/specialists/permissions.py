@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from tsuzuri.core.errors import InputError, closest
+from tsuzuri.core.errors import InputError, ResourceError, closest
+from tsuzuri.specialists.bus.client import Client
+from tsuzuri.specialists.reaching import where_is
 from tsuzuri.specialists.topics import Topics
 
 if TYPE_CHECKING:
@@ -54,6 +56,29 @@ def grants(role: Role, topics: Topics, *, specialist: str = "") -> Iterator[Gran
         yield Grant("topic", name, ("write",))
     if role == "operator":
         yield Grant("topic", f"{topics.prefix}.", ("alter_configs", "delete"), is_prefix=True)
+
+
+def permit_users(given: Sequence[str], **where: Any) -> str:
+    """Grant ROLE=USER, each; the command `specialists permit`. Errors of the cluster in a sentence."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    users: dict[str, list[str]] = {}
+    for item in given:
+        role, _, user = item.partition("=")
+        if not user:
+            raise InputError(f"{item!r} is no ROLE=USER", hint="say gateway=USER, worker/SPECIALIST=USER, …")
+        users.setdefault(role, []).append(user)
+    config = where_is(**where)
+    client = Client(config)
+    try:
+        stand = permit(client.made(AdminClient, client.common()), users, Topics(config.prefix))
+    except KafkaException as error:
+        raise ResourceError(
+            f"{config.bootstrap} grants nothing: {client.said(error)}",
+            hint="ask as a super user of a cluster with an authorizer (`security` in --config)",
+        ) from None
+    return f"{stand} rules stand for {', '.join(given)}"
 
 
 def permit(admin: AdminClient, users: Mapping[str, Sequence[str]], topics: Topics) -> int:

@@ -141,7 +141,7 @@ class Up:
     def _ask(self) -> list[str]:
         """Want what the file asks for, where it asks for something else than when it was last read: what was
         changed by commands since stays. The names that the file has no more."""
-        before, asked = self._asked, {}
+        before, asked, told = self._asked, {}, set[Key]()
         for item in self._config.specialists:
             wanted = Wanted(
                 specialist=item.name,
@@ -161,8 +161,10 @@ class Up:
                 if specialist == item.name and revision != wanted.revision:
                     self._registry.drop_wanted(specialist, revision)
             self._registry.put_wanted(wanted)
-        self._asked = asked
-        if not self._registry.flush(KNOWN_S):
+            told.add((wanted.specialist, wanted.revision))
+        self._asked = asked  # kept from here on, and what is wanted with it: an end between them lost that
+        known = self._registry.wait_for(lambda: told <= set(self._registry.wanted), KNOWN_S)
+        if not known or not self._registry.flush(KNOWN_S):
             raise BusDown(f"the broker did not take what is wanted within {KNOWN_S:.0f} s")
         self._is_changed.set()
         return [name for name in before if name not in asked]
