@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from tsuzuri.core.errors import InputError, ResourceError, closest
 from tsuzuri.specialists.bus.client import Client
@@ -58,7 +59,9 @@ def grants(role: Role, topics: Topics, *, specialist: str = "") -> Iterator[Gran
         yield Grant("topic", f"{topics.prefix}.", ("alter_configs", "delete"), is_prefix=True)
 
 
-def permit_users(given: Sequence[str], **where: Any) -> str:
+def permit_users(
+    given: Sequence[str], *, config: Path | None = None, kafka: str | None = None, out: Path | None = None
+) -> str:
     """Grant ROLE=USER, each; the command `specialists permit`. Errors of the cluster in a sentence."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
@@ -69,13 +72,13 @@ def permit_users(given: Sequence[str], **where: Any) -> str:
         if not user:
             raise InputError(f"{item!r} is no ROLE=USER", hint="say gateway=USER, worker/SPECIALIST=USER, …")
         users.setdefault(role, []).append(user)
-    config = where_is(**where)
-    client = Client(config)
+    bus_config = where_is(config, kafka, out)
+    client = Client(bus_config)
     try:
-        stand = permit(client.made(AdminClient, client.common()), users, Topics(config.prefix))
+        stand = permit(client.made(AdminClient, client.common()), users, Topics(bus_config.prefix))
     except KafkaException as error:
         raise ResourceError(
-            f"{config.bootstrap} grants nothing: {client.said(error)}",
+            f"{bus_config.bootstrap} grants nothing: {client.said(error)}",
             hint="ask as a super user of a cluster with an authorizer (`security` in --config)",
         ) from None
     return f"{stand} rules stand for {', '.join(given)}"
