@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -149,17 +150,24 @@ def test_a_paused_broker_loses_nothing(tmp_path: Path) -> None:
     broker.stop()
 
 
-def test_what_was_left_running_by_one_who_was_killed_is_ended(tmp_path: Path) -> None:
+def test_a_broker_ends_with_whoever_started_it(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, sys; from tsuzuri.specialists.brokers import start_embedded\n"
         "print(start_embedded(pathlib.Path(sys.argv[1])).pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     left = int(done.stdout)
-    assert _runs(left)
-    broker = start_embedded(tmp_path)
-    assert not _runs(left)
-    broker.stop()
+    until(lambda: not _runs(left))
+    start_embedded(tmp_path).stop()  # the folder is free
+
+
+def test_what_is_left_running_all_the_same_is_ended(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as left:
+        started = Path(f"/proc/{left.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        (tmp_path / "broker.json").write_text(json.dumps({"pid": left.pid, "started": started}))
+        broker = start_embedded(tmp_path)
+        assert left.wait(PATIENCE_S) == -signal.SIGKILL
+        broker.stop()
 
 
 def _runs(pid: int) -> bool:
