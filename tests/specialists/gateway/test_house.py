@@ -75,7 +75,8 @@ class Whole:
         """Wait until each has its part of the work: the embedded broker gives nobody anything any more where
         a member leaves while another joins."""
         queues = [running.worker._queue for running in workers if running.worker is not None]
-        until(lambda: all(getattr(queue, "_partitions", True) for queue in queues))
+        members = [member for queue in queues for member in getattr(queue, "_members", ())]
+        until(lambda: all(member._buffer.owned(member._topics) for member in members))
 
     def admit(self, **shares: dict[str, float]) -> None:
         """Say who answers."""
