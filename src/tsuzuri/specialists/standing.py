@@ -43,9 +43,13 @@ class Standing:
                 self._stale.pop(key, None)
                 self._again.discard(key)
                 yield key, revision
-            elif key in self._again and revision.state in OVER and self.registry.alive(*key):
+            elif key in self._again and self.registry.alive(*key):
                 self._again.discard(key)
-                self.registry.put_descriptor(msgspec.structs.replace(revision, state="checking", note=""))
+                if revision.state in OVER:
+                    self.registry.put_descriptor(msgspec.structs.replace(revision, state="checking", note=""))
+                else:  # its new worker announced itself before the order to look again was read
+                    del self._stale[key]
+                    yield key, revision
 
     def decide(self, revision: Descriptor) -> None:
         """Say the last word about a revision."""
