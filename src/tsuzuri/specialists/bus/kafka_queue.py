@@ -11,31 +11,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Collection, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from tsuzuri.specialists.bus.base import BusFull, Record, Work
+from tsuzuri.specialists.bus.base import Work
 from tsuzuri.specialists.bus.client import LOG, Client
 from tsuzuri.specialists.bus.kafka_buffer import Buffer
 from tsuzuri.specialists.bus.kafka_follow import Place, as_record, read
-from tsuzuri.specialists.dead_letters import dead_letter
-from tsuzuri.specialists.topics import Topics
-
-Send = Callable[[Record, Callable[[Record, BaseException | None], None]], None]
+from tsuzuri.specialists.bus.kafka_reject import Rejecting, Send
 
 IDLE_POLL_S, PAUSED_POLL_S = 0.1, 0.005
 BATCH_RECORDS = 256
-REJECT_AGAIN_S = 1.0
 LEAVING_S = 5.0
 
 
-class KafkaQueue:
+class KafkaQueue(Rejecting):
     """What one member is given."""
 
     def __init__(self, client: Client, send: Send, topics: Sequence[str], group: str, capacity: int) -> None:
-        self._client, self._send, self._group = client, send, group
+        super().__init__(client, send, group)
         self._buffer = Buffer(topics, capacity)
         groups = client.groups(group, topics)
         self._members = [Member(client, self._buffer, name, share) for name, share in groups.items()]
@@ -52,22 +47,6 @@ class KafkaQueue:
     def release(self, work: Work, *, delay_s: float = 0.0) -> None:
         """It is given again by this member, or by another when this one has gone."""
         self._buffer.put_back(work.lease, delay_s)
-
-    def reject(self, work: Work, *, reason: str, message: str = "") -> None:
-        """It becomes a dead letter, and is acknowledged once that is stored."""
-        topic = Topics(self._client.config.prefix).dead_letters
-        letter = dead_letter(work.record, topic=topic, group=self._group, reason=reason, message=message)
-        try:
-            self._send(letter, partial(self._rejected, work))
-        except BusFull as error:
-            self._rejected(work, letter, error)
-
-    def _rejected(self, work: Work, _: Record, error: BaseException | None) -> None:
-        if error is None:
-            self.ack(work)
-        else:
-            LOG.warning("a dead letter could not be stored: %s", error)
-            self.release(work, delay_s=REJECT_AGAIN_S)
 
     def extend(self, work: Work) -> None:
         """Nothing: a partition is ours for as long as this process lives."""

@@ -15,23 +15,18 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from confluent_kafka import AcknowledgeType, KafkaException, Message, ShareConsumer
 
-from tsuzuri.specialists.bus.base import BusFull, Record, Work
+from tsuzuri.specialists.bus.base import Record, Work
 from tsuzuri.specialists.bus.client import LOG, Client
 from tsuzuri.specialists.bus.kafka_admin import Admin
 from tsuzuri.specialists.bus.kafka_follow import as_record
-from tsuzuri.specialists.dead_letters import dead_letter
-from tsuzuri.specialists.topics import Topics
-
-Send = Callable[[Record, Callable[[Record, BaseException | None], None]], None]
+from tsuzuri.specialists.bus.kafka_reject import Rejecting, Send
 
 POLL_S = 0.1
-REJECT_AGAIN_S = 1.0
 LEAVING_S = 5.0
 
 
@@ -41,14 +36,14 @@ class _Given:
     record: Record
 
 
-class ShareQueue:
+class ShareQueue(Rejecting):
     """What one member is given. The client is used by one thread alone."""
 
     def __init__(
         self, client: Client, admin: Admin, send: Send, topics: Sequence[str], group: str, capacity: int
     ) -> None:
-        self._client, self._send = client, send
-        self._topics, self._group, self._capacity = tuple(topics), group, capacity
+        super().__init__(client, send, group)
+        self._topics, self._capacity = tuple(topics), capacity
         self._changed = threading.Condition()
         self._buffers: dict[str, deque[_Given]] = {topic: deque() for topic in topics}
         self._out: set[_Given] = set()
@@ -95,22 +90,6 @@ class ShareQueue:
                     self._answers, (time.monotonic() + delay_s, next(self._numbers), given, answer)
                 )
                 self._changed.notify_all()
-
-    def reject(self, work: Work, *, reason: str, message: str = "") -> None:
-        """It becomes a dead letter, and is acknowledged once that is stored."""
-        topic = Topics(self._client.config.prefix).dead_letters
-        letter = dead_letter(work.record, topic=topic, group=self._group, reason=reason, message=message)
-        try:
-            self._send(letter, partial(self._rejected, work))
-        except BusFull as error:
-            self._rejected(work, letter, error)
-
-    def _rejected(self, work: Work, _: Record, error: BaseException | None) -> None:
-        if error is None:
-            self.ack(work)
-        else:
-            LOG.warning("a dead letter could not be stored: %s", error)
-            self.release(work, delay_s=REJECT_AGAIN_S)
 
     def extend(self, work: Work) -> None:
         """Nothing: this client can't ask for more time."""
