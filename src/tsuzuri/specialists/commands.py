@@ -6,7 +6,7 @@ What an order comes to is told step by step until its end; who stops listening s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,36 +62,14 @@ def list_specialists(
     return table([{name: value for name, value in row.items() if name != "source"} for row in rows])
 
 
-def add(
-    name: str,
-    release: Path,
-    *,
-    title: str = "",
-    revision: str = "",
-    texts: Path | None = None,
-    workers: int = 0,
-    gate: bool = True,
-    overrides: Sequence[str] = (),
-    **where: Any,
-) -> Iterator[str]:
+def add(name: str, release: Path, **asked: Any) -> Iterator[str]:
     """Let a new specialist in: its workers are started by whoever runs `up`."""
-    yield from _want("add", name, release, title, revision, texts, workers, gate, overrides, where)
+    yield from _want("add", name, release, **asked)
 
 
-def replace(
-    name: str,
-    release: Path,
-    *,
-    title: str = "",
-    revision: str = "",
-    texts: Path | None = None,
-    workers: int = 0,
-    gate: bool = True,
-    overrides: Sequence[str] = (),
-    **where: Any,
-) -> Iterator[str]:
+def replace(name: str, release: Path, **asked: Any) -> Iterator[str]:
     """Put a revision in place of the one that answers, step by step."""
-    yield from _want("replace", name, release, title, revision, texts, workers, gate, overrides, where)
+    yield from _want("replace", name, release, **asked)
 
 
 def rollback(name: str, *, revision: str = "", **where: Any) -> Iterator[str]:
@@ -146,13 +124,14 @@ def _want(
     verb: Literal["add", "replace"],
     name: str,
     release: Path,
-    title: str,
-    revision: str,
-    texts: Path | None,
-    workers: int,
-    gate: bool,
-    overrides: Sequence[str],
-    where: Mapping[str, Any],
+    *,
+    title: str = "",
+    revision: str = "",
+    texts: Path | None = None,
+    workers: int = 0,
+    gate: bool = True,
+    overrides: Sequence[str] = (),
+    **where: Any,
 ) -> Iterator[str]:
     """Have a revision let in; what is wrong with it as far as can be seen here is told before it is asked."""
     values: dict[str, Any] = {
