@@ -15,14 +15,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tsuzuri.chain.specialize import Folders
+from tsuzuri.chain.stages import make_run, watch_of
 from tsuzuri.core.manifest import read_manifest
 from tsuzuri.data.box import TokenBox
 from tsuzuri.generation.language_model import LanguageModel
 from tsuzuri.generation.score import token_log_probabilities
 from tsuzuri.recipe import Recipe
 from tsuzuri.specialists.recipe import GENERALIST, SEED
-from tsuzuri.specialize import Folders
-from tsuzuri.stages import make_run, watch_of
 from tsuzuri.tokenizer.codec import Tokenizer
 
 DENSE = "dense"

@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from tsuzuri.core.files import write_text
-from tsuzuri.specialists.kept import UP, read_up
+from tsuzuri.specialists.up.kept import UP, read_up
 
 CLIENTS = 3
 PATIENCE_S = 600

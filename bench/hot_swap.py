@@ -25,7 +25,7 @@ from _swap import running, tsuzuri, under_load, until, wait_for
 from tsuzuri.core.files import write_json, write_text
 from tsuzuri.specialists.bus.base import Record
 from tsuzuri.specialists.messages import Envelope, Report, Traffic, encode, now_ms
-from tsuzuri.specialists.reaching import Joined, reach
+from tsuzuri.specialists.operators.reaching import Joined, reach
 from tsuzuri.tokenizer.config import TokenizerConfig
 from tsuzuri.tokenizer.train import learn_tokenizer
 

@@ -27,12 +27,12 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from _report import Comparison, emit, machine
-from tsuzuri.specialists.brokers import Broker, start_apache, start_embedded
 from tsuzuri.specialists.bus.base import Record, TopicSpec
 from tsuzuri.specialists.bus.client import Client
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.kafka_admin import Admin
 from tsuzuri.specialists.bus.opening import open_bus
+from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
 
 BYTES = 500
 IN_FLIGHT = 256

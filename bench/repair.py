@@ -37,21 +37,21 @@ import pyarrow.parquet as pq
 from _report import Comparison, emit, machine
 from _specialists import DENSE, Passage, passages, read_passages
 from _swap import in_words, swap
+from tsuzuri.chain.domains import domain_names
+from tsuzuri.chain.gather import texts_path
+from tsuzuri.chain.specialize import Folders, branch_train
+from tsuzuri.chain.stages import make_run, watch_of
 from tsuzuri.core.files import read_json_lines, sha256_file, write_json, write_text
 from tsuzuri.core.manifest import make_box, read_manifest
 from tsuzuri.data.box import PIECES, SPLITS, TokenBox, shard_stem
 from tsuzuri.data.pack import count_documents, table_path, write_table
 from tsuzuri.data.shards import shard_writer
-from tsuzuri.domains import domain_names
-from tsuzuri.gather import texts_path
 from tsuzuri.generation.language_model import LanguageModel
 from tsuzuri.lab.config import PlanConfig
 from tsuzuri.lab.plan import make_plan
 from tsuzuri.model.hf import WEIGHTS
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.specialists.recipe import GENERALIST
-from tsuzuri.specialize import Folders, branch_train
-from tsuzuri.stages import make_run, watch_of
 from tsuzuri.tokenizer.codec import Tokenizer
 from tsuzuri.training.branch import branch_of
 from tsuzuri.training.config import BranchConfig

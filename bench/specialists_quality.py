@@ -53,10 +53,11 @@ from _specialists import (
     read_passages,
     total_steps,
 )
-from tsuzuri.build import link_boxes
+from tsuzuri.chain.build import link_boxes
+from tsuzuri.chain.domains import domain_names
+from tsuzuri.chain.specialize import Folders, train_specialists
 from tsuzuri.data.box import TokenBox
 from tsuzuri.data.domains import texts_of
-from tsuzuri.domains import domain_names
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.report.boxes import boxes_of
 from tsuzuri.specialists.messages import Scored
@@ -65,7 +66,6 @@ from tsuzuri.specialists.routing.base import RouterConfig
 from tsuzuri.specialists.routing.calibration import prior_of
 from tsuzuri.specialists.routing.measures import Routed, worth
 from tsuzuri.specialists.routing.trained import load_router, train_router
-from tsuzuri.specialize import Folders, train_specialists
 from tsuzuri.tokenizer.codec import Tokenizer
 
 RESAMPLES = 2000

@@ -30,7 +30,7 @@ from tsuzuri.specialists.messages import (
     encode,
     now_ms,
 )
-from tsuzuri.specialists.registry import Registry
+from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.topics import Topics
 
 BEAT_S = 0.05

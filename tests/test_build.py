@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import builds
-from tsuzuri.build import build, link_boxes, remove_outdated
+from tsuzuri.chain.build import build, link_boxes, remove_outdated
+from tsuzuri.chain.stages import corpus
 from tsuzuri.core.errors import InputError, RecipeError, ResourceError, ResumeError, TsuzuriError
 from tsuzuri.core.manifest import read_manifest, reopen
 from tsuzuri.report.boxes import boxes_of
-from tsuzuri.stages import corpus
 
 QUICKSTART = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
 

@@ -152,7 +152,7 @@ def test_a_stopped_run_exits_with_its_signal(monkeypatch: pytest.MonkeyPatch, tm
     def stopped(**arguments: object) -> None:
         raise Stopped("stopped", by=signal.SIGINT)
 
-    monkeypatch.setattr("tsuzuri.stages.report", stopped)
+    monkeypatch.setattr("tsuzuri.chain.stages.report", stopped)
     assert main(["report", str(tmp_path)]) == 128 + signal.SIGINT
 
 

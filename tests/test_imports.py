@@ -1,4 +1,7 @@
-"""Imports go one way, and what is to start light imports no torch."""
+"""Imports go one way, and what is to start light imports no torch.
+
+Nobody is allowed `chain` or `commands`: they know the other rooms, and only `cli.py` knows them.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,18 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"core"},
     "serving": {"core", "corpus", "generation", "model", "tokenizer"},
     "specialists": {"core", "generation", "serving"},
+    "chain": {"core", "corpus", "data", "evaluate", "generation", "lab", "model", "release", "report"}
+    | {"specialists", "tokenizer", "training"},
+    "commands": {"core", "release", "serving"},
 }
 LIGHT = (
     "tsuzuri",
     "tsuzuri.cli",
     "tsuzuri.recipe",
-    "tsuzuri.build",
-    "tsuzuri.planning",
-    "tsuzuri.stages",
-    "tsuzuri.specialize",
+    "tsuzuri.chain.build",
+    "tsuzuri.chain.planning",
+    "tsuzuri.chain.stages",
+    "tsuzuri.chain.specialize",
     "tsuzuri.lab.project",
     "tsuzuri.core.lineage",
     "tsuzuri.corpus.build",
@@ -46,7 +52,7 @@ LIGHT = (
     "tsuzuri.specialists.bus.config",
     "tsuzuri.specialists.messages",
     "tsuzuri.specialists.topics",
-    "tsuzuri.support",
+    "tsuzuri.commands.support",
 )
 
 

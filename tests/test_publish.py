@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import builds
+from tsuzuri.chain.publish import milestone_boxes, rate_of, release
 from tsuzuri.core.errors import InputError
 from tsuzuri.lab.devices import DEVICES
-from tsuzuri.publish import milestone_boxes, rate_of, release
 
 
 def test_a_device_that_the_table_knows_has_a_rate_of_its_own() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import runs
-from tsuzuri.build import describe
+from tsuzuri.chain.build import describe
 from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.model.ladder import model_config, rung
 from tsuzuri.recipe import load_recipe

@@ -17,19 +17,19 @@ import pytest
 import torch
 import yaml
 
+from tsuzuri.chain.domains import describe_clusters
+from tsuzuri.chain.gather import passages
+from tsuzuri.chain.specialize import branch_train, seed_train, train_specialists
 from tsuzuri.cli import main
 from tsuzuri.core.errors import InputError, RecipeError, ResumeError, TsuzuriError
 from tsuzuri.core.files import sha256_file
 from tsuzuri.core.lineage import walk
 from tsuzuri.core.manifest import box_sha256, read_manifest
 from tsuzuri.data.box import TokenBox
-from tsuzuri.domains import describe_clusters
-from tsuzuri.gather import passages
 from tsuzuri.recipe import load_recipe
 from tsuzuri.specialists.config import check_files, read_specialists
 from tsuzuri.specialists.messages import Scored
 from tsuzuri.specialists.routing.trained import load_router
-from tsuzuri.specialize import branch_train, seed_train, train_specialists
 from tsuzuri.tokenizer.codec import Tokenizer
 
 WORDS = {

@@ -29,7 +29,7 @@ from tsuzuri.specialists.messages import (
     new_id,
     now_ms,
 )
-from tsuzuri.specialists.registry import REPLIES, Registry
+from tsuzuri.specialists.registry.registry import REPLIES, Registry
 from tsuzuri.specialists.topics import Topics
 from tsuzuri.specialists.worker.config import WorkerConfig
 from tsuzuri.specialists.worker.loop import Worker

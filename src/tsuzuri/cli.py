@@ -15,13 +15,22 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from tsuzuri.arguments import SET, SUPPORTERS, Command, argument, fields_of, folder, some_count, some_path
+from tsuzuri.commands.arguments import (
+    SET,
+    SUPPORTERS,
+    Command,
+    argument,
+    fields_of,
+    folder,
+    some_count,
+    some_path,
+)
+from tsuzuri.commands.operating import OPERATING
 from tsuzuri.core.errors import Stopped, TsuzuriError
 from tsuzuri.core.manifest import code_version
 from tsuzuri.core.ranks import is_first
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.lab.config import PlanConfig
-from tsuzuri.operating import OPERATING
 
 RECIPE = argument("recipe", type=some_path, metavar="RECIPE.yaml", help="the recipe")
 OUT = folder("out", "the folder to make, or to go on with")
@@ -92,7 +101,7 @@ COMMANDS = (
     Command(
         "build",
         "the whole chain from sources to release and report; run again to resume",
-        "tsuzuri.build:build",
+        "tsuzuri.chain.build:build",
         (
             *(RECIPE, OUT, SET, *LICENSES, AMEND),
             argument(
@@ -105,7 +114,9 @@ COMMANDS = (
             PROFILE,
         ),
     ),
-    Command("corpus build", "sources → documents", "tsuzuri.stages:corpus", (RECIPE, OUT, SET, *LICENSES)),
+    Command(
+        "corpus build", "sources → documents", "tsuzuri.chain.stages:corpus", (RECIPE, OUT, SET, *LICENSES)
+    ),
     Command(
         "corpus withdraw",
         "take documents out, remember that, and name what learnt from them",
@@ -142,7 +153,7 @@ COMMANDS = (
     Command(
         "tokenizer train",
         "documents → tokenizer",
-        "tsuzuri.stages:train_tokenizer",
+        "tsuzuri.chain.stages:train_tokenizer",
         (RECIPE, DOCUMENTS, OUT, SET),
     ),
     Command(
@@ -159,13 +170,18 @@ COMMANDS = (
         ),
     ),
     Command(
-        "pack", "documents → token shards", "tsuzuri.stages:pack", (RECIPE, DOCUMENTS, TOKENIZER, OUT, SET)
+        "pack",
+        "documents → token shards",
+        "tsuzuri.chain.stages:pack",
+        (RECIPE, DOCUMENTS, TOKENIZER, OUT, SET),
     ),
-    Command("mix", "how much of each source a recipe reads", "tsuzuri.stages:mix", (RECIPE, TOKENS, SET)),
+    Command(
+        "mix", "how much of each source a recipe reads", "tsuzuri.chain.stages:mix", (RECIPE, TOKENS, SET)
+    ),
     Command(
         "train",
         "token shards → weights",
-        "tsuzuri.stages:train",
+        "tsuzuri.chain.stages:train",
         (RECIPE, TOKENS, TOKENIZER, OUT, SET, AMEND, PROFILE),
     ),
     Command(
@@ -177,7 +193,7 @@ COMMANDS = (
     Command(
         "evaluate",
         "a model → held-out bits, repetition, samples",
-        "tsuzuri.stages:evaluate",
+        "tsuzuri.chain.stages:evaluate",
         (
             MODEL,
             TOKENS,
@@ -226,7 +242,7 @@ COMMANDS = (
     Command(
         "release build",
         "the folders of a build → a release",
-        "tsuzuri.publish:release",
+        "tsuzuri.chain.publish:release",
         (
             RECIPE,
             folder("build", "the folder that `tsuzuri build` wrote into"),
@@ -302,7 +318,7 @@ COMMANDS = (
     Command(
         "specialists train",
         "one corpus → a seed model → a release for each domain, and a generalist's; run again to resume",
-        "tsuzuri.specialize:train_specialists",
+        "tsuzuri.chain.specialize:train_specialists",
         (
             *(RECIPE, OUT, SET, *LICENSES),
             argument("--only", metavar="NAME", help="one model: seed, generalist or a domain's"),
@@ -319,7 +335,7 @@ COMMANDS = (
     Command(
         "report",
         "one HTML page about a build, finished or not",
-        "tsuzuri.stages:report",
+        "tsuzuri.chain.stages:report",
         (
             argument(
                 "build", type=some_path, metavar="DIR", help="the folder that `tsuzuri build` writes into"
@@ -329,7 +345,7 @@ COMMANDS = (
     Command(
         "plan",
         "before a run: what fits, how long it takes and what it costs",
-        "tsuzuri.planning:plan_run",
+        "tsuzuri.chain.planning:plan_run",
         (
             argument("recipe", nargs="?", type=some_path, metavar="RECIPE.yaml", help="plan for this recipe"),
             argument("--project", type=some_path, metavar="FILE.yaml", help="plan stages end to end"),

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tsuzuri.chain.planning import plan_run
 from tsuzuri.lab.devices import DEVICES
 from tsuzuri.lab.memory import predict
 from tsuzuri.lab.plan import TOKENS_A_PARAMETER, Plan, config_of, make_plan
 from tsuzuri.lab.step import Step
 from tsuzuri.model.ladder import model_config
-from tsuzuri.planning import plan_run
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.training.memory import RECIPES, recipe_of
 

@@ -12,11 +12,11 @@ from typing import Literal
 import pytest
 
 from buses import OpenBus
-from tsuzuri.specialists.brokers import Broker, start_apache, start_embedded
 from tsuzuri.specialists.bus.base import Bus
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.bus.opening import open_bus as opened
+from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
 
 SESSION_S = 1.0
 """Of members on the embedded broker, which waits for half of it before it gives a new group its records."""

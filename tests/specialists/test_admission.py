@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.specialists.admission import check_fits, compare, held_out
+from tsuzuri.specialists.control.admission import check_fits, compare, held_out
 from tsuzuri.specialists.messages import Descriptor
 
 RANDOM = np.random.default_rng(7)

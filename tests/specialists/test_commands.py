@@ -8,8 +8,8 @@ import pytest
 
 import servers
 from tsuzuri.cli import main
-from tsuzuri.specialists.kept import write_up
-from tsuzuri.specialists.reaching import where_is
+from tsuzuri.specialists.operators.reaching import where_is
+from tsuzuri.specialists.up.kept import write_up
 
 ABSENT = "127.0.0.1:9"
 """The port `discard`, at which nobody listens."""

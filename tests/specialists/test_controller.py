@@ -14,9 +14,9 @@ from standins import StandIn, record
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.config import SpecialistsConfig
-from tsuzuri.specialists.controller import Controller
+from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.messages import Order, Outcome, Report, Traffic, Wanted, decode
-from tsuzuri.specialists.registry import CONTROLLER, Registry
+from tsuzuri.specialists.registry.registry import CONTROLLER, Registry
 from tsuzuri.specialists.topics import Topics
 
 House = Callable[..., StandIn]

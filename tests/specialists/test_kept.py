@@ -10,9 +10,9 @@ import pytest
 
 from buses import until
 from tsuzuri.core.errors import InputError, IntegrityError
-from tsuzuri.specialists.children import Child, end_all
-from tsuzuri.specialists.kept import STATE, read_state, read_up, write_state, write_up
 from tsuzuri.specialists.messages import Body, Descriptor, Route, Wanted
+from tsuzuri.specialists.up.children import Child, end_all
+from tsuzuri.specialists.up.kept import STATE, read_state, read_up, write_state, write_up
 
 
 def test_what_was_decided_comes_back_and_what_was_refused_does_not(tmp_path: Path) -> None:

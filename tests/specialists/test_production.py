@@ -22,7 +22,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tsuzuri.core.errors import InputError, ResourceError
-from tsuzuri.specialists.permissions import grants, permit, permit_users
+from tsuzuri.specialists.operators.permissions import grants, permit, permit_users
 from tsuzuri.specialists.topics import Topics
 
 ROOT = Path(__file__).parents[2]

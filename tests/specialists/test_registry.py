@@ -11,13 +11,13 @@ from standins import record
 from tsuzuri.specialists.bus.base import Record
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
-from tsuzuri.specialists.leases import LeaseTaken
 from tsuzuri.specialists.messages import Beat, Descriptor, Lease, Report, Route, Wanted, now_ms
-from tsuzuri.specialists.pulse import PATIENCE, STALE_BEATS
-from tsuzuri.specialists.registry import Registry
-from tsuzuri.specialists.shares import pick
+from tsuzuri.specialists.registry.leases import LeaseTaken
+from tsuzuri.specialists.registry.pulse import PATIENCE, STALE_BEATS
+from tsuzuri.specialists.registry.registry import Registry
+from tsuzuri.specialists.registry.shares import pick
+from tsuzuri.specialists.registry.view import View
 from tsuzuri.specialists.topics import Topics
-from tsuzuri.specialists.view import View
 
 TOPICS = Topics("t")
 SECOND = 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tsuzuri.specialists.config import RolloutConfig
+from tsuzuri.specialists.control.rollout import Rollout, lowest_share
 from tsuzuri.specialists.messages import Report, Traffic
-from tsuzuri.specialists.rollout import Rollout, lowest_share
 
 NEW, OLD = ("literature", "2"), ("literature", "1")
 CONFIG = RolloutConfig(watch_s=10, least_answers=20, idle_s=60, silent_s=6)

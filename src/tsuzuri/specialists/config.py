@@ -16,9 +16,9 @@ from tsuzuri.core.errors import InputError, TsuzuriError, closest
 from tsuzuri.serving.config import ServeConfig
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.modes import MODES, ModeConfig
+from tsuzuri.specialists.registry.view import RESERVED
 from tsuzuri.specialists.routing.base import RouterConfig
 from tsuzuri.specialists.topics import Topics
-from tsuzuri.specialists.view import RESERVED
 
 Sub = TypeVar("Sub", bound=Config)
 

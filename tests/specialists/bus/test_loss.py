@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from buses import PATIENCE_S, store, take, until
-from tsuzuri.specialists.brokers import start_embedded
 from tsuzuri.specialists.bus.base import Bus, BusDown, Record, TopicSpec
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.bus.opening import open_bus as opened
 from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.up.brokers import start_embedded
 
 Losing = tuple[Callable[[], Bus], Callable[[], None]]
 """Open a bus; let the broker lose everything."""
@@ -152,7 +152,7 @@ def test_a_paused_broker_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_broker_ends_with_whoever_started_it(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib, sys; from tsuzuri.specialists.brokers import start_embedded\n"
+        "import os, pathlib, sys; from tsuzuri.specialists.up.brokers import start_embedded\n"
         "print(start_embedded(pathlib.Path(sys.argv[1])).pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)

@@ -21,7 +21,7 @@ from tsuzuri.serving.models import TextModel
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.gateway.server import Specialists
-from tsuzuri.specialists.registry import Registry
+from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.routing.base import RouterConfig, RuleConfig
 from tsuzuri.specialists.topics import Topics
 from workers import Running, working

@@ -15,10 +15,10 @@ import pytest
 from buses import PATIENCE_S, OpenBus, until
 from servers import CONTEXT
 from tsuzuri.core.errors import InputError, RecipeError
-from tsuzuri.specialists.brokers import Broker
 from tsuzuri.specialists.bus.base import BusDown
 from tsuzuri.specialists.messages import Resume
 from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.up.brokers import Broker
 from tsuzuri.specialists.worker.commands import read_config, worker
 from tsuzuri.tokenizer.codec import Tokenizer
 from workers import KEY, Gate

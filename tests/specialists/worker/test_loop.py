@@ -33,7 +33,7 @@ from tsuzuri.specialists.messages import (
     new_id,
     now_ms,
 )
-from tsuzuri.specialists.registry import LEASE_S
+from tsuzuri.specialists.registry.registry import LEASE_S
 from tsuzuri.specialists.topics import Topics
 from tsuzuri.specialists.worker.request import Request
 from workers import KEY, Gate, Heard, Running, working

@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from tsuzuri.core.errors import InputError, ResourceError
 from tsuzuri.serving import logs
-from tsuzuri.specialists.asking import lease_replies
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Following, Record, TopicSpec
+from tsuzuri.specialists.control.asking import lease_replies
 from tsuzuri.specialists.gateway.calls import (
     BLAMELESS,
     Answer,
@@ -33,7 +33,6 @@ from tsuzuri.specialists.gateway.living import Living
 from tsuzuri.specialists.gateway.pace import Pace
 from tsuzuri.specialists.gateway.post import Post
 from tsuzuri.specialists.judging import repetition
-from tsuzuri.specialists.leases import Held
 from tsuzuri.specialists.messages import (
     Accepted,
     Ask,
@@ -48,7 +47,8 @@ from tsuzuri.specialists.messages import (
     decode,
     new_id,
 )
-from tsuzuri.specialists.registry import Key, Registry
+from tsuzuri.specialists.registry.leases import Held
+from tsuzuri.specialists.registry.registry import Key, Registry
 from tsuzuri.specialists.topics import Topics
 
 TICK_S = 0.05

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tsuzuri.specialists.messages import Descriptor, Route
-from tsuzuri.specialists.registry import Key, Registry
-from tsuzuri.specialists.shares import pick
+from tsuzuri.specialists.registry.registry import Key, Registry
+from tsuzuri.specialists.registry.shares import pick
 
 UP = ("checking", "ready")
 """States of workers that answer."""

@@ -17,12 +17,12 @@ from tsuzuri.serving.service import Service
 from tsuzuri.specialists.bus.base import Bus
 from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.config import SpecialistsConfig
-from tsuzuri.specialists.controller import Controller
+from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.gateway.dispatch import Gateway, make_topics
 from tsuzuri.specialists.gateway.models import GatewayModel, Only, Reach
 from tsuzuri.specialists.gateway.watching import Watch
 from tsuzuri.specialists.messages import Route, new_id
-from tsuzuri.specialists.registry import Registry
+from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.routing.base import Router
 from tsuzuri.specialists.routing.trained import load_router
 from tsuzuri.specialists.topics import Topics

@@ -22,7 +22,7 @@ from tsuzuri.specialists.gateway.calls import Call
 from tsuzuri.specialists.gateway.dispatch import Gateway
 from tsuzuri.specialists.gateway.ledger import End
 from tsuzuri.specialists.messages import now_ms
-from tsuzuri.specialists.registry import Key
+from tsuzuri.specialists.registry.registry import Key
 
 if TYPE_CHECKING:
     from tsuzuri.specialists.gateway.models import SentAnswer

@@ -34,7 +34,7 @@ from tsuzuri.specialists.messages import (
     Report,
     decode,
 )
-from tsuzuri.specialists.registry import REPLIES
+from tsuzuri.specialists.registry.registry import REPLIES
 from tsuzuri.specialists.topics import LANES, Topics
 from tsuzuri.specialists.worker.answering import Answering
 from tsuzuri.specialists.worker.background import Background

@@ -20,10 +20,10 @@ import msgspec
 
 from tsuzuri.serving import logs
 from tsuzuri.serving.models import ModelFacts
-from tsuzuri.specialists.admission import check_fits
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
+from tsuzuri.specialists.control.admission import check_fits
 from tsuzuri.specialists.messages import Beat, Descriptor, Drain, Envelope, State, encode, now_ms
-from tsuzuri.specialists.registry import Registry
+from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.topics import Topics
 from tsuzuri.specialists.worker.config import WorkerConfig
 

@@ -24,7 +24,7 @@ from tsuzuri.specialists.messages import (
     encode,
     now_ms,
 )
-from tsuzuri.specialists.registry import LEASE_S, REPLIES
+from tsuzuri.specialists.registry.registry import LEASE_S, REPLIES
 from tsuzuri.specialists.worker.answering import Answering
 
 ASKED = Ask | Score | Embed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.serving.models import TextModel
-from tsuzuri.specialists.admission import held_out
+from tsuzuri.specialists.control.admission import held_out
 
 TEXTS, CHARACTERS = 32, 500
 """Of a domain's texts, so many of each so much."""

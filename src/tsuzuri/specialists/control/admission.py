@@ -21,8 +21,8 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.generation.loops import looped_suffix
 from tsuzuri.serving.config import FilterConfig, PersonalDataFilter
 from tsuzuri.serving.filters import Filters
-from tsuzuri.specialists.asking import Asker
 from tsuzuri.specialists.config import GateConfig
+from tsuzuri.specialists.control.asking import Asker
 from tsuzuri.specialists.messages import Descriptor, Scored
 
 SCORES = "prompt_logprobs"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tsuzuri.specialists.dead_letters import DeadLetter
-from tsuzuri.specialists.registry import Key, Registry
+from tsuzuri.specialists.registry.registry import Key, Registry
 
 SHOWN_BYTES = 4000
 """Of a dead letter's body."""

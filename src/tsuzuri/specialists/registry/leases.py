@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tsuzuri.core.errors import ResourceError
 from tsuzuri.specialists.messages import Envelope, Lease
-from tsuzuri.specialists.pulse import Pulse
+from tsuzuri.specialists.registry.pulse import Pulse
 
 
 class LeaseTaken(ResourceError):  # noqa: N818 (it reports a state that may pass)

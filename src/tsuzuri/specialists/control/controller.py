@@ -16,12 +16,11 @@ import msgspec
 
 from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.serving import logs
-from tsuzuri.specialists.admission import Examiner, Figures, Refused, held_out, with_figures
-from tsuzuri.specialists.asking import Asker, Unanswered
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
-from tsuzuri.specialists.conductor import Conductor, Examination
 from tsuzuri.specialists.config import SpecialistsConfig
-from tsuzuri.specialists.leases import Held, LeaseTaken
+from tsuzuri.specialists.control.admission import Examiner, Figures, Refused, held_out, with_figures
+from tsuzuri.specialists.control.asking import Asker, Unanswered
+from tsuzuri.specialists.control.conductor import Conductor, Examination
 from tsuzuri.specialists.messages import (
     Body,
     Descriptor,
@@ -35,7 +34,8 @@ from tsuzuri.specialists.messages import (
     encode,
     now_ms,
 )
-from tsuzuri.specialists.registry import CONTROLLER, LEASE_S, Key, Registry
+from tsuzuri.specialists.registry.leases import Held, LeaseTaken
+from tsuzuri.specialists.registry.registry import CONTROLLER, LEASE_S, Key, Registry
 from tsuzuri.specialists.topics import Topics
 
 TICK_S = 0.1

@@ -14,7 +14,6 @@ from typing import Any
 
 from tsuzuri.core.errors import ResourceError
 from tsuzuri.specialists.bus.base import Bus, BusDown, Record
-from tsuzuri.specialists.leases import Held, LeaseTaken
 from tsuzuri.specialists.messages import (
     Ask,
     Body,
@@ -30,7 +29,8 @@ from tsuzuri.specialists.messages import (
     new_id,
     now_ms,
 )
-from tsuzuri.specialists.registry import REPLIES, Key, Registry
+from tsuzuri.specialists.registry.leases import Held, LeaseTaken
+from tsuzuri.specialists.registry.registry import REPLIES, Key, Registry
 from tsuzuri.specialists.topics import Topics
 
 LOOK_S = 0.5

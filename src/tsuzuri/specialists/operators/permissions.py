@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tsuzuri.core.errors import InputError, ResourceError, closest
 from tsuzuri.specialists.bus.client import Client
-from tsuzuri.specialists.reaching import where_is
+from tsuzuri.specialists.operators.reaching import where_is
 from tsuzuri.specialists.topics import Topics
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 
-from tsuzuri.arguments import SET, SUPPORTERS, Command, argument, fields_of, some_count, some_path
-from tsuzuri.joining import JOINING
+from tsuzuri.commands.arguments import SET, SUPPORTERS, Command, argument, fields_of, some_count, some_path
+from tsuzuri.commands.joining import JOINING
 from tsuzuri.serving.accounts.config import PlanTerms
 
 DATABASE = argument(
@@ -139,7 +139,7 @@ OPERATING = (
     Command(
         "plans grant",
         "supporters get the plans of their tiers, and go back to their own when support ends",
-        "tsuzuri.support:grant",
+        "tsuzuri.commands.support:grant",
         (
             *SUPPORTERS,
             DATABASE,

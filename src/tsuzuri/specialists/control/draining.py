@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from tsuzuri.specialists.registry import Key
-from tsuzuri.specialists.standing import Standing
+from tsuzuri.specialists.control.standing import Standing
+from tsuzuri.specialists.registry.registry import Key
 
 SETTLE_S = 1.0
 """After a route was changed, until gateways that had not read it have sent what they would."""

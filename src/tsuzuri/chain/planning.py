@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tsuzuri.chain.stages import require_torch
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.lab.config import PlanConfig
@@ -13,7 +14,6 @@ from tsuzuri.lab.plan import HINT, config_of, describe, make_plan
 from tsuzuri.lab.project import describe_project, load_project
 from tsuzuri.model.ladder import model_config
 from tsuzuri.recipe import load_recipe
-from tsuzuri.stages import require_torch
 from tsuzuri.training.memory import recipe_of
 
 

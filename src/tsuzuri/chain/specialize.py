@@ -19,20 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tsuzuri.build import check_found, check_recipe, require_device
-from tsuzuri.core.config import parse_config
-from tsuzuri.core.errors import MissingExtraError, RecipeError, ResourceError, closest
-from tsuzuri.core.manifest import read_manifest
-from tsuzuri.core.progress import say
-from tsuzuri.core.ranks import world
-from tsuzuri.data.components import MixConfig
-from tsuzuri.domains import domain_names, make_domains
-from tsuzuri.gather import CLUSTERS, gather, router_method
-from tsuzuri.publish import make_release
-from tsuzuri.recipe import Recipe, load_recipe
-from tsuzuri.report.boxes import boxes_of
-from tsuzuri.specialists.recipe import GENERALIST, SEED, steps_of
-from tsuzuri.stages import (
+from tsuzuri.chain.build import check_found, check_recipe, require_device
+from tsuzuri.chain.domains import domain_names, make_domains
+from tsuzuri.chain.gather import CLUSTERS, gather, router_method
+from tsuzuri.chain.publish import make_release
+from tsuzuri.chain.stages import (
     make_documents,
     make_evaluation,
     make_page,
@@ -43,6 +34,15 @@ from tsuzuri.stages import (
     require_torch,
     watch_of,
 )
+from tsuzuri.core.config import parse_config
+from tsuzuri.core.errors import MissingExtraError, RecipeError, ResourceError, closest
+from tsuzuri.core.manifest import read_manifest
+from tsuzuri.core.progress import say
+from tsuzuri.core.ranks import world
+from tsuzuri.data.components import MixConfig
+from tsuzuri.recipe import Recipe, load_recipe
+from tsuzuri.report.boxes import boxes_of
+from tsuzuri.specialists.recipe import GENERALIST, SEED, steps_of
 from tsuzuri.training.config import BranchConfig, TrainConfig
 
 

@@ -16,9 +16,9 @@ from tsuzuri.serving import logs
 from tsuzuri.specialists.config import SpecialistConfig
 from tsuzuri.specialists.dead_letters import drop_letters, list_letters, replay_letters, show_letter
 from tsuzuri.specialists.messages import Order
-from tsuzuri.specialists.reaching import SUFFIX, ordered, reach
-from tsuzuri.specialists.supervisor import Up
-from tsuzuri.specialists.tables import letter_row, revision_row, routed, shown_letter, table
+from tsuzuri.specialists.operators.reaching import SUFFIX, ordered, reach
+from tsuzuri.specialists.operators.tables import letter_row, revision_row, routed, shown_letter, table
+from tsuzuri.specialists.up.supervisor import Up
 from tsuzuri.specialists.worker.naming import revision_of
 
 BEATS_S = 2.5

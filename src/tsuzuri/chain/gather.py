@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeAlias
 
 import yaml
 
+from tsuzuri.chain.domains import CENTROIDS, describe_clusters
 from tsuzuri.core.files import read_json_lines, write_text
 from tsuzuri.core.manifest import make_box, read_manifest
 from tsuzuri.core.markdown import table
 from tsuzuri.core.progress import say
 from tsuzuri.data.box import TokenBox
 from tsuzuri.data.domains import texts_of
-from tsuzuri.domains import CENTROIDS, describe_clusters
 from tsuzuri.recipe import Recipe
 from tsuzuri.specialists.recipe import GENERALIST
 from tsuzuri.tokenizer.codec import Tokenizer

@@ -22,16 +22,16 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import locked, write_text
 from tsuzuri.core.progress import say
 from tsuzuri.serving import logs
-from tsuzuri.specialists.brokers import Broker, start_apache, start_embedded
 from tsuzuri.specialists.bus.base import Bus, BusDown, Record
 from tsuzuri.specialists.bus.opening import open_bus
-from tsuzuri.specialists.children import Child, end_all
 from tsuzuri.specialists.config import check_files, read_specialists
-from tsuzuri.specialists.controller import Controller
-from tsuzuri.specialists.kept import forget_up, read_state, write_state, write_up
+from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.messages import Descriptor, Envelope, Order, Wanted, encode, new_id, now_ms
-from tsuzuri.specialists.registry import Key, Registry
+from tsuzuri.specialists.registry.registry import Key, Registry
 from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
+from tsuzuri.specialists.up.children import Child, end_all
+from tsuzuri.specialists.up.kept import forget_up, read_state, write_state, write_up
 from tsuzuri.specialists.worker.naming import revision_of
 
 TICK_S = 0.05

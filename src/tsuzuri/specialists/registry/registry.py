@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
-from tsuzuri.specialists.leases import Held, LeaseTaken
 from tsuzuri.specialists.messages import (
     Beat,
     Body,
@@ -29,9 +28,10 @@ from tsuzuri.specialists.messages import (
     new_id,
     now_ms,
 )
-from tsuzuri.specialists.pulse import Clock
+from tsuzuri.specialists.registry.leases import Held, LeaseTaken
+from tsuzuri.specialists.registry.pulse import Clock
+from tsuzuri.specialists.registry.view import LEASE, ROUTE, View
 from tsuzuri.specialists.topics import Topics
-from tsuzuri.specialists.view import LEASE, ROUTE, View
 
 CONTROLLER = "controller"
 """The lease of whoever decides about admission and routes."""

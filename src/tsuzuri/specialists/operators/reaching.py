@@ -26,10 +26,10 @@ from tsuzuri.specialists.bus.base import Bus, BusDown, Record
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.config import read_specialists
-from tsuzuri.specialists.kept import read_up
 from tsuzuri.specialists.messages import Envelope, Malformed, Order, Outcome, decode, encode, new_id, now_ms
-from tsuzuri.specialists.registry import CONTROLLER, Registry
+from tsuzuri.specialists.registry.registry import CONTROLLER, Registry
 from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.up.kept import read_up
 
 SUFFIX = ".up"
 """Of the folder that `up` makes beside SPECIALISTS.yaml, where none is named."""

@@ -18,13 +18,13 @@ import msgspec
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.serving import logs
-from tsuzuri.specialists.admission import check_fits
 from tsuzuri.specialists.config import SpecialistsConfig
-from tsuzuri.specialists.draining import Drains, Ending
+from tsuzuri.specialists.control.admission import check_fits
+from tsuzuri.specialists.control.draining import Drains, Ending
+from tsuzuri.specialists.control.rollout import Rollout
+from tsuzuri.specialists.control.standing import Standing
 from tsuzuri.specialists.messages import Descriptor, Order, Report, Wanted
-from tsuzuri.specialists.registry import Key, Registry
-from tsuzuri.specialists.rollout import Rollout
-from tsuzuri.specialists.standing import Standing
+from tsuzuri.specialists.registry.registry import Key, Registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsuzuri.core.boxes import RUN_FILE, SCORES
-from tsuzuri.core.errors import InputError, RecipeError
-from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
-from tsuzuri.core.progress import say
-from tsuzuri.core.ranks import is_first
-from tsuzuri.data.components import plan
-from tsuzuri.model.ladder import rung
-from tsuzuri.publish import make_release
-from tsuzuri.recipe import Recipe, load_recipe
-from tsuzuri.release.terms import check_terms
-from tsuzuri.release.thanks import thanked
-from tsuzuri.report.boxes import boxes_of
-from tsuzuri.stages import (
+from tsuzuri.chain.publish import make_release
+from tsuzuri.chain.stages import (
     make_documents,
     make_evaluation,
     make_page,
@@ -35,6 +24,17 @@ from tsuzuri.stages import (
     require_torch,
     watch_of,
 )
+from tsuzuri.core.boxes import RUN_FILE, SCORES
+from tsuzuri.core.errors import InputError, RecipeError
+from tsuzuri.core.manifest import box_sha256, facts_of, read_manifest
+from tsuzuri.core.progress import say
+from tsuzuri.core.ranks import is_first
+from tsuzuri.data.components import plan
+from tsuzuri.model.ladder import rung
+from tsuzuri.recipe import Recipe, load_recipe
+from tsuzuri.release.terms import check_terms
+from tsuzuri.release.thanks import thanked
+from tsuzuri.report.boxes import boxes_of
 from tsuzuri.training.config import require_context
 
 if TYPE_CHECKING:

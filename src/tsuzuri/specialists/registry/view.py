@@ -16,9 +16,9 @@ from collections import Counter
 from typing import TypeVar
 
 from tsuzuri.specialists.bus.base import Record
-from tsuzuri.specialists.leases import Leases
 from tsuzuri.specialists.messages import Beat, Body, Lease, Malformed, Report, Route, decode
-from tsuzuri.specialists.pulse import Beats, Clock, Pulse
+from tsuzuri.specialists.registry.leases import Leases
+from tsuzuri.specialists.registry.pulse import Beats, Clock, Pulse
 
 RESERVED = ("wanted", "lease", "route", "beat")
 """What no specialist may be called: how keys of other things begin."""

@@ -12,7 +12,7 @@ import msgspec
 from tsuzuri.serving import logs
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.messages import Descriptor, Route
-from tsuzuri.specialists.registry import Key, Registry
+from tsuzuri.specialists.registry.registry import Key, Registry
 
 UP = ("checking", "ready")
 """States of workers that answer."""

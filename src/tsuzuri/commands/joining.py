@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tsuzuri.arguments import SET, Argument, Command, argument, some_count, some_path
+from tsuzuri.commands.arguments import SET, Argument, Command, argument, some_count, some_path
 
 JSON = argument("--json", dest="as_json", action="store_true", help="as JSON")
 KAFKA = argument("--kafka", metavar="HOST:PORT", help="the broker; more of them with commas")
@@ -50,7 +50,7 @@ JOINING = (
     Command(
         "specialists up",
         "specialists that act as one model, on this machine: broker, workers, API, playground",
-        "tsuzuri.specialists.commands:up",
+        "tsuzuri.specialists.operators.commands:up",
         (
             argument("config", type=some_path, metavar="SPECIALISTS.yaml", help="who they are"),
             argument(
@@ -84,25 +84,25 @@ JOINING = (
     Command(
         "specialists list",
         "every revision: its state, share, workers, and what it showed",
-        "tsuzuri.specialists.commands:list_specialists",
+        "tsuzuri.specialists.operators.commands:list_specialists",
         (*WHERE, JSON),
     ),
     Command(
         "specialists add",
         "let a new specialist in, if it beats the generalist on its own domain",
-        "tsuzuri.specialists.commands:add",
+        "tsuzuri.specialists.operators.commands:add",
         _wanted("the folder of its release; of an upstream, that of its tokenizer"),
     ),
     Command(
         "specialists replace",
         "put another revision in a specialist's place, step by step; it goes back by itself when worse",
-        "tsuzuri.specialists.commands:replace",
+        "tsuzuri.specialists.operators.commands:replace",
         _wanted("the folder of the new release"),
     ),
     Command(
         "specialists rollback",
         "back to the revision before, at once",
-        "tsuzuri.specialists.commands:rollback",
+        "tsuzuri.specialists.operators.commands:rollback",
         (
             NAME,
             argument("--revision", default="", metavar="TEXT", help="default: the one before"),
@@ -112,19 +112,19 @@ JOINING = (
     Command(
         "specialists remove",
         "give a specialist no more requests, let it finish, and forget it",
-        "tsuzuri.specialists.commands:remove",
+        "tsuzuri.specialists.operators.commands:remove",
         (NAME, *WHERE),
     ),
     Command(
         "specialists drain",
         "give a specialist no more requests and let it finish; rollback brings it back",
-        "tsuzuri.specialists.commands:drain",
+        "tsuzuri.specialists.operators.commands:drain",
         (NAME, *WHERE),
     ),
     Command(
         "specialists permit",
         "let users of a guarded cluster do what their role needs, and no more",
-        "tsuzuri.specialists.permissions:permit_users",
+        "tsuzuri.specialists.operators.permissions:permit_users",
         (
             argument(
                 "given",
@@ -138,7 +138,7 @@ JOINING = (
     Command(
         "specialists dlq",
         "dead letters: what nobody could work off",
-        "tsuzuri.specialists.commands:dead_letters",
+        "tsuzuri.specialists.operators.commands:dead_letters",
         (
             argument("action", choices=("list", "show", "replay", "drop"), help="what to do with them"),
             argument("places", nargs="*", metavar="PLACE", help="which, as `list` shows them"),

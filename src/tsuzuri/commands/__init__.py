@@ -1,0 +1,1 @@
+"""The parts of the table of commands that `cli.py` puts together."""

@@ -1,0 +1,1 @@
+"""What an operator types, and how it reaches what runs."""

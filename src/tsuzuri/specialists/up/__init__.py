@@ -1,0 +1,1 @@
+"""`tsuzuri specialists up`: all parts as processes of one machine."""
