@@ -21,6 +21,8 @@ Loader = Callable[[ModelConfig], TextModel]
 Stamp = Callable[[ModelConfig], object]
 """What the files are like that a model is loaded from: equal until any of them changes."""
 
+Refusal = Callable[[], ApiError]
+
 
 @dataclass(slots=True)
 class Mounted:
@@ -30,6 +32,8 @@ class Mounted:
     config: ModelConfig | None
     stamp: object = None
     """What the model's files were like when it was mounted."""
+    refusal: Refusal | None = None
+    """Why nobody may ask it yet."""
     held: int = 0
     is_retired: bool = False
     unused: asyncio.Event = field(default_factory=asyncio.Event)
@@ -50,10 +54,19 @@ class Catalog:
     def __iter__(self) -> Iterator[TextModel]:
         return (mounted.model for mounted in self._mounted.values())
 
-    def mount(self, model: TextModel, config: ModelConfig | None = None) -> None:
-        """Serve a model, in place of the one of its name, which is closed once nobody holds it."""
+    @property
+    def open(self) -> int:
+        """Models that may be asked."""
+        return sum(mounted.refusal is None for mounted in self._mounted.values())
+
+    def mount(
+        self, model: TextModel, config: ModelConfig | None = None, *, refusal: Refusal | None = None
+    ) -> None:
+        """Serve a model, in place of the one of its name, which is closed once nobody holds it. With a
+        refusal it is listed, and whoever asks it is told so until it is mounted again without."""
         old = self._mounted.get(model.facts.name)
-        self._mounted[model.facts.name] = Mounted(model, config, self._stamp(config) if config else None)
+        stamp = self._stamp(config) if config else None
+        self._mounted[model.facts.name] = Mounted(model, config, stamp, refusal)
         if config is not None:
             self._settings[model.facts.name] = config
         if old is not None:
@@ -69,8 +82,11 @@ class Catalog:
 
     @contextmanager
     def hold(self, name: str) -> Iterator[TextModel]:
-        """The model of a name, which is not closed meanwhile; ApiError 404 where there is none."""
+        """The model of a name, which is not closed meanwhile; ApiError: its refusal, or 404 where there is
+        none."""
         mounted = self._find(name)
+        if mounted.refusal is not None:
+            raise mounted.refusal()
         mounted.held += 1
         try:
             yield mounted.model

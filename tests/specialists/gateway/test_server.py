@@ -167,6 +167,39 @@ def test_nobody_up_is_503_and_then_somebody_is(house: House) -> None:
         assert ask(address, "/v1/completions", asked())[0] == 200
 
 
+def test_before_the_first_route_the_alias_is_listed_and_asks_for_patience(house: House) -> None:
+    house.worker()
+    messages = [{"role": "user", "content": "民法とは"}]
+    with serving(house) as (address, *_):
+        assert [one["id"] for one in ask(address, "/v1/models")[2]["data"]] == [ALIAS]
+        assert ask(address, "/ready")[0] == 503
+        for path, body in (
+            ("/v1/completions", asked(logprobs=1, stream=True)),
+            ("/v1/chat/completions", {"model": ALIAS, "messages": messages}),
+            ("/v1/embeddings", {"model": ALIAS, "input": "朝"}),
+        ):
+            status, headers, answer = ask(address, path, body)
+            assert (status, answer["error"]["code"]) == (503, "no_specialist")
+            assert "no specialist of kana is admitted yet" in answer["error"]["message"]
+            assert int(headers["retry-after"]) > 0
+        assert ask(address, "/v1/completions", asked(model="other"))[0] == 404
+        house.admit()
+        until(lambda: ask(address, "/ready")[0] == 200)
+        assert ask(address, "/v1/completions", asked())[0] == 200
+
+
+def test_an_alias_that_nobody_named_is_dropped_for_those_of_the_routes(house: House) -> None:
+    guest = Specialists(SpecialistsConfig(bus=BusConfig(prefix=house.prefix)), bus=house.open_bus())
+    with running(ServeConfig(port=0, drain_s=1.0), [guest]) as (address, _):
+
+        def names() -> list[str]:
+            return [one["id"] for one in ask(address, "/v1/models")[2]["data"]]
+
+        assert names() == ["tsuzuri"]
+        house.admit()
+        until(lambda: names() == [ALIAS, f"{ALIAS}/general"])
+
+
 def test_specialists_come_and_go_while_the_server_runs(house: House) -> None:
     house.admit()
     house.worker()

@@ -32,10 +32,11 @@ async def health() -> dict[str, str]:
 
 @router.get("/ready", summary="Whether requests should be sent here")
 async def ready(request: Request) -> JSONResponse:
-    """503 before a model is loaded, after the server was told to stop, and when an engine can't go on."""
+    """503 before there is a model that may be asked, after the server was told to stop, and when an engine
+    can't go on."""
     service = service_of(request)
     failed = [model.facts.name for model in service.catalog if model.stats().failure is not None]
-    models = sum(1 for _ in service.catalog)
+    models = service.catalog.open
     if service.is_draining:
         state = "draining"
     elif failed or not models:

@@ -171,6 +171,15 @@ def nobody(name: str) -> ApiError:
     return ApiError(503, "no_specialist", message, retry_after_s=RETRY_S)
 
 
+def nobody_yet(alias: str) -> ApiError:
+    """What a client is told before the first route."""
+    message = (
+        f"no specialist of {alias} is admitted yet: ask again (`tsuzuri specialists list` tells its operator "
+        "who is loading, and who was refused and why)"
+    )
+    return ApiError(503, "no_specialist", message, retry_after_s=RETRY_S)
+
+
 def bus_full() -> ApiError:
     """What a client is told where the broker does not take more."""
     message = "more waits for the broker than may: ask again"

@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -18,6 +20,7 @@ from tsuzuri.specialists.bus.base import Bus
 from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.controller import Controller
+from tsuzuri.specialists.gateway.calls import nobody_yet
 from tsuzuri.specialists.gateway.dispatch import Gateway, make_topics
 from tsuzuri.specialists.gateway.models import GatewayModel, Only, Reach
 from tsuzuri.specialists.gateway.watching import Watch
@@ -97,7 +100,8 @@ class Specialists:
         return self.watch.told()
 
     def _follow(self) -> None:
-        """Serve what the routes name: all under their alias, each by its name."""
+        """Serve what the routes name: all under their alias, each by its name. Before its first route
+        the alias of the configuration is listed, and whoever asks it is told so."""
         assert self._service is not None
         catalog, routes = self._service.catalog, self.gateway.living.routes
         wanted = {
@@ -106,22 +110,34 @@ class Specialists:
             for specialist in ("", *(one for one in route.shares if any(route.shares[one].values())))
             for name in [f"{alias}/{specialist}" if specialist else alias]
         }
-        for name in [name for name in self._mounted if name not in wanted]:
+        awaited = self._awaited(routes)
+        for name in [name for name in self._mounted if name not in wanted and name != awaited]:
             del self._mounted[name]
             with suppress(TsuzuriError):  # an administrator has unloaded it
                 catalog.unload(name)
+        if awaited and awaited not in self._mounted:
+            self._mounted[awaited] = model = self._model(awaited, Only(""))
+            catalog.mount(model, refusal=partial(nobody_yet, awaited))
         for name, (alias, route, specialist) in wanted.items():
             if name not in self._mounted or (not specialist and self._is_new(alias, route)):
-                reach = Reach(self.gateway, alias, is_strict=bool(specialist))
                 router = Only(specialist) if specialist else self._router(alias, route)
-                model = GatewayModel(
-                    reach, router, self._config.modes, specialist=specialist, on_over=self.watch.routed
-                )
-                self._mounted[name] = model
+                self._mounted[name] = model = self._model(alias, router, specialist)
                 catalog.mount(model)
 
+    def _awaited(self, routes: Mapping[str, Route]) -> str:
+        """The alias that is to have a route, as far as is known here, and has none; none: an empty name."""
+        alias, is_named = self._config.alias, "alias" in self._config.model_fields_set
+        is_ours = is_named or self._config.specialists or not routes  # else whoever decides has other names
+        return alias if is_ours and alias not in routes else ""
+
+    def _model(self, alias: str, router: Router, specialist: str = "") -> GatewayModel:
+        reach = Reach(self.gateway, alias, is_strict=bool(specialist))
+        return GatewayModel(
+            reach, router, self._config.modes, specialist=specialist, on_over=self.watch.routed
+        )
+
     def _is_new(self, alias: str, route: Route) -> bool:
-        return self._routers.get(alias, ("", None))[0] != route.generalist
+        return alias not in self._routers or self._routers[alias][0] != route.generalist
 
     def _router(self, alias: str, route: Route) -> Router:
         config = self._config.router.model_copy(update={"generalist": route.generalist})
