@@ -5,7 +5,7 @@
     ctl                                  Cancel · Drain           everybody → every worker
                                          Order · Outcome          an operator ↔ the controller
     registry, routes (compacted)         Descriptor · Wanted · Lease · Route
-    beat                                 Beat · Report            workers, gateways → everybody
+    beat                                 Beat · Report · Figures  workers, gateways → everybody
 
 A schema only ever grows: a new field has a default, an unknown one is skipped, and what a field means never
 changes; anything else is a new kind. `tests/specialists/fixtures` holds a record of every kind as each schema
@@ -333,13 +333,72 @@ class Report(Body, frozen=True):
     traffic: tuple[Traffic, ...] = ()
 
 
+class Recent(Body, frozen=True):
+    """What a gateway saw of a revision lately."""
+
+    specialist: str
+    revision: str
+    in_flight: int = 0
+    """Requests sent to it and not ended."""
+    outcomes: dict[str, int] = {}
+    """How requests ended: `done`, `cancelled`, `expired`, or the code of a failure."""
+    tokens: int = 0
+    """Written."""
+    each: tuple[int, ...] = ()
+    """Requests that ended in each part of the time, the oldest first; the last part is not over."""
+    first_ms: dict[int, int] = {}
+    """Requests by the bucket of their time from acceptance to the first text: `watching.recent.bucket_of`."""
+    total_ms: dict[int, int] = {}
+    """From acceptance to the end."""
+
+
+class Routed(Body, frozen=True):
+    """Who was sent a request and why, and what came of it: no word of any text."""
+
+    at_ms: int
+    specialist: str
+    revision: str = ""
+    alias: str = ""
+    id: str = ""
+    trace: str = ""
+    """`traceparent`."""
+    why: str = ""
+    method: str = ""
+    posterior: dict[str, float] = {}
+    """The most probable."""
+    outcome: str = ""
+    characters: int = 0
+    """Of the prompt."""
+    tokens: int = 0
+    """Written."""
+    first_ms: float | None = None
+    total_ms: float | None = None
+
+
+class Figures(Body, frozen=True):
+    """What a gateway saw lately, for whoever watches: each is whole. On the topic of beats; key: the gateway."""
+
+    gateway: str
+    at_ms: int
+    every_ms: int = 1000
+    part_ms: int = 2000
+    """Of `Recent.each`."""
+    held: int = 0
+    """Requests that it has accepted and that have not ended."""
+    events: dict[str, int] = {}
+    """What was dropped, noticed or mended since it began, by name."""
+    recent: tuple[Recent, ...] = ()
+    routed: tuple[Routed, ...] = ()
+    """The last, the newest first."""
+
+
 KINDS: Mapping[str, type[Body]] = {
     kind.__name__.lower(): kind
     for kind in (
         *(Ask, Score, Embed),
         *(Accepted, Delta, Final, Scored, Embedded, Failed),
         *(Cancel, Drain, Order, Outcome),
-        *(Descriptor, Wanted, Lease, Route, Beat, Report),
+        *(Descriptor, Wanted, Lease, Route, Beat, Report, Figures),
     )
 }
 """By the word in the header."""

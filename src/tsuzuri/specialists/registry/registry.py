@@ -20,6 +20,7 @@ from tsuzuri.specialists.messages import (
     Body,
     Descriptor,
     Envelope,
+    Figures,
     Lease,
     Report,
     Route,
@@ -64,6 +65,7 @@ class Registry:
         self._held: dict[str, Held] = {}
         self._callbacks: list[Callable[[str], None]] = []
         self._readers: list[Callable[[Report], None]] = []
+        self._watchers: list[Callable[[Figures], None]] = []
         self._is_lost = self._is_closed = False
         bus.on_lost(self._note_loss)
         self._followed = [
@@ -151,6 +153,10 @@ class Registry:
     def on_report(self, callback: Callable[[Report], None]) -> None:
         """Call it with what gateways report."""
         self._readers.append(callback)
+
+    def on_figures(self, callback: Callable[[Figures], None]) -> None:
+        """Call it with what gateways say for whoever watches."""
+        self._watchers.append(callback)
 
     # What this process says
 
@@ -285,6 +291,9 @@ class Registry:
             if isinstance(item, Report):
                 for reader in self._readers:
                     reader(item)
+            elif isinstance(item, Figures):
+                for watcher in self._watchers:
+                    watcher(item)
 
     def _tell(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -4,7 +4,7 @@
                            wanted/specialist/revision   Wanted
                            lease/name                   Lease
     routes (compacted)     alias                        Route, here under route/alias
-    beat                   instance, gateway            Beat, Report
+    beat                   instance, gateway            Beat, Report, Figures
 
 Lower epochs count for nothing and are counted. Not for several threads at once.
 """
@@ -16,7 +16,7 @@ from collections import Counter
 from typing import TypeVar
 
 from tsuzuri.specialists.bus.base import Record
-from tsuzuri.specialists.messages import Beat, Body, Lease, Malformed, Report, Route, decode
+from tsuzuri.specialists.messages import Beat, Body, Figures, Lease, Malformed, Report, Route, decode
 from tsuzuri.specialists.registry.leases import Leases
 from tsuzuri.specialists.registry.pulse import Beats, Clock, Pulse
 
@@ -42,8 +42,8 @@ class View:
         """What holds of one kind."""
         return [body for body in self.said.values() if isinstance(body, kind)]
 
-    def take(self, record: Record) -> str | Report | None:
-        """Read a record: the key of what is new, if anything is; or a gateway's report."""
+    def take(self, record: Record) -> str | Report | Figures | None:
+        """Read a record: the key of what is new, if anything is; or what a gateway reports."""
         try:
             key = (record.key or b"").decode()
             if record.topic == self._routes_topic:
@@ -55,7 +55,7 @@ class View:
             self.ignored[error.reason if isinstance(error, Malformed) else "key"] += 1
             return None
         body = envelope.body
-        if isinstance(body, Report):
+        if isinstance(body, Report | Figures):
             return body
         if isinstance(body, Beat):
             return f"beat/{body.instance}" if self.beats.take(body) else None
