@@ -244,6 +244,22 @@ def test_more_than_can_be_answered_are_told_at_once(house: House) -> None:
     running(house, test)
 
 
+def test_what_waits_with_a_revision_that_has_gone_is_sent_to_another(house: House) -> None:
+    house.admit("general", "law")
+    law = house.worker("law", slots=1, stop_after=0)
+    house.worker()
+
+    async def test(gateway: Gateway) -> None:
+        answers = [ask(gateway, "law") for _ in range(2)]
+        await until(lambda: law.busy == 1 and len(law.asked) == 1)
+        await asyncio.to_thread(law.die)
+        assert await asyncio.gather(*map(text_of, answers)) == [WANTED] * 2
+        assert gateway.ledger.counts["stranded"] == 1
+        assert gateway.ledger.counts["lost"] == 1
+
+    running(house, test)
+
+
 def test_who_goes_away_is_not_written_for(house: House) -> None:
     house.admit()
     worker = house.worker(step_s=0.02)

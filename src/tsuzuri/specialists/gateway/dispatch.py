@@ -58,6 +58,9 @@ FAREWELL_S = 0.5
 """After a worker is known to be gone, for what it handed back before to arrive."""
 NOBODY_S = 0.5
 """Between two looks for a worker for a request that was accepted before they all went."""
+STRANDED_S = 1.0
+"""For which a request may wait with a revision that has no worker any more: one of them may still hand it
+back, or begin with it."""
 LOOP = 0.5
 """Share of repeated 4-grams in its last characters from which on an answer goes in circles."""
 DEFAULT_S = 600.0
@@ -348,7 +351,16 @@ class Gateway:
                 self._refresh()
                 await self._keep_lease()
                 await self._keep_topics()
+                self._look_for_stranded()
             self._apply(self.ledger.tick(now=now, stall_s=self._stall_s))
+
+    def _look_for_stranded(self) -> None:
+        """Send what waits with a revision whose workers have all gone to somebody else."""
+        now = self._clock()
+        for entry in list(self.ledger):
+            key = self._calls[entry.id].target.key
+            if key not in self.living.live and now - entry.moved_at > STRANDED_S:
+                self._apply(self.ledger.stranded(entry.id, now=now))
 
     def _stall_s(self, entry: Entry) -> float:
         call = self._calls[entry.id]

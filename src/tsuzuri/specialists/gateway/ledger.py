@@ -131,7 +131,8 @@ class Ledger:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         """Of replies dropped (`stale`, `duplicate`), of what was noticed (`gap`, `damaged`, `stalled`,
-        `lost`, `poison`), and of what was done about it (`retried`, `resumed`, `handed_back`, `resent`)."""
+        `lost`, `poison`, `stranded`), and of what was done about it (`retried`, `resumed`, `handed_back`,
+        `resent`)."""
         self._entries: dict[str, Entry] = {}
         self._held: defaultdict[str, set[str]] = defaultdict(set)
         """By worker."""
@@ -217,6 +218,14 @@ class Ledger:
                 failed = Failed(code="worker_lost", message="the worker that wrote it was lost")
                 effects += self._again(entry, now, failed)
         return effects
+
+    def stranded(self, request_id: str, *, now: float) -> list[Effect]:
+        """All who could begin with an attempt have gone, and none of them had: it goes to another."""
+        entry = self._entries.get(request_id)
+        if entry is None or entry.state != "queued" or entry.due_at is not None:
+            return []
+        self.counts["stranded"] += 1
+        return self._again(entry, now)
 
     def resend(self, *, now: float) -> list[Effect]:
         """The broker came back without its records: everything unanswered is to be sent again."""
