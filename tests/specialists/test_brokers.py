@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,16 +70,48 @@ def test_kafka_without_java_says_what_it_needs(tmp_path: Path) -> None:
 def test_an_absent_broker_is_said_in_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(BusDown, match=rf"^no broker answers at 127.0.0.1:{port} \(") as refusal:
-        open_bus(BusConfig(bootstrap=f"127.0.0.1:{port}", request_s=1))
+    message = rf"^no broker answers at 127.0.0.1:{port}: nobody listens there \(Connection refused\)\n"
+    with pytest.raises(BusDown, match=message) as refusal:  # long before ten minutes are over
+        open_bus(BusConfig(bootstrap=f"127.0.0.1:{port}", request_s=600))
     assert "tsuzuri specialists up" in refusal.value.hint
+
+
+def test_a_host_that_is_none_is_said() -> None:
+    with pytest.raises(BusDown, match=r"no broker answers at .*: there is no host 'nowhere\.invalid'\n"):
+        open_bus(BusConfig(bootstrap="nowhere.invalid:9092", request_s=600))
 
 
 def test_what_is_no_broker_is_as_good_as_none() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(BusDown, match="no broker answers at"):
+        with pytest.raises(BusDown, match="somebody listens there and does not answer as a broker does"):
             open_bus(BusConfig(bootstrap=f"127.0.0.1:{port}", request_s=1))
+
+
+def test_who_speaks_tls_to_one_who_does_not_is_told(embedded_broker: Broker) -> None:
+    values = {"bootstrap": embedded_broker.address, "security": {"security.protocol": "SSL"}}
+    with pytest.raises(BusDown, match="it is spoken to by TLS, and does not speak it"):
+        open_bus(parse_config(BusConfig, values | {"request_s": 600}, where="bus"))
+
+
+def test_who_speaks_no_tls_to_one_who_does_is_told(certificates: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "ca.pem", certificates / "ca.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            while True:
+                with contextlib.suppress(OSError), listener.accept()[0] as caller:
+                    context.wrap_socket(caller, server_side=True).close()
+                if listener.fileno() < 0:
+                    return
+
+        threading.Thread(target=greet, daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(BusDown, match="it speaks TLS, and is spoken to without") as refusal:
+            open_bus(BusConfig(bootstrap=address, request_s=600))
+        assert "security.protocol" in refusal.value.hint
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("address", ["", "broker", "broker:", ":9092", "broker:0", "broker:99999", "a:1,b"])
@@ -220,7 +255,7 @@ def test_who_has_the_password_is_let_in(guarded: Broker, certificates: Path) -> 
     [
         ({"sasl__password": "wrong-" + PASSWORD}, "refuses us: .*Authentication failed"),
         ({"ssl__ca__location": "other.pem"}, "refuses us: .*certificate verify failed"),
-        ({"security__protocol": "PLAINTEXT"}, "no broker answers"),
+        ({"security__protocol": "PLAINTEXT"}, "it speaks TLS, and is spoken to without"),
     ],
 )
 def test_who_has_not_is_told_without_the_password(

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from tsuzuri.core.errors import InputError
 from tsuzuri.specialists.bus.base import BusDown
 from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.unreached import look
 
 LOG = logging.getLogger("tsuzuri.specialists.bus")
 EMBEDDED = "tsuzuri-embedded-"
@@ -170,6 +171,17 @@ class Client:
             f"the broker at {self.config.bootstrap} failed at {doing}: {self.said(error)}",
             hint="the broker's own log says more",
         )
+
+    def unreached(self) -> tuple[BusDown, bool]:
+        """What to tell of a broker that has not answered yet, and whether there is no point in waiting. It
+        looks there by hand, for a second or two."""
+        if self._refusal:
+            return self.down(None, doing=""), True
+        protocol = self.config.security.get("security.protocol")
+        security = {"security.protocol": protocol.get_secret_value()} if protocol else self.config.settings
+        found = look(self.config.bootstrap, security)
+        message = f"no broker answers at {self.config.bootstrap}: {found.text}"
+        return BusDown(message, hint=found.hint), found.is_final
 
     @property
     def is_refused(self) -> bool:

@@ -37,6 +37,8 @@ Answer = TypeVar("Answer")
 
 SLICE_S = 1.0
 """Of waiting for a first answer: between two, it is looked whether the broker has refused us."""
+LOOK_S = 2.0
+"""Without a first answer, after which it is looked at what is there."""
 RESTORE_S = 15.0
 COMPACTED = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
 """So that a compacted topic is so soon: Kafka leaves alone what it writes to, for a week."""
@@ -57,15 +59,20 @@ class Admin:
 
     def identity(self, *, patient: bool = True) -> str:
         """Of the cluster, `/` and of its registry where there is one; BusDown. Patient: not only at once."""
-        until = time.monotonic() + (self._wait_s if patient else 0)
+        began_at = time.monotonic()
         while True:
             try:
                 cluster = self._admin.describe_cluster(request_timeout=SLICE_S).result(2 * SLICE_S)
                 break
             except (KafkaException, TimeoutError) as error:
                 self._admin.poll(0)
-                if time.monotonic() >= until or self._client.is_refused:
+                waited_s = time.monotonic() - began_at
+                if not patient:
                     raise self._client.down(_as_kafka(error), doing="asking for the cluster") from None
+                if waited_s >= min(LOOK_S, self._wait_s) or self._client.is_refused:
+                    down, is_final = self._client.unreached()
+                    if is_final or waited_s >= self._wait_s:
+                        raise down from None
         self._admin.poll(0)
         identity = str(cluster.cluster_id)
         self._client.is_embedded = identity.startswith((EMBEDDED, "tansu_cluster"))
