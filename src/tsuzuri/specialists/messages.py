@@ -376,7 +376,7 @@ class Routed(Body, frozen=True):
 
 
 class Figures(Body, frozen=True):
-    """What a gateway saw lately, for whoever watches: each is whole. On the topic of beats; key: the gateway."""
+    """What a gateway saw lately, for whoever watches: all of it, each time. On the topic of beats."""
 
     gateway: str
     at_ms: int

@@ -18,6 +18,7 @@ from tsuzuri.specialists.messages import (
     Cancel,
     Envelope,
     Failed,
+    Figures,
     Report,
     Traffic,
     encode,
@@ -66,6 +67,10 @@ class Post:
         """Say what went through, and that this gateway lives."""
         body = Report(gateway=name, at_ms=now_ms(), every_ms=round(1000 * every_s), traffic=tuple(traffic))
         self._say(self._topics.beats, name, body)
+
+    def figures(self, body: Figures) -> None:
+        """Say what was seen lately."""
+        self._say(self._topics.beats, body.gateway, body)
 
     def bury(self, call: Call, entry: Entry, failure: Failed) -> None:
         """Put a request aside that nobody is to be sent again."""

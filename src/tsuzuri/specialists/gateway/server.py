@@ -63,7 +63,7 @@ class Specialists:
             self._registry = registry = Registry(bus, self._topics)
             self.gateway = Gateway(bus, self._topics, registry, name=name)
             self.gateway.open()
-            self.watch = Watch(self.gateway)
+            self.watch = Watch(self.gateway, address=self._config.bus.bootstrap)
             if self._config.specialists:  # else nobody here knows what is to be decided
                 self._controller = Controller(bus, self._topics, registry, self._config, holder=name)
         except BaseException:

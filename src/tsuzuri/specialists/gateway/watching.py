@@ -4,50 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.serving import logs
 from tsuzuri.serving.metrics import LATENCY_BUCKETS, TTFT_BUCKETS
-from tsuzuri.specialists.bus.base import Following, Lag, Record
-from tsuzuri.specialists.dead_letters import MARK, REASON
+from tsuzuri.specialists.bus.base import Lag
 from tsuzuri.specialists.gateway.calls import Call
 from tsuzuri.specialists.gateway.dispatch import Gateway
 from tsuzuri.specialists.gateway.ledger import End
-from tsuzuri.specialists.messages import now_ms
+from tsuzuri.specialists.gateway.post import Post
+from tsuzuri.specialists.messages import Ask, Figures, Routed, now_ms
 from tsuzuri.specialists.registry.registry import Key
+from tsuzuri.specialists.watching.look import Look
+from tsuzuri.specialists.watching.picture import picture
+from tsuzuri.specialists.watching.recent import PART_S, LastMinute
 
 if TYPE_CHECKING:
     from tsuzuri.specialists.gateway.models import SentAnswer
 
-KEPT = 100
-"""Routings, the newest."""
 LAG_S = 5.0
 """Between two looks at what the broker still holds."""
+SAID_S = 1.0
+"""Between two words to others who watch."""
+SILENT_S = 5.0
+"""After which what was said and is not heard again tells that the broker is away."""
+SAID_ROUTINGS = 12
+ENDS = 1000
+"""Requests of which is known how they ended, for what is told of their routing a moment later."""
 OF_REVISION = ("specialist", "revision")
 
 
 class Watch:
-    """The figures of one gateway."""
+    """The figures of one gateway, and the picture of all."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self.routings: deque[dict[str, Any]] = deque(maxlen=KEPT)
-        """The newest first."""
-        self.lags: dict[Key, Lag] = {}
+    def __init__(self, gateway: Gateway, *, address: str = "") -> None:
+        """`address`: of the broker, for people."""
+        self._gateway, self._address = gateway, address
+        self.minute = LastMinute()
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         """By specialist, revision and outcome."""
-        self._letters: dict[str, str] = {}
-        """Dead letters: place → reason."""
-        self._following: Following | None = None
-        self._measuring: asyncio.Task[None] | None = None
+        self.look: Look | None = None
+        self._began_at = 0.0
+        self._ends: OrderedDict[str, str] = OrderedDict()
+        """Request → outcome."""
+        self._post = Post(gateway.bus, gateway.topics)
+        self._tasks: list[asyncio.Task[None]] = []
         self._registry = CollectorRegistry()
         self._queued = self._histogram("queue", "From a request's acceptance to its worker's", TTFT_BUCKETS)
         self._first = self._histogram("first_token", "From acceptance to the first text", TTFT_BUCKETS)
@@ -55,33 +63,41 @@ class Watch:
         gateway.on_end = self.note
 
     def start(self, registry: CollectorRegistry) -> None:
-        """Look after lags and dead letters from now on, and tell Prometheus."""
+        """Look after lags and dead letters from now on, and tell Prometheus and whoever watches."""
         gateway = self._gateway
-        self._following = gateway.bus.follow(
-            gateway.topics.dead_letters, self._read, begin="beginning", is_urgent=False
-        )
-        self._measuring = asyncio.create_task(self._measure())
+        self._began_at = time.monotonic()
+        self.look = look = Look(gateway.bus, gateway.topics, gateway.registry)
+        self._tasks = [asyncio.create_task(self._measure(look)), asyncio.create_task(self._say())]
         registry.register(self._registry)
-        registry.register(_Figures(gateway, self))
+        registry.register(_Collected(gateway, self))
 
     async def stop(self) -> None:
         """Look after nothing more."""
-        if self._measuring is not None:
-            self._measuring.cancel()
-            await asyncio.gather(self._measuring, return_exceptions=True)
-        if self._following is not None:
-            await asyncio.to_thread(self._following.close)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.look is not None:
+            await asyncio.to_thread(self.look.close)
 
     def note(self, call: Call, end: End) -> None:
         """A request has ended."""
         now, key = time.monotonic(), call.target.key
         outcome = end.failure.code if end.state == "error" and end.failure else end.state
         self.outcomes[*key, outcome] += 1
+        first_s, total_s = call.first_at and call.first_at - call.opened_at, now - call.opened_at
         if call.accepted_at is not None:
             self._queued.labels(*key).observe(call.accepted_at - call.opened_at)
-        if call.first_at is not None:
-            self._first.labels(*key).observe(call.first_at - call.opened_at)
-        self._total.labels(*key).observe(now - call.opened_at)
+        if first_s is not None:
+            self._first.labels(*key).observe(first_s)
+        self._total.labels(*key).observe(total_s)
+        if isinstance(call.body, Ask):
+            tokens = end.entry.completion_tokens
+            self.minute.note(key, outcome, tokens=tokens, first_s=first_s, total_s=total_s)
+        else:  # a judgement or a vector: as fast as a prompt is read
+            self.minute.note(key, outcome)
+        self._ends[call.id] = outcome
+        if len(self._ends) > ENDS:
+            self._ends.popitem(last=False)
         logs.event(
             "specialist_request",
             id=call.id,
@@ -100,147 +116,99 @@ class Watch:
 
     def routed(self, answer: SentAnswer) -> None:
         """An answer is over: how it was routed."""
-        choice, sent = answer.answer.choice, answer.written_by
+        choice, sent, about = answer.answer.choice, answer.written_by, answer.about
         call = sent.call if sent is not None else None
-        told = {
-            "at_ms": now_ms(),
-            **answer.about,
-            "method": choice.method if choice else "",
-            "characters": len(answer.request.prompt.text),
-            "completion_tokens": answer.usage.completion_tokens,
-        }
+        told = Routed(
+            at_ms=now_ms(),
+            specialist=about.get("specialist", ""),
+            revision=about.get("revision", ""),
+            why=about.get("why", ""),
+            posterior=about.get("posterior", {}),
+            method=choice.method if choice else "",
+            characters=len(answer.request.prompt.text),
+            tokens=answer.usage.completion_tokens,
+        )
         if call is not None:
             first_at = call.first_at or time.monotonic()
-            told |= {
-                "id": call.id,
-                "alias": call.alias,
-                "trace": call.trace.get("traceparent"),
-                "first_ms": round(1000 * (first_at - call.opened_at), 1),
-                "total_ms": round(1000 * (time.monotonic() - call.opened_at), 1),
-            }
-        self.routings.appendleft(told)
+            told = msgspec.structs.replace(
+                told,
+                id=call.id,
+                alias=call.alias,
+                trace=call.trace.get("traceparent", ""),
+                outcome=self._ends.get(call.id, ""),
+                first_ms=round(1000 * (first_at - call.opened_at), 1),
+                total_ms=round(1000 * (time.monotonic() - call.opened_at), 1),
+            )
+        self.minute.routed.appendleft(told)
 
     @property
     def dead_letters(self) -> dict[str, int]:
         """That nobody has replayed or dropped, by reason."""
-        return dict(Counter(list(self._letters.values())))
+        return self.look.dead_letters if self.look is not None else {}
+
+    @property
+    def lags(self) -> dict[Key, Lag]:
+        """As they were when last asked for."""
+        return self.look.lags if self.look is not None else {}
 
     def told(self) -> dict[str, Any]:
-        """All of it, as JSON knows it."""
-        gateway = self._gateway
-        routes, descriptors = gateway.living.routes, gateway.living.descriptors
-        beats = gateway.registry.beats
-        shared = {
-            (name, revision)
-            for route in routes.values()
-            for name, shares in route.shares.items()
-            for revision in shares
+        """All of it, as JSON knows it: the picture of all gateways, and what this one alone has seen since it
+        began."""
+        gateway, look = self._gateway, self.look
+        if look is None:
+            return {}
+        found = picture(gateway.registry, look, address=self._address, own=self._figures())
+        _, silent_s = look.figures.get(gateway.name, (None, time.monotonic() - self._began_at))
+        if silent_s >= SILENT_S and not look.trouble:
+            trouble = f"what this gateway says has not come back for {silent_s:.0f} s"
+            found["broker"] |= {"is_reached": False, "trouble": trouble}
+        found["gateway"] = {
+            "name": gateway.name,
+            "held": len(gateway.ledger),
+            "counts": dict(gateway.ledger.counts),
+            "malformed": gateway.malformed,
+            "ignored": gateway.registry.ignored,
         }
-        keys = sorted({*descriptors, *shared, *((beat.specialist, beat.revision) for beat in beats.values())})
-        return {
-            "gateway": {
-                "name": gateway.name,
-                "held": len(gateway.ledger),
-                "counts": dict(gateway.ledger.counts),
-                "malformed": gateway.malformed,
-                "ignored": gateway.registry.ignored,
-            },
-            "aliases": {
-                alias: {
-                    "epoch": route.epoch,
-                    "mode": route.mode,
-                    "generalist": route.generalist,
-                    "note": route.note,
-                    "shares": route.shares,
-                    "changed_ms": route.changed_ms,
-                }
-                for alias, route in routes.items()
-            },
-            "specialists": [self._revision(key) for key in keys],
-            "dead_letters": self.dead_letters,
-            "routings": list(self.routings),
-        }
+        for row in found["specialists"]:
+            key = row["specialist"], row["revision"]
+            since = {outcome: count for (*of, outcome), count in self.outcomes.items() if tuple(of) == key}
+            pace = gateway.paces[key].told() if key in gateway.paces else {}
+            row |= {name: value for name, value in pace.items() if name not in row} | {"outcomes": since}
+        return found
 
-    def _revision(self, key: Key) -> dict[str, Any]:
+    def _figures(self) -> Figures:
         gateway = self._gateway
-        found, lag = gateway.living.descriptors.get(key), self.lags.get(key)
-        workers = [
-            {
-                "instance": beat.instance,
-                "state": beat.state,
-                "running": beat.running,
-                "waiting": beat.waiting,
-                "slots": beat.slots,
-                "tokens_per_s": beat.tokens_per_s,
-                "rss_bytes": beat.rss_bytes,
-                "finished": beat.finished,
-                "failed": beat.failed,
-                "host": beat.host,
-                "pid": beat.pid,
-            }
-            for beat in gateway.registry.alive(*key)
-        ]
-        told: dict[str, Any] = {"specialist": key[0], "revision": key[1], "workers": workers}
-        if found is not None:
-            told |= {
-                "title": found.title,
-                "state": found.state,
-                "is_generalist": found.is_generalist,
-                "context": found.context,
-                "capabilities": list(found.capabilities),
-                "domain_bpb": found.domain_bpb,
-                "generalist_bpb": found.generalist_bpb,
-                "gain": [found.gain_low, found.gain_high],
-                "note": found.note,
-            }
-        shares = {
-            alias: route.shares[key[0]][key[1]]
-            for alias, route in gateway.living.routes.items()
-            if key[1] in route.shares.get(key[0], {})
-        }
-        outcomes = {outcome: count for (*of, outcome), count in self.outcomes.items() if tuple(of) == key}
-        oldest_ms = lag.oldest_ms if lag else 0
-        return told | {
-            "shares": shares,
-            "lag": lag.records if lag else None,
-            "oldest_s": round((now_ms() - oldest_ms) / 1000, 1) if oldest_ms else None,
-            "outcomes": outcomes,
-            **(gateway.paces[key].told() if key in gateway.paces else {}),
-        }
+        return Figures(
+            gateway=gateway.name,
+            at_ms=now_ms(),
+            every_ms=round(1000 * SAID_S),
+            part_ms=round(1000 * PART_S),
+            held=len(gateway.ledger),
+            events={**gateway.ledger.counts, "malformed": gateway.malformed},
+            recent=self.minute.told(
+                {key: pace.in_flight.total() for key, pace in gateway.paces.items()},
+            ),
+            routed=tuple(self.minute.routed),
+        )
 
     def _histogram(self, name: str, help: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(
             f"tsuzuri:specialist_{name}_seconds", help, OF_REVISION, buckets=buckets, registry=self._registry
         )
 
-    def _read(self, records: Sequence[Record]) -> None:
-        for record in records:
-            headers = dict(record.headers)
-            if MARK in headers:
-                self._letters.pop(headers[MARK].decode("ascii", "replace"), None)
-            else:
-                reason = headers.get(REASON, b"unknown").decode("utf-8", "replace")
-                self._letters[f"{record.partition}-{record.offset}"] = reason
-
-    async def _measure(self) -> None:
+    async def _measure(self, look: Look) -> None:
         while True:
-            with suppress(TsuzuriError):
-                self.lags = await asyncio.to_thread(self._lags)
+            await asyncio.to_thread(look.measure)
             await asyncio.sleep(LAG_S)
 
-    def _lags(self) -> dict[Key, Lag]:
-        gateway, found = self._gateway, {}
-        there = gateway.bus.topics()
-        for key in {*gateway.living.live, *gateway.living.descriptors}:
-            lanes = [name for name in gateway.topics.lanes(*key) if name in there]
-            if lanes:
-                lags = gateway.bus.lag(gateway.topics.group(*key), lanes).values()
-                oldest_ms = min((lag.oldest_ms for lag in lags if lag.oldest_ms), default=0)
-                found[key] = Lag(sum(lag.records for lag in lags), oldest_ms)
-        return found
+    async def _say(self) -> None:
+        while True:
+            figures = self._figures()
+            self._post.figures(msgspec.structs.replace(figures, routed=figures.routed[:SAID_ROUTINGS]))
+            await asyncio.sleep(SAID_S)
 
 
-class _Figures(Collector):
+class _Collected(Collector):
     """What stands in the gateway when Prometheus asks."""
 
     def __init__(self, gateway: Gateway, watch: Watch) -> None:

@@ -1,0 +1,1 @@
+"""What specialists, gateways and the broker look like, to whoever watches."""
