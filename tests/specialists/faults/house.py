@@ -1,0 +1,333 @@
+"""A house of real processes: a broker, `tsuzuri specialists up` with a gateway and workers, keys and bills in
+SQLite, and clients; everything that happens in it is written to a history.
+
+    Clients ──HTTP──► gateway ┐
+                              ├──► (Link) ──► broker: embedded, or Apache Kafka
+    up ──starts──► workers    ┘
+
+`up` keeps its children running, so whoever is killed comes back by itself; so does the broker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import servers
+from buses import until
+from specialists.faults.checker import Violation, check
+from specialists.faults.clients import Clients, Oracle
+from specialists.faults.history import History
+from tsuzuri.core.files import write_text
+from tsuzuri.core.processes import tied
+from tsuzuri.serving.accounts.commands import keys_create, plans_set
+from tsuzuri.specialists.bus.base import Bus
+from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.opening import open_bus
+from tsuzuri.specialists.messages import Beat
+from tsuzuri.specialists.registry.registry import Registry
+from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
+from tsuzuri.specialists.up.kept import UP, read_up
+
+ALIAS = "kana"
+REVISION = "r1"
+VOCABULARIES = {"general": 512, "law": 512, "other": 520}
+"""By specialist: `other` has a tokenizer of its own."""
+KEYWORDS = {"law": "民法", "other": "東京"}
+ENGINE = {"kind": "mock", "tokens_per_s": 100.0, "slots": 8}
+PATIENCE_S = 180.0
+BEAT_S = 0.5
+PLAN = "faults"
+
+
+class RealHouse:
+    """Runs from its making to `close`. `workers`: processes of each specialist, of which `general` is one."""
+
+    def __init__(
+        self,
+        folder: Path,
+        broker: Broker,
+        *,
+        address: str = "",
+        workers: Mapping[str, int] | None = None,
+        engine: Mapping[str, Any] | None = None,
+        session_s: float = 3.0,
+        **settings: Any,
+    ) -> None:
+        """`address`: where others find the broker, if not at its own; `settings` go over the file's."""
+        self.folder, self.broker, self.topics = folder, broker, Topics()
+        self.workers = dict(workers or {"general": 2})
+        self.out, self.database = folder / "out", f"sqlite:///{folder / 'accounts.db'}"
+        self.kafka = address or broker.address
+        self.history = History(folder / "history.jsonl")
+        self._started: list[subprocess.Popen[bytes]] = []
+        self.releases = {
+            name: servers.write_release(folder / name, vocabulary=VOCABULARIES[name]) for name in self.workers
+        }
+        self.engine = dict(engine or ENGINE)
+        self.session_s = session_s
+        self.file = folder / "specialists.yaml"
+        write_text(self.file, yaml.safe_dump(self._values(settings), allow_unicode=True))
+        self._keys = [self._key(name) for name in ("clients", "house")]
+        self.bus: Bus = open_bus(BusConfig(bootstrap=broker.address))
+        self.bus.ensure(self.topics.specs())
+        self.registry = Registry(self.bus, self.topics)
+        self.up = self.start(
+            "up", "specialists", "up", str(self.file), f"--out={self.out}", f"--kafka={self.kafka}"
+        )
+        oracle = Oracle(self.releases, self.history)
+        self.clients = Clients(lambda: self.address, self._keys[0], ALIAS, oracle, self.history)
+
+    # Its parts
+
+    @property
+    def address(self) -> str:
+        """Of the API."""
+        return str(read_up(self.out)["address"])
+
+    @property
+    def logs(self) -> Path:
+        """Of what `up` started."""
+        return self.out / "logs"
+
+    def wait(self) -> RealHouse:
+        """Until every specialist answers what is asked of it."""
+        until(lambda: self._is_up() and (self.out / UP).exists() and self.address, patience_s=PATIENCE_S)
+        for name in self.workers:
+            until(lambda name=name: self._is_up() and self.answers(name), patience_s=PATIENCE_S)  # type: ignore[misc]
+            until(lambda name=name: len(self.beats(name)) >= self.workers[name], patience_s=PATIENCE_S)  # type: ignore[misc]
+        return self
+
+    def answers(self, name: str, prompt: str = "") -> bool:
+        """Whether a specialist answers, on the house's own account."""
+        body = {"model": ALIAS, "prompt": prompt or KEYWORDS.get(name, "本"), "max_tokens": 1}
+        try:
+            status, _, answer = servers.ask(self.address, "/v1/completions", body, key=self._keys[1])
+        except OSError:
+            return False
+        return status == 200 and answer["tsuzuri"]["specialist"] == name
+
+    def beats(self, name: str = "general") -> list[Beat]:
+        """Of the workers of a specialist that live, each with its process and what it writes just now."""
+        own = [beat for beat in self.registry.beats.values() if beat.specialist == name]
+        return sorted((beat for beat in own if beat.state == "ready"), key=lambda beat: beat.instance)
+
+    def busy(self, name: str = "general") -> Beat:
+        """A worker that writes."""
+        found: list[Beat] = []
+
+        def look() -> bool:
+            found[:] = [beat for beat in self.beats(name) if beat.running]
+            return bool(found)
+
+        until(look)
+        return found[0]
+
+    def gateway(self) -> int:
+        """The process of the API that `up` has started."""
+        return self.children("serve")[0]
+
+    def children(self, word: str) -> list[int]:
+        """Processes of `up` whose command holds a word."""
+        return [pid for pid in _children(self.up.pid) if word in _command(pid)]
+
+    def start(self, name: str, *words: str, script: str = "") -> subprocess.Popen[bytes]:
+        """One more process, which ends with the house: of `tsuzuri`, or of a script of Python's."""
+        command = [sys.executable, *(("-c", script) if script else ("-m", "tsuzuri")), *words]
+        with open(self.folder / f"{name}.log", "ab") as log:
+            process = subprocess.Popen(
+                tied(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
+
+    def worker(self, name: str = "general", *more: str, revision: str = REVISION) -> subprocess.Popen[bytes]:
+        """One more worker, which `up` does not know of."""
+        words = [
+            str(self.releases[name]),
+            f"--name={name}",
+            f"--revision={revision}",
+            f"--kafka={self.kafka}",
+        ]
+        settings = {**{f"engine.{key}": value for key, value in self.engine.items()}, "beat_s": BEAT_S}
+        settings["bus.session_s"] = self.session_s
+        given = [f"--set={key}={value}" for key, value in settings.items()]
+        return self.start(f"worker-{len(self._started)}", "specialists", "worker", *words, *given, *more)
+
+    # Faults and the end
+
+    def fault(self, name: str, target: str = "") -> Fault:
+        """One that begins now, and is over when its `with` is."""
+        self._faults = getattr(self, "_faults", 0) + 1
+        return Fault(self.history, self._faults, name, target)
+
+    def judge(self) -> list[Violation]:
+        """Wait for the last to be settled, read the books, and judge the history."""
+        for one in self.clients.asked:
+            one.wait()
+        until(lambda: not any(self._held()), patience_s=60)
+        self._read_books()
+        return check(self.history.read())
+
+    def close(self) -> None:
+        """End every process."""
+        self.clients.close()
+        if self.up.poll() is None:
+            os.kill(self.up.pid, signal.SIGCONT)
+            self.up.terminate()
+        try:
+            self.up.wait(60)
+        finally:
+            for process in self._started:
+                process.kill()
+                process.wait()
+            self.registry.close()
+            self.bus.close(flush_s=0)
+            self.broker.stop()
+            self.history.close()
+
+    def log_lines(self, path: Path | None = None) -> list[dict[str, Any]]:
+        """Of a log of JSON, the gateway's by default."""
+        text = (path or self.logs / "gateway.log").read_text(encoding="utf-8", errors="replace")
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+
+    def _is_up(self) -> bool:
+        assert self.up.poll() is None, (self.folder / "up.log").read_text()
+        return True
+
+    def _values(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Of SPECIALISTS.yaml."""
+        named = [
+            {"name": name, "release": name, "revision": REVISION, "gate": "none", "workers": count}
+            for name, count in self.workers.items()
+        ]
+        rules = [
+            {"specialist": name, "keywords": [KEYWORDS[name]]} for name in self.workers if name in KEYWORDS
+        ]
+        accounts = {"database": {"url": self.database}, "address_requests_per_minute": 10**9}
+        return {
+            "alias": ALIAS,
+            "generalist": "general",
+            "specialists": [{**one, "engine": self.engine} for one in named],
+            "router": {"method": "table", "rules": rules},
+            "gate": {"tokens": 4, "prompts": ["昔々"]},
+            "rollout": {"watch_s": 0.5, "least_answers": 3, "idle_s": 5},
+            "server": {"port": 0, "accounts": accounts, "playground": False, "drain_s": 5.0},
+            "bus": {"session_s": self.session_s},
+            "beat_s": BEAT_S,
+            **settings,
+        }
+
+    def _key(self, account: str) -> str:
+        most = 10**9
+        limits = {"requests_per_minute": most, "tokens_per_day": most, "concurrent_requests": 10_000}
+        plans_set(PLAN, database=self.database, **limits)
+        return str(json.loads(keys_create(account, database=self.database, plan=PLAN, as_json=True))["key"])
+
+    def _rows(self, question: str, *values: str) -> list[tuple[Any, ...]]:
+        path = self.database.removeprefix("sqlite:///")
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+        try:
+            return connection.execute(question, values).fetchall()
+        finally:
+            connection.close()
+
+    def _held(self) -> tuple[int, int]:
+        """(requests, tokens) that are reserved."""
+        question = "select coalesce(sum(requests), 0), coalesce(sum(tokens), 0) from holds"
+        (found,) = self._rows(question)
+        return int(found[0]), int(found[1])
+
+    def _read_books(self) -> None:
+        """Into the history: bills, what is reserved, what the gateway closed, dead letters."""
+        note = self.history.note
+        requests, tokens = self._held()
+        note("held", requests=requests, tokens=tokens)
+        lines = [line for line in self.log_lines() if line.get("trace")]
+        clients = {line["request_id"]: _client(line) for line in lines if line["event"] == "completion"}
+        for request_id, outcome, completion in self._rows(
+            "select r.request_id, r.outcome, r.completion_tokens from requests r "
+            "join accounts a on a.id = r.account_id where a.name = ?",
+            "clients",
+        ):
+            client = clients.get(request_id, "")
+            note("usage", request_id=request_id, id=client, outcome=outcome, tokens=completion)
+        for line in lines:
+            if line["event"] == "specialist_request":
+                note(
+                    "closed",
+                    id=_client(line),
+                    outcome=line["outcome"],
+                    attempts=line["attempts"],
+                    specialist=line["specialist"],
+                    revision=line["revision"],
+                    worker=line["worker"],
+                )
+        note("letters", reasons=self.letters())
+        note("over")
+
+    def letters(self) -> dict[str, int]:
+        """Dead letters by reason, as the gateway counts them."""
+        status, _, told = servers.ask(self.address, "/admin/specialists", key=self._keys[1])
+        assert status == 200, told
+        found: dict[str, int] = told["dead_letters"]
+        return found
+
+
+class Fault:
+    """A fault, in a `with`."""
+
+    def __init__(self, history: History, number: int, name: str, target: str) -> None:
+        self._history, self._number, self._name, self._target = history, number, name, target
+
+    def __enter__(self) -> Fault:
+        self._history.note("fault", number=self._number, name=self._name, target=self._target)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._history.note("fault_over", number=self._number)
+
+
+def start_broker(
+    kind: str, folder: Path, kafka_home: Path | None = None, *, seen_at: int | None = None
+) -> Broker:
+    """A broker of one's own; `seen_at`: the port at which clients are told to find it (of a `Link`)."""
+    if kind == "embedded":
+        return start_embedded(folder, seen_at=seen_at)
+    assert kafka_home is not None
+    seen = {"advertised.listeners": f"CLIENTS://127.0.0.1:{seen_at}"} if seen_at else {}
+    return start_apache(kafka_home, folder, settings=seen)
+
+
+def _client(line: Mapping[str, Any]) -> str:
+    """The id of the request that a line of the log is of."""
+    return str(line["trace"]).split("-")[1]
+
+
+def _children(pid: int) -> Sequence[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""

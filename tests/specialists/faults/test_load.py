@@ -1,0 +1,111 @@
+"""Too much to do, and workers that come and go all the time, in houses of real processes. The numbers are those of the
+list of fault tests (`docs/specialists.md`)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+import servers
+from buses import until
+from specialists.faults.conftest import BuildHouse
+from specialists.faults.house import ENGINE, RealHouse
+
+pytestmark = [pytest.mark.large, pytest.mark.timeout(900)]
+SLOTS, TOKENS = 4, 24
+BUSY = {**ENGINE, "tokens_per_s": 48.0, "slots": SLOTS}
+"""Half a second an answer: what is measured is not this machine."""
+ANSWERS = 60
+STORMS = 12
+
+
+@pytest.mark.parametrize("broker_kind", ["embedded"], indirect=True)
+def test_11_five_times_too_much_is_refused_and_what_is_let_in_is_answered(real_house: BuildHouse) -> None:
+    """Fault test 11: as much is answered as without it, the queue is bounded, nobody who was let in waits in vain."""
+    house = real_house(workers={"general": 1}, engine=BUSY)
+    began = time.monotonic()
+    clients = [
+        threading.Thread(target=ask_in_turn, args=(house, ANSWERS // SLOTS // 2)) for _ in range(2 * SLOTS)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    peak_s = time.monotonic() - began
+    most = 0
+    with (
+        house.fault("overload"),
+        house.clients.load(rate=5 * ANSWERS / peak_s, seed=11, tokens=TOKENS) as asked,
+    ):
+        until_s = time.monotonic() + peak_s
+        while time.monotonic() < until_s:
+            most = max(most, held(house))
+            time.sleep(0.1)
+    assert not house.judge(), "each refusal is a 429 or 503 that says when to come again"
+    ends = Counter(one.how for one in asked)
+    assert set(ends) <= {"done", "refused", "cancelled"}, ends
+    assert ends["refused"] > ANSWERS, "it was too much"
+    assert ends["done"] >= 0.8 * ANSWERS, (ends, peak_s)
+    assert most <= 2 * SLOTS
+
+
+def test_12_workers_that_come_and_go_lose_nothing(real_house: BuildHouse) -> None:
+    """Fault test 12: again and again one joins and one leaves, asked to or killed, while clients ask."""
+    house = real_house(workers={"general": 1})
+    with house.clients.load(rate=4, seed=12) as asked:
+        joined = [house.worker()]
+        for number in range(STORMS):
+            with house.fault("join and leave"):
+                joined.append(house.worker())
+                until(lambda: len(house.beats()) >= 2)
+                leaving = joined.pop(0)
+                leaving.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
+                done = answered(asked)
+                until(lambda done=done: answered(asked) > done + 3)  # type: ignore[misc]
+    assert not house.judge()
+    ends = Counter(one.how for one in asked)
+    assert set(ends) <= {"done", "cancelled"}, ends
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_12_workers_killed_while_they_acknowledge_lose_nothing(
+    real_house: BuildHouse, is_paused: bool
+) -> None:
+    """Fault test 12: both workers of `up` in turn, in the middle of many short answers."""
+    house = real_house(workers={"general": 2})
+    with house.clients.load(rate=12, seed=120, tokens=2) as asked:
+        for number in range(4):
+            worker = house.beats()[number % len(house.beats())]
+            with house.fault("kill worker", worker.instance):
+                if is_paused:
+                    os.kill(worker.pid, signal.SIGSTOP)
+                    time.sleep(1.0)
+                os.kill(worker.pid, signal.SIGKILL)
+                until(lambda gone=worker.instance: [b.instance for b in house.beats()].count(gone) == 0)  # type: ignore[misc]
+                until(lambda: len(house.beats()) == 2)
+    assert not house.judge()
+    ends = Counter(one.how for one in asked)
+    assert set(ends) <= {"done", "cancelled"}, ends
+
+
+def ask_in_turn(house: RealHouse, count: int) -> None:
+    """One client that asks for one answer after another."""
+    for seed in range(count):
+        assert house.clients.ask(tokens=TOKENS, seed=seed % 4).wait().how == "done"
+
+
+def answered(asked: list) -> int:  # type: ignore[type-arg]
+    """Requests that were answered whole."""
+    return sum(one.how == "done" for one in asked)
+
+
+def held(house: RealHouse) -> int:
+    """Requests that the gateway has let in and not answered yet."""
+    status, _, told = servers.ask(house.address, "/admin/specialists", key=house._keys[1])
+    assert status == 200
+    return sum(int(one["in_flight"]) for one in told["specialists"])
