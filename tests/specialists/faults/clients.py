@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Asked:
     def wait(self, timeout_s: float = HUNG_S) -> Asked:
         """Until it has ended."""
         assert self.over is not None
-        with suppress(asyncio.CancelledError):
+        with suppress(CancelledError):
             self.over.result(timeout_s)
         return self
 
