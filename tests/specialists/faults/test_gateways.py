@@ -1,5 +1,5 @@
-"""Faults of gateways, of who decides, of clients and of clocks, in houses of real processes, each judged by its
-history. The numbers are those of the list of fault tests (`docs/specialists.md`)."""
+"""Faults of gateways, of who decides, of clients and of clocks, in houses of real processes, each judged by
+its history. The numbers are those of the list of fault tests (`docs/specialists.md`)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ for number, ahead_ms in enumerate((60_000, -60_000)):
         right = messages.now_ms
         messages.now_ms = lambda: right() + ahead_ms
 """
-"""What Python reads first: the clock of the first worker a minute ahead, that of the second a minute behind."""
+"""What Python reads first: one worker's clock is a minute ahead, the other's a minute behind."""
 
 
-def test_14_who_stood_still_decides_no_more_and_an_older_route_moves_nobody(real_house: BuildHouse) -> None:
-    """Fault test 14: `up` decides, and the gateway takes over while it is paused; there is one writer of routes."""
+def test_14_who_stood_still_decides_no_more_and_an_older_route_moves_nobody(
+    real_house: BuildHouse,
+) -> None:
+    """Fault test 14: `up` decides, and the gateway takes over while it is paused: one writes routes."""
     house = real_house(workers={"general": 1})
     first, old = house.registry.holder(CONTROLLER), house.registry.route(ALIAS)
     assert first is not None
@@ -73,8 +75,8 @@ def test_15_a_gateway_that_is_told_to_end_answers_what_it_has(real_house: BuildH
 
 
 def test_15_a_gateway_that_is_killed_leaves_neither_orphans_nor_quota(real_house: BuildHouse) -> None:
-    """Fault test 15, SIGKILL: its worker gives up what nobody waits for, by the lease; what was reserved is settled by
-    the gateway that follows, and what was shown is billed."""
+    """Fault test 15, SIGKILL: its worker gives up what nobody waits for, by the lease; what was reserved is
+    settled by the gateway that follows, and what was shown is billed."""
     house = real_house(workers={"general": 1}, engine=SLOW)
     streams = [house.clients.ask(tokens=ENDLESS, seed=seed) for seed in range(4)]
     until(lambda: all(one.parts for one in streams))
@@ -109,7 +111,7 @@ def test_16_who_goes_away_is_written_for_no_more_and_pays_for_what_there_was(rea
 def test_17_clocks_a_minute_apart_end_nothing_early(
     real_house: BuildHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault test 17: one worker's clock is a minute ahead, another's a minute behind; deadlines are the gateway's."""
+    """Fault test 17: one worker's clock is a minute ahead, the other's behind; the gateway's counts."""
     (tmp_path / "clocks").mkdir()
     (tmp_path / "clocks" / "sitecustomize.py").write_text(SKEWED)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "clocks"), prepend=os.pathsep)

@@ -1,5 +1,5 @@
-"""Too much to do, and workers that come and go all the time, in houses of real processes. The numbers are those of the
-list of fault tests (`docs/specialists.md`)."""
+"""Too much to do, and workers that come and go all the time, in houses of real processes. The numbers are
+those of the list of fault tests (`docs/specialists.md`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STORMS = 12
 
 @pytest.mark.parametrize("broker_kind", ["embedded"], indirect=True)
 def test_11_five_times_too_much_is_refused_and_what_is_let_in_is_answered(real_house: BuildHouse) -> None:
-    """Fault test 11: as much is answered as without it, the queue is bounded, nobody who was let in waits in vain."""
+    """Fault test 11: as much is answered as without it, the queue is bounded, who was let in is answered."""
     house = real_house(workers={"general": 1}, engine=BUSY)
     began = time.monotonic()
     clients = [

@@ -1,5 +1,5 @@
-"""Revisions that take each other's place under load, and specialists with tokenizers of their own, in houses of real
-processes. The numbers are those of the list of fault tests (`docs/specialists.md`)."""
+"""Revisions that take each other's place under load, and specialists with tokenizers of their own, in houses
+of real processes. The numbers are those of the list of fault tests (`docs/specialists.md`)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SWAPS, BACK_EVERY, RATE = 20, 4, 10
 
 
 def test_13_twenty_swaps_under_load_fail_nobody(real_house: BuildHouse) -> None:
-    """Fault test 13, with two specialists of different tokenizers: every fourth swap is taken back at once, and the one
-    before it comes again; each answer is whole, and of one revision."""
+    """Fault test 13, with two specialists of different tokenizers: every fourth swap is taken back, so that
+    the revision before comes again; each answer is whole, and of one revision."""
     house = real_house(workers={"general": 1, "other": 1})
 
     def command(*words: str) -> int:
@@ -46,8 +46,8 @@ def test_13_twenty_swaps_under_load_fail_nobody(real_house: BuildHouse) -> None:
 
 
 def test_1_a_specialist_that_is_lost_is_followed_by_another_tokenizer(real_house: BuildHouse) -> None:
-    """Fault test 1 with two tokenizers: the generalist goes on from the text. (`up` is paused meanwhile, so that nobody
-    starts the lost worker again.)"""
+    """Fault test 1 with two tokenizers: the generalist goes on from the text. (`up` is paused meanwhile, so
+    that nobody starts the lost worker again.)"""
     house = real_house(workers={"general": 1, "other": 1})
     streams = [house.clients.ask("東京の朝は", tokens=100, seed=seed) for seed in range(4)]
     until(lambda: all(one.parts for one in streams))
