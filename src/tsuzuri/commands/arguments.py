@@ -46,6 +46,17 @@ def some_count(text: str) -> int:
     return int(text)
 
 
+def some_seconds(text: str) -> float:
+    """The time, more than none, that an argument is."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
 def argument(*flags: str, **options: Any) -> Argument:
     """An argument of a command."""
     return Argument(flags, options)

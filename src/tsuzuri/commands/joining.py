@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tsuzuri.commands.arguments import SET, Argument, Command, argument, some_count, some_path
+from tsuzuri.commands.arguments import SET, Argument, Command, argument, some_count, some_path, some_seconds
 
 JSON = argument("--json", dest="as_json", action="store_true", help="as JSON")
 KAFKA = argument("--kafka", metavar="HOST:PORT", help="the broker; more of them with commas")
@@ -86,6 +86,19 @@ JOINING = (
         "every revision: its state, share, workers, and what it showed",
         "tsuzuri.specialists.operators.commands:list_specialists",
         (*WHERE, JSON),
+    ),
+    Command(
+        "specialists top",
+        "who is up, traffic, latency, what waits, dead letters, and why requests went where they did",
+        "tsuzuri.specialists.operators.top:top",
+        (
+            argument("--once", action="store_true", help="one picture, then end"),
+            argument(
+                "--every", type=some_seconds, default=2.0, metavar="SECONDS", help="between two; default: 2"
+            ),
+            JSON,
+            *WHERE,
+        ),
     ),
     Command(
         "specialists add",

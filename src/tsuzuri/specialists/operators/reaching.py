@@ -46,6 +46,7 @@ class Joined:
     bus: Bus
     topics: Topics
     registry: Registry
+    address: str
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def reach(config: Path | None = None, kafka: str | None = None, out: Path | None
         try:
             if not registry.wait(KNOWN_S):
                 raise BusDown(f"the broker did not hand over {topics.registry} within {KNOWN_S:.0f} s")
-            yield Joined(bus, topics, registry)
+            yield Joined(bus, topics, registry, bus_config.bootstrap)
         finally:
             registry.close()
     finally:
