@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -66,7 +67,8 @@ class FakeWorker:
         self.slots, self.step_s, self.stop_after, self.at_stop = slots, step_s, stop_after, at_stop
         self.tokenizer = tokenizer
         self.asked: list[Envelope] = []
-        self.cancelled: set[str] = set()
+        self.cancelled: dict[str, float] = {}
+        """Up to which attempt."""
         self.busy = 0
         self._is_dead = threading.Event()
         bus.ensure(topics.request_specs(specialist, revision))
@@ -134,7 +136,7 @@ class FakeWorker:
         for place in range(len(resume.text), len(text)):
             if self._is_dead.is_set():
                 return False
-            if envelope.id in self.cancelled:
+            if envelope.attempt <= self.cancelled.get(envelope.id, 0):
                 self.say(Final(finish="cancelled", sha256=_sum(text[:place])), envelope, seq=seq)
                 return True
             if self.stop_after is not None and place >= self.stop_after:
@@ -162,7 +164,8 @@ class FakeWorker:
         for record in records:
             body = decode(record.value, record.headers).body
             if isinstance(body, Cancel):
-                self.cancelled |= set(body.ids)
+                last = body.attempts or (math.inf,) * len(body.ids)
+                self.cancelled |= dict(zip(body.ids, last, strict=True))
 
     def _beat(self) -> None:
         while not self._is_dead.is_set():

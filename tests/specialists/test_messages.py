@@ -94,6 +94,7 @@ EXAMPLES: dict[str, Body] = {
     "embedded": Embedded(vectors=((0.5, -0.25),), prompt_tokens=1),
     "failed": Failed(code="overloaded", message="満員", is_retryable=True, retry_after_s=0.5),
     "cancel": Cancel(ids=(ID,)),
+    "cancel-attempts": Cancel(ids=(ID,), attempts=(2,)),
     "drain": Drain(specialist="novel", revision="r1", instance="w1"),
     "order": Order(
         verb="replace",
@@ -216,7 +217,8 @@ EXAMPLES: dict[str, Body] = {
         ),
     ),
 }
-"""Every kind, with a value in its fields: what the fixtures of this schema were written from."""
+"""Every kind, with a value in its fields: what the fixtures of this schema were written from. `kind-fields`
+is a kind that has grown by these."""
 
 
 def envelope(body: Body) -> Envelope:
@@ -250,16 +252,16 @@ def test_a_record_of_every_schema_so_far_is_read_as_it_was_meant(path: Path) -> 
 
 
 def test_there_is_a_record_of_every_kind() -> None:
-    there = {path.stem for path in recorded() if path.parent.name == f"v{SCHEMA}"}
+    there = {path.stem.partition("-")[0] for path in recorded() if path.parent.name == f"v{SCHEMA}"}
     assert there == set(KINDS), "a kind needs its record in fixtures and its example here"
-    assert {word: type(body) for word, body in EXAMPLES.items()} == dict(KINDS)
+    assert {word: type(body) for word, body in EXAMPLES.items() if "-" not in word} == dict(KINDS)
 
 
 @pytest.mark.parametrize("word", sorted(EXAMPLES))
 def test_what_is_written_is_read_again(word: str) -> None:
     value, headers = encode(envelope(EXAMPLES[word]))
     assert decode(value, headers) == envelope(EXAMPLES[word])
-    assert dict(headers)[KIND_HEADER] == word.encode()
+    assert dict(headers)[KIND_HEADER] == word.partition("-")[0].encode()
     bare = Envelope(EXAMPLES[word])
     assert decode(*encode(bare)) == bare
 

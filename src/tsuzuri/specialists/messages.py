@@ -169,6 +169,8 @@ class Cancel(Body, frozen=True):
     """Nobody wants the rest of these any more."""
 
     ids: tuple[str, ...]
+    attempts: tuple[int, ...] = ()
+    """Of each the last attempt that is meant, beside the ids; none: every one."""
 
 
 class Drain(Body, frozen=True):

@@ -169,7 +169,7 @@ def test_what_cannot_pass_ends_at_once() -> None:
 def test_a_gap_is_mended_by_going_on_from_what_was_shown() -> None:
     held = Held()
     held.hear(Delta(text="あ"), seq=0)
-    assert held.hear(Delta(text="う"), seq=2) == []
+    assert held.hear(Delta(text="う"), seq=2) == [Withdraw(held.entry, 1)], "its worker need not go on"
     assert held.ledger.counts["gap"] == 1
     (send,) = held.pass_time(0.3)
     assert isinstance(send, Send)
@@ -192,7 +192,7 @@ def test_silence_is_a_stall_only_of_who_has_it() -> None:
     assert held.pass_time(50, stall_s=3.0) == [], "nobody has taken it yet: it waits with the broker"
     held.hear(Accepted())
     assert held.pass_time(2.9, stall_s=3.0) == []
-    assert held.pass_time(0.2, stall_s=3.0) == []
+    assert held.pass_time(0.2, stall_s=3.0) == [Withdraw(held.entry, 1)], "its worker need not go on"
     assert held.ledger.counts["stalled"] == 1
     assert kinds(held.pass_time(0.2, stall_s=3.0)) == ["Send"]
 

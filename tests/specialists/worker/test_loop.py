@@ -187,6 +187,20 @@ def test_what_is_cancelled_ends_within_a_step(
         replayed.check()
 
 
+def test_a_late_cancel_ends_no_newer_attempt(
+    slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    with working(slow, open_bus, topics):
+        newer = gate.ask(sampling=ENDLESS, request_id="again", attempt=2)
+        until(lambda: shows(newer))
+        gate.control(Cancel(ids=("again",), attempts=(1,)))
+        parts = len(newer.parts)
+        until(lambda: len(newer.parts) > parts + 3)
+        gate.control(Cancel(ids=("again",), attempts=(2,)))
+        gate.ended(newer)
+        assert newer.end.finish == "cancelled"
+
+
 @pytest.mark.parametrize("skew_ms", [-60_000, 0, 60_000])
 def test_deadlines_are_those_of_the_gateways_clock(
     quick: TextModel, open_bus: OpenBus, topics: Topics, skew_ms: int

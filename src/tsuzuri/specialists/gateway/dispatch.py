@@ -283,7 +283,7 @@ class Gateway:
                     self._time(call)
                 call.sink.part(effect.entry, effect.part)
             elif isinstance(effect, Withdraw):
-                self._post.cancel(call)
+                self._post.cancel(call, effect.attempt)
             else:
                 self._end(call, effect)
 

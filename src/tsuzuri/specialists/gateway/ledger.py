@@ -106,9 +106,10 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Workers are to be told that nobody wants it any more."""
+    """Workers are to be told that nobody wants it any more, up to an attempt."""
 
     entry: Entry
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ class Ledger:
                 self.counts["poison"] += 1
                 message = f"{len(entry.losses)} workers were lost over this request, one after the other"
                 failed = Failed(code="poison", message=message)
-                effects += [Withdraw(entry), *self._end(entry, "error", failure=failed)]
+                effects += self._given_up(entry, "error", failed)
             elif entry.worker == worker:
                 failed = Failed(code="worker_lost", message="the worker that wrote it was lost")
                 effects += self._again(entry, now, failed)
@@ -238,12 +239,12 @@ class Ledger:
     def cancel(self, request_id: str) -> list[Effect]:
         """Nobody wants the rest."""
         entry = self._entries.get(request_id)
-        return [] if entry is None else [Withdraw(entry), *self._end(entry, "cancelled")]
+        return [] if entry is None else self._given_up(entry, "cancelled")
 
     def fail(self, request_id: str, failure: Failed) -> list[Effect]:
         """It cannot be answered, as whoever was to send it found."""
         entry = self._entries.get(request_id)
-        return [] if entry is None else [Withdraw(entry), *self._end(entry, "error", failure=failure)]
+        return [] if entry is None else self._given_up(entry, "error", failure)
 
     def tick(self, *, now: float, stall_s: Callable[[Entry], float]) -> list[Effect]:
         """What time has brought: deadlines, attempts that are due, and silence of more than `stall_s`."""
@@ -251,16 +252,15 @@ class Ledger:
         for entry in list(self._entries.values()):
             is_held = entry.state != "queued"
             if now >= entry.deadline + (GRACE_S if is_held else 0.0):
-                effects += [Withdraw(entry), *self._end(entry, "expired", failure=entry.failure)]
+                effects += self._given_up(entry, "expired", entry.failure)
             elif entry.due_at is not None and now >= entry.due_at:
                 entry.due_at, entry.moved_at = None, now
                 effects.append(Send(entry))
             elif is_held and now - entry.moved_at > stall_s(entry):
                 self.counts["stalled"] += 1
                 message = f"its worker said nothing for {now - entry.moved_at:.1f} s"
-                effects += self._failed(
-                    entry, Failed(code="stalled", message=message, is_retryable=True), now
-                )
+                failed = Failed(code="stalled", message=message, is_retryable=True)
+                effects += [Withdraw(entry, entry.attempt), *self._failed(entry, failed, now)]
         return effects
 
     def _accepted(self, entry: Entry, body: Accepted, worker: str, now: float) -> list[Effect]:
@@ -277,7 +277,8 @@ class Ledger:
         if seq > entry.seq:
             self.counts["gap"] += 1
             message = f"part {entry.seq} of the answer did not arrive"
-            return self._failed(entry, Failed(code="gap", message=message, is_retryable=True), now)
+            failed = Failed(code="gap", message=message, is_retryable=True)
+            return [Withdraw(entry, entry.attempt), *self._failed(entry, failed, now)]
         if isinstance(body, Final):
             return self._final(entry, body, now)
         entry.state, entry.moved_at = "streaming", now
@@ -337,6 +338,10 @@ class Ledger:
             return []
         entry.due_at = None
         return [Send(entry)]
+
+    def _given_up(self, entry: Entry, state: State, failure: Failed | None = None) -> list[Effect]:
+        """End it though somebody may still write it."""
+        return [Withdraw(entry, entry.attempt), *self._end(entry, state, failure=failure)]
 
     def _end(
         self, entry: Entry, state: State, *, reply: Body | None = None, failure: Failed | None = None

@@ -59,9 +59,9 @@ class Post:
         key = call.id if entry.attempt == 1 else f"{call.id}/{entry.attempt}"
         return Record(topic, value, key.encode(), tuple(headers))
 
-    def cancel(self, call: Call) -> None:
-        """Tell workers that nobody wants it any more; they look at deadlines and leases too."""
-        self._say(self._topics.control, call.id, Cancel(ids=(call.id,)), id=call.id)
+    def cancel(self, call: Call, attempt: int) -> None:
+        """Tell workers that nobody wants it up to that attempt; they look at deadlines and leases too."""
+        self._say(self._topics.control, call.id, Cancel(ids=(call.id,), attempts=(attempt,)), id=call.id)
 
     def report(self, name: str, traffic: Sequence[Traffic], *, every_s: float) -> None:
         """Say what went through, and that this gateway lives."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from tsuzuri.specialists.bus.base import Record, WorkQueue
+from tsuzuri.specialists.messages import Cancel
 from tsuzuri.specialists.worker.remembered import Remembered
 from tsuzuri.specialists.worker.request import Request
+
+Value = TypeVar("Value")
 
 SEEN = 4096
 """Ids that are remembered, with their last attempt, or with when they were cancelled."""
@@ -23,8 +28,8 @@ class Held:
         self._requests: dict[tuple[str, int], Request] = {}
         self._answered = Remembered(remembered)
         self._last: OrderedDict[str, int] = OrderedDict()
-        self._cancelled: OrderedDict[str, int] = OrderedDict()
-        """When, by the clock of who asks."""
+        self._cancelled: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """Up to which attempt, and when, by the clock of who asks."""
         self._idle = asyncio.Event()
 
     def __len__(self) -> int:
@@ -64,12 +69,13 @@ class Held:
         request.stop()
         self._let_go(request)
 
-    def cancel(self, ids: Sequence[str], sent_ms: int) -> list[Request]:
-        """Those of these ids; of what comes later only what was sent later is begun, a dead letter that is
-        replayed, say."""
-        for request_id in ids:
-            _note(self._cancelled, request_id, sent_ms)
-        return [held for held in self if held.envelope.id in ids]
+    def cancel(self, order: Cancel, sent_ms: int) -> list[Request]:
+        """Those that are meant: of these ids, up to their attempts, and sent before. What comes later is
+        begun only where it is none of them: a further attempt, or a dead letter that is replayed."""
+        attempts = dict(zip(order.ids, order.attempts, strict=False))
+        for request_id in order.ids:
+            _note(self._cancelled, request_id, (attempts.get(request_id, math.inf), sent_ms))
+        return [held for held in self if self._is_cancelled(held)]
 
     def lose(self) -> None:
         """The broker has forgotten them all: their places are those of other records now."""
@@ -94,7 +100,8 @@ class Held:
                 await asyncio.wait_for(self._idle.wait(), timeout_s)
 
     def _is_cancelled(self, request: Request) -> bool:
-        return request.envelope.sent_ms <= self._cancelled.get(request.envelope.id, -1)
+        last, sent_ms = self._cancelled.get(request.envelope.id, (0, 0))
+        return request.envelope.attempt <= last and request.envelope.sent_ms <= sent_ms
 
     def _let_go(self, request: Request) -> None:
         if self._requests.pop(request.attempt, None) is not None:
@@ -107,7 +114,7 @@ class Held:
             self._queue.ack(work)
 
 
-def _note(seen: OrderedDict[str, int], request_id: str, value: int) -> None:
+def _note(seen: OrderedDict[str, Value], request_id: str, value: Value) -> None:
     seen[request_id] = value
     if len(seen) > SEEN:
         seen.popitem(last=False)

@@ -168,7 +168,7 @@ class Worker:
                 continue  # it is not for this worker to say what it is
             body = envelope.body
             if isinstance(body, Cancel):
-                self._background.soon(partial(self._cancel, body.ids, envelope.sent_ms))
+                self._background.soon(partial(self._cancel, body, envelope.sent_ms))
             elif isinstance(body, Drain) and self._presence.is_meant(body):
                 self.drain()
 
@@ -234,8 +234,8 @@ class Worker:
             self._finished += not isinstance(message, Failed)
             logs.event("answered", **request.account(message))
 
-    def _cancel(self, ids: Sequence[str], sent_ms: int) -> None:
-        for request in self._held.cancel(ids, sent_ms):
+    def _cancel(self, order: Cancel, sent_ms: int) -> None:
+        for request in self._held.cancel(order, sent_ms):
             self._withdraw(request)
 
     def _withdraw(self, request: Request) -> None:
