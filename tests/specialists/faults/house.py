@@ -17,6 +17,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from buses import until
 from specialists.faults.checker import Violation, check
 from specialists.faults.clients import Clients, Oracle
 from specialists.faults.history import History
+from specialists.faults.link import Link
 from tsuzuri.core.files import write_text
 from tsuzuri.core.processes import tied
 from tsuzuri.serving.accounts.commands import keys_create, plans_set
@@ -58,19 +60,21 @@ class RealHouse:
         folder: Path,
         broker: Broker,
         *,
-        address: str = "",
+        link: Link | None = None,
         workers: Mapping[str, int] | None = None,
         engine: Mapping[str, Any] | None = None,
         session_s: float = 3.0,
         **settings: Any,
     ) -> None:
-        """`address`: where others find the broker, if not at its own; `settings` go over the file's."""
+        """`link`: through which everybody reaches the broker; `settings` go over those of the file."""
         self.folder, self.broker, self.topics = folder, broker, Topics()
         self.workers = dict(workers or {"general": 2})
         self.out, self.database = folder / "out", f"sqlite:///{folder / 'accounts.db'}"
-        self.kafka = address or broker.address
+        self.link = link
+        self.kafka = f"127.0.0.1:{link.port}" if link is not None else broker.address
         self.history = History(folder / "history.jsonl")
         self._started: list[subprocess.Popen[bytes]] = []
+        self._faults = 0
         self.releases = {
             name: servers.write_release(folder / name, vocabulary=VOCABULARIES[name]) for name in self.workers
         }
@@ -79,7 +83,7 @@ class RealHouse:
         self.file = folder / "specialists.yaml"
         write_text(self.file, yaml.safe_dump(self._values(settings), allow_unicode=True))
         self._keys = [self._key(name) for name in ("clients", "house")]
-        self.bus: Bus = open_bus(BusConfig(bootstrap=broker.address))
+        self.bus: Bus = open_bus(BusConfig(bootstrap=self.kafka))
         self.bus.ensure(self.topics.specs())
         self.registry = Registry(self.bus, self.topics)
         self.up = self.start(
@@ -169,11 +173,21 @@ class RealHouse:
         given = [f"--set={key}={value}" for key, value in settings.items()]
         return self.start(f"worker-{len(self._started)}", "specialists", "worker", *words, *given, *more)
 
+    def note_memory(self) -> None:
+        """Into the history, of every process of the house."""
+        named = {"up": self.up.pid, "broker": self.broker.pid}
+        named |= {f"gateway {pid}": pid for pid in self.children("serve")}
+        named |= {f"worker {beat.instance}": beat.pid for name in self.workers for beat in self.beats(name)}
+        for name, pid in named.items():
+            with suppress(OSError):
+                pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+                self.history.note("memory", process=name, bytes=pages * os.sysconf("SC_PAGE_SIZE"))
+
     # Faults and the end
 
     def fault(self, name: str, target: str = "") -> Fault:
         """One that begins now, and is over when its `with` is."""
-        self._faults = getattr(self, "_faults", 0) + 1
+        self._faults += 1
         return Fault(self.history, self._faults, name, target)
 
     def judge(self) -> list[Violation]:
@@ -199,6 +213,8 @@ class RealHouse:
             self.registry.close()
             self.bus.close(flush_s=0)
             self.broker.stop()
+            if self.link is not None:
+                self.link.close()
             self.history.close()
 
     def log_lines(self, path: Path | None = None) -> list[dict[str, Any]]:
@@ -303,10 +319,24 @@ class Fault:
         self._history.note("fault_over", number=self._number)
 
 
-def start_broker(
-    kind: str, folder: Path, kafka_home: Path | None = None, *, seen_at: int | None = None
-) -> Broker:
-    """A broker of one's own; `seen_at`: the port at which clients are told to find it (of a `Link`)."""
+def build_house(
+    kind: str, folder: Path, *, kafka_home: Path | None = None, with_link: bool = False, **settings: Any
+) -> RealHouse:
+    """A house with a broker of its own; `settings` go to `RealHouse`. With a link everything that anybody
+    says to the broker goes through it."""
+    link = Link() if with_link else None
+    try:
+        broker = _start_broker(kind, folder / "broker", kafka_home, seen_at=link.port if link else None)
+    except BaseException:
+        if link is not None:
+            link.close()
+        raise
+    if link is not None:
+        link.to = int(broker.address.rpartition(":")[2])
+    return RealHouse(folder, broker, link=link, **settings)
+
+
+def _start_broker(kind: str, folder: Path, kafka_home: Path | None, *, seen_at: int | None) -> Broker:
     if kind == "embedded":
         return start_embedded(folder, seen_at=seen_at)
     assert kafka_home is not None
