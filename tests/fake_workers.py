@@ -129,7 +129,7 @@ class FakeWorker:
 
     def _write(self, ask: Ask, envelope: Envelope) -> bool:
         """Whether it came to an end."""
-        prompt_tokens = len(ask.prompt or "") or sum(len(one["content"]) for one in ask.messages)
+        prompt_tokens = len(ask.prompt or ask.ids) or sum(len(one["content"]) for one in ask.messages)
         self.say(Accepted(prompt_tokens=prompt_tokens), envelope)
         resume = ask.resume or Resume(text="")
         text, seq = answer_of(self.specialist, ask), 0

@@ -114,7 +114,12 @@ class Gate:
         return heard
 
     def ask(
-        self, prompt: str = "むかし", *, resume: Resume | None = None, sampling: Any = None, **fields: Any
+        self,
+        prompt: str | None = "むかし",
+        *,
+        resume: Resume | None = None,
+        sampling: Any = None,
+        **fields: Any,
     ) -> Heard:
         """Ask for an answer."""
         known = {name: fields.pop(name) for name in list(fields) if name in Ask.__struct_fields__}

@@ -69,6 +69,7 @@ EXAMPLES: dict[str, Body] = {
         tokenizer=SHA,
         resume=Resume(text="猫", ids=(3, 4), tokenizer=SHA, completion_tokens=2),
     ),
+    "ask-ids": Ask(specialist="novel", revision="r1", ids=(5, 6), tokenizer=SHA),
     "score": Score(specialist="novel", revision="r1", texts=("猫である",), befores=("吾輩は",)),
     "embed": Embed(specialist="novel", revision="r1", texts=("猫",)),
     "accepted": Accepted(prompt_tokens=3),

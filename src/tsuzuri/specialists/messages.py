@@ -68,13 +68,15 @@ class Ask(Body, frozen=True):
     prompt: str | None = None
     messages: tuple[dict[str, Any], ...] = ()
     """A conversation, in place of the prompt."""
+    ids: tuple[int, ...] = ()
+    """A prompt as its client's own ids, in place of the prompt; of the tokenizer named below."""
     sampling: dict[str, Any] = {}
     """Fields of `generation.config.SamplingConfig`, those that differ from its defaults."""
     logprobs: int | None = None
     echo: bool = False
     logit_bias: dict[str, float] = {}
     tokenizer: str = ""
-    """sha256 of the one that ids in `logit_bias` belong to; another one refuses."""
+    """sha256 of the one that `ids`, and those in `logit_bias`, belong to; another one refuses."""
     resume: Resume | None = None
 
 

@@ -23,6 +23,7 @@ from tsuzuri.serving.server import Server
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.gateway.server import Specialists
+from tsuzuri.specialists.messages import Ask
 from tsuzuri.specialists.routing.base import RouterConfig, RuleConfig
 
 LAW = RuleConfig(specialist="law", keywords=("民法",))
@@ -119,7 +120,7 @@ def test_a_conversation_goes_to_its_reader_as_it_is(
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        ({"prompt": [1, 2, 3]}, "takes prompts as text"),
+        ({"prompt": [5] * 1000}, "sees 256 tokens"),
         ({"prompt": "あ" * 100_000}, "sees 256 tokens"),
         ({"model": f"{ALIAS}/low"}, "law"),
     ],
@@ -140,10 +141,32 @@ def test_ids_mean_nothing_to_several_tokenizers(house: House) -> None:
         body = asked(logit_bias={"5": 1.0})
         status, _, answer = ask(address, "/v1/completions", body)
         assert status == 400
+        assert "logit_bias holds ids" in answer["error"]["message"]
         assert "2 tokenizers" in answer["error"]["message"]
+        status, _, answer = ask(address, "/v1/completions", asked(prompt=[1, 2, 3]))
+        assert status == 400
+        assert "the prompt holds ids" in answer["error"]["message"]
+        for others in ({"logit_bias": {"5": 1.0}}, {"prompt": [1, 2, 3]}):
+            assert ask(address, "/v1/completions", asked(model=f"{ALIAS}/law", **others))[0] == 200
+        assert house.workers[1].asked[-1].body.tokenizer == "another"  # type: ignore[attr-defined]
     house.admit("general", "law")
     with serving(house) as (address, *_):
         assert ask(address, "/v1/completions", body)[0] == 200
+
+
+def test_ids_are_taken_where_all_have_one_tokenizer(
+    served: tuple[str, Server, Specialists], house: House
+) -> None:
+    address, *_ = served
+    answer = ask(address, "/v1/completions", asked(prompt=[7, 8, 9]))[2]
+    assert answer["tsuzuri"]["specialist"] == "general", "ids tell a router nothing"
+    assert answer["usage"]["prompt_tokens"] == 3
+    body = house.workers[0].asked[0].body
+    assert isinstance(body, Ask)
+    assert (body.ids, body.prompt, body.tokenizer) == ((7, 8, 9), None, "t")
+    status, _, refused = ask(address, "/v1/embeddings", {"model": f"{ALIAS}/law", "input": [7, 8]})
+    assert status == 400
+    assert "vectors of texts" in refused["error"]["message"]
 
 
 def test_a_refusal_of_a_worker_has_its_status_in_a_stream_too(house: House) -> None:

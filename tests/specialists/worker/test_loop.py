@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,17 @@ def test_what_is_cancelled_ends_within_a_step(
         replayed.check()
 
 
+def test_a_prompt_s_ids_are_answered_as_its_text(
+    quick: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    ids = asyncio.run(quick.read("むかし")).ids
+    with working(quick, open_bus, topics):
+        text = gate.ask("むかし")
+        same = gate.ask(prompt=None, ids=ids, tokenizer=quick.facts.tokenizer_sha256)
+        gate.ended(text, same)
+        assert (same.text, same.end.prompt_tokens) == (text.text, text.end.prompt_tokens)
+
+
 def test_a_late_cancel_ends_no_newer_attempt(
     slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:
@@ -317,6 +329,7 @@ def test_what_no_worker_can_do_is_refused_by_name(
             "too_long": gate.ask("綴" * 100_000),
             "logprobs": gate.ask(logprobs=1),
             "tokenizer": gate.ask(logit_bias={"5": 1.0}, tokenizer="another"),
+            "ids": gate.ask(prompt=None, ids=(5,), tokenizer="another"),
             "sampling": gate.ask(sampling={"temperature": -1}),
             "unknown": gate.ask(sampling={"temprature": 1}),
             "nothing": gate.send(gate_ask(prompt=None)),
@@ -329,6 +342,7 @@ def test_what_no_worker_can_do_is_refused_by_name(
             "too_long": ("too_long", False),
             "logprobs": ("unsupported", False),
             "tokenizer": ("unsupported", False),
+            "ids": ("unsupported", False),
             "sampling": ("invalid", False),
             "unknown": ("invalid", False),
             "nothing": ("invalid", False),

@@ -194,7 +194,8 @@ def _unwritten(prompt: Prompt, sample: Sample) -> Sample:
     read = sample.tokens[: len(prompt.ids) + (prompt.opening is not None)]
     if prompt.estimated_tokens is not None:
         read = [token for token in sample.tokens if token.offset < len(prompt.text)]
-    return Sample([prompt.text], read, "length")
+    text = prompt.text or b"".join(token.piece for token in read).decode("utf-8", "replace")
+    return Sample([text], read, "length")
 
 
 def _chat_piece(asked: ChatRequest, index: int, delta: TextDelta, said: set[int]) -> dict[str, Any]:

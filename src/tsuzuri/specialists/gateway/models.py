@@ -63,7 +63,7 @@ class Reach:
         return self.gateway.ask(
             self.alias,
             specialist,
-            _body(request, self._tokenizer(request)),
+            _body(request, self._tokenizer(specialist, request)),
             deadline=request.deadline,
             lane="batch" if request.is_patient else "interactive",
             trace=dict(request.trace),
@@ -91,17 +91,23 @@ class Reach:
         ]
         return [known[key] for key in keys if key in known]
 
-    def _tokenizer(self, request: TextRequest) -> str:
-        """The one that ids of a request are of; InputError where that is not clear."""
-        if not request.logit_bias:
-            return ""
-        sums = {one.tokenizer_sha256 for one in self.descriptors()}
-        if len(sums) != 1 or sums == {""}:
-            raise InputError(
-                f"logit_bias names ids, and the specialists of {self.alias} have {len(sums)} tokenizers",
-                hint="ask one of them by its own name, or leave logit_bias out",
-            )
-        return sums.pop()
+    def tokenizer(self, specialist: str, what: str) -> str:
+        """The one that ids in a request are of, for one specialist by name, or (an empty name) for whoever of
+        them all answers; InputError where that is not clear."""
+        sums = {one.tokenizer_sha256 for one in self.descriptors({specialist} if specialist else None)}
+        if len(sums) == 1 and "" not in sums:
+            return sums.pop()
+        whose = f"revisions of {specialist}" if specialist else f"specialists of {self.alias}"
+        raise InputError(
+            f"{what} holds ids, and the {whose} have {len(sums - {''})} tokenizers",
+            hint="send text, without logit_bias; or ask one specialist by its own name",
+        )
+
+    def _tokenizer(self, specialist: str, request: TextRequest) -> str:
+        asked = specialist if self._is_strict else ""
+        if request.logit_bias:
+            return self.tokenizer(asked, "logit_bias")
+        return self.tokenizer(asked, "the prompt") if request.prompt.ids else ""
 
 
 class Only:
@@ -174,12 +180,12 @@ class GatewayModel:
         )
 
     async def read(self, prompt: str | Sequence[int]) -> Prompt:
-        """See `TextModel`: with an estimate of its tokens."""
+        """See `TextModel`: with an estimate of its tokens. Ids are their worker's to read, and say nothing to
+        a router."""
         if not isinstance(prompt, str):
-            raise InputError(
-                f"{self.name} takes prompts as text: ids mean something to one tokenizer alone",
-                hint="send the text itself",
-            )
+            self._reach.tokenizer(self.specialist, "the prompt")
+            self._check_length(len(prompt), f"{len(prompt):,} tokens")
+            return Prompt(tuple(prompt), "")
         return Prompt((), prompt, estimated_tokens=self._estimate(prompt))
 
     async def read_chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
@@ -205,6 +211,8 @@ class GatewayModel:
 
     async def embed(self, prompts: Sequence[Prompt]) -> npt.NDArray[np.float32]:
         """See `TextModel`."""
+        if any(prompt.ids for prompt in prompts):
+            raise InputError(f"{self.name} makes vectors of texts, not of ids", hint="send the text itself")
         texts = [prompt.text for prompt in prompts]
         reply = await self._reach.gateway.embed(self._reach.alias, self.specialist, texts)
         return np.array(reply.vectors, np.float32)
@@ -228,19 +236,24 @@ class GatewayModel:
 
     def _estimate(self, text: str) -> int:
         """Tokens that a text may well have; InputError where it cannot be read by anybody."""
+        most = self._check_length(len(text) / LONGEST_TOKEN, f"{len(text):,} characters")
         those = self._reach.descriptors({self.specialist} if self.specialist else None)
-        if not those:
-            raise nobody(self.name)
-        most = max(one.context for one in those)
-        if most and len(text) > most * LONGEST_TOKEN:
-            raise PromptTooLong(
-                f"the prompt has {len(text):,} characters, and {self.name} sees {most:,} tokens"
-            )
         ratios = [one.characters_per_token for one in those if one.characters_per_token > 0]
         tokens = len(text.encode("utf-8", "replace"))
         if ratios:
             tokens = min(tokens, math.ceil(MARGIN * len(text) / min(ratios)))
         return min(tokens, most) if most else tokens
+
+    def _check_length(self, tokens: float, what: str) -> int:
+        """The longest context of those who may answer, 0 where it is not known; PromptTooLong where so many
+        tokens are more."""
+        those = self._reach.descriptors({self.specialist} if self.specialist else None)
+        if not those:
+            raise nobody(self.name)
+        most = max(one.context for one in those)
+        if most and tokens > most:
+            raise PromptTooLong(f"the prompt has {what}, and {self.name} sees {most:,} tokens")
+        return most
 
 
 class SentAnswer:
@@ -332,7 +345,8 @@ def _body(request: TextRequest, tokenizer: str) -> Ask:
     return Ask(
         specialist="",
         revision="",
-        prompt=None if messages else prompt.text,
+        prompt=None if messages or prompt.ids else prompt.text,
+        ids=prompt.ids,
         messages=tuple(dict(message) for message in messages),
         sampling=sampling,
         logprobs=request.logprobs,

@@ -118,21 +118,20 @@ class Answering:
         )
 
     async def _read(self, body: Ask) -> Prompt:
-        if body.prompt is not None and body.messages:
-            raise InputError("a request has either a prompt or messages, not both")
+        if (body.prompt is not None) + bool(body.messages) + bool(body.ids) != 1:
+            raise InputError("a request has one of these: a prompt, messages, or a prompt's ids")
         if body.messages:
             return await self.model.read_chat(body.messages)
-        if body.prompt is None:
-            raise InputError("a request has neither a prompt nor messages")
+        if body.ids:
+            self._own(body.tokenizer, "the prompt")
+            return await self.model.read(body.ids)
+        assert body.prompt is not None
         return await self.model.read(body.prompt)
 
     def _request(self, body: Ask, prompt: Prompt) -> TextRequest:
-        facts, resume = self.model.facts, body.resume
-        if body.logit_bias and body.tokenizer != facts.tokenizer_sha256:
-            raise Unsupported(
-                f"logit_bias holds ids of another tokenizer than that of {facts.name} "
-                f"({body.tokenizer[:12] or 'not named'}, not {facts.tokenizer_sha256[:12]})"
-            )
+        resume = body.resume
+        if body.logit_bias:
+            self._own(body.tokenizer, "logit_bias")
         if body.logprobs is not None:
             self._need("prompt_logprobs" if body.echo else "logprobs", "tells no log-probabilities")
         try:
@@ -152,6 +151,15 @@ class Answering:
             is_patient=self.is_patient,
             trace=self.trace,
         )
+
+    def _own(self, tokenizer: str, what: str) -> None:
+        """Unsupported where ids are not of this model's tokenizer."""
+        facts = self.model.facts
+        if tokenizer != facts.tokenizer_sha256:
+            raise Unsupported(
+                f"{what} holds ids of another tokenizer than that of {facts.name} "
+                f"({tokenizer[:12] or 'not named'}, not {facts.tokenizer_sha256[:12]})"
+            )
 
     def _need(self, capability: str, without: str) -> None:
         facts = self.model.facts
