@@ -73,6 +73,8 @@ class Oracle:
         self._models: dict[str, TextModel] = {
             name: load(ModelConfig(path=path, engine={"kind": "mock"})) for name, path in releases.items()
         }
+        self.others: dict[str, Callable[[str, int], str]] = {}
+        """Who else may answer: what of a prompt and a number of tokens."""
         self._known: dict[str, dict[str, str]] = {}
 
     async def tell(self, prompt: str, tokens: int, seed: int) -> str:
@@ -80,8 +82,8 @@ class Oracle:
         key = f"{prompt}/{tokens}/{seed}"
         if key not in self._known:
             self._known[key] = {}
-            for name, model in self._models.items():
-                texts = [await self._text(model, prompt, most, seed) for most in range(1, tokens + 1)]
+            for name in (*self._models, *self.others):
+                texts = [await self._text(name, prompt, most, seed) for most in range(1, tokens + 1)]
                 self._known[key][name] = texts[-1]
                 ends = [0, *map(len, texts)]
                 self._history.note("known", key=key, specialist=name, text=texts[-1], ends=ends)
@@ -91,7 +93,10 @@ class Oracle:
         """The whole of an answer by that specialist."""
         return self._known[f"{asked.prompt}/{asked.tokens}/{asked.seed}"][specialist]
 
-    async def _text(self, model: TextModel, prompt: str, most: int, seed: int) -> str:
+    async def _text(self, name: str, prompt: str, most: int, seed: int) -> str:
+        if name in self.others:
+            return self.others[name](prompt, most)
+        model = self._models[name]
         sampling = SamplingConfig(max_new_tokens=most, seed=seed)
         request = TextRequest(await model.read(prompt), sampling)
         return "".join([delta.text async for delta in model.complete(request)])

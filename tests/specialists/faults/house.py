@@ -16,6 +16,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -63,7 +64,6 @@ class RealHouse:
         link: Link | None = None,
         workers: Mapping[str, int] | None = None,
         engine: Mapping[str, Any] | None = None,
-        session_s: float = 3.0,
         **settings: Any,
     ) -> None:
         """`link`: through which everybody reaches the broker; `settings` go over those of the file."""
@@ -79,7 +79,6 @@ class RealHouse:
             name: servers.write_release(folder / name, vocabulary=VOCABULARIES[name]) for name in self.workers
         }
         self.engine = dict(engine or ENGINE)
-        self.session_s = session_s
         self.file = folder / "specialists.yaml"
         write_text(self.file, yaml.safe_dump(self._values(settings), allow_unicode=True))
         self._keys = [self._key(name) for name in ("clients", "house")]
@@ -169,7 +168,6 @@ class RealHouse:
             f"--kafka={self.kafka}",
         ]
         settings = {**{f"engine.{key}": value for key, value in self.engine.items()}, "beat_s": BEAT_S}
-        settings["bus.session_s"] = self.session_s
         given = [f"--set={key}={value}" for key, value in settings.items()]
         return self.start(f"worker-{len(self._started)}", "specialists", "worker", *words, *given, *more)
 
@@ -236,7 +234,7 @@ class RealHouse:
             {"specialist": name, "keywords": [KEYWORDS[name]]} for name in self.workers if name in KEYWORDS
         ]
         accounts = {"database": {"url": self.database}, "address_requests_per_minute": 10**9}
-        return {
+        values: dict[str, Any] = {
             "alias": ALIAS,
             "generalist": "general",
             "specialists": [{**one, "engine": self.engine} for one in named],
@@ -244,10 +242,11 @@ class RealHouse:
             "gate": {"tokens": 4, "prompts": ["昔々"]},
             "rollout": {"watch_s": 0.5, "least_answers": 3, "idle_s": 5},
             "server": {"port": 0, "accounts": accounts, "playground": False, "drain_s": 5.0},
-            "bus": {"session_s": self.session_s},
             "beat_s": BEAT_S,
-            **settings,
         }
+        for name, value in settings.items():
+            values[name] = {**values.get(name, {}), **value} if isinstance(value, Mapping) else value
+        return values
 
     def _key(self, account: str) -> str:
         most = 10**9
@@ -299,9 +298,19 @@ class RealHouse:
 
     def letters(self) -> dict[str, int]:
         """Dead letters by reason, as the gateway counts them."""
+        found: dict[str, int] = self.told()["dead_letters"]
+        return found
+
+    def counts(self) -> Counter[str]:
+        """What the gateway has noticed and dropped since it began: `stale`, `duplicate`, `gap`, …"""
+        told = self.told()["gateway"]
+        return Counter({**told["counts"], "malformed": told["malformed"]})
+
+    def told(self) -> dict[str, Any]:
+        """What the gateway tells administrators."""
         status, _, told = servers.ask(self.address, "/admin/specialists", key=self._keys[1])
         assert status == 200, told
-        found: dict[str, int] = told["dead_letters"]
+        found: dict[str, Any] = told
         return found
 
 

@@ -175,9 +175,11 @@ def doubled(house: RealHouse, topics: Sequence[str]) -> Iterator[list[Record]]:
             one.close()
 
 
-def send(house: RealHouse, topic: str, value: bytes | None, *, key: bytes = b"junk") -> None:
+def send(
+    house: RealHouse, topic: str, value: bytes | None, *, key: bytes = b"junk", partition: int = -1
+) -> None:
     """A record as anybody might send it."""
-    house.bus.send(Record(topic, value, key))
+    house.bus.send(Record(topic, value, key, partition=partition))
 
 
 def _replace_gateway(
