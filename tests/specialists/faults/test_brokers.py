@@ -208,7 +208,7 @@ def _sum(worker: FakeWorker, to: Envelope) -> Body:
 
 
 LIES: dict[str, Callable[[FakeWorker, Envelope], Body]] = {"gap": _gap, "order": _order, "sum": _sum}
-"""What the worker says after twelve characters, once: a part too many, two in the wrong order, a wrong sum."""
+"""What the worker says after twelve characters, once: a part too few, two in disorder, a wrong sum."""
 
 
 def _limited(request_s: float) -> dict[str, Any]:
