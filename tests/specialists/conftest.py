@@ -18,8 +18,6 @@ from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.bus.opening import open_bus as opened
 from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
 
-SESSION_S = 1.0
-"""Of members on the embedded broker, which waits for half of it before it gives a new group its records."""
 _NUMBERS = itertools.count()
 
 KAFKA_CLASSES = {"kafka-storage.sh": "kafka.tools.StorageTool", "kafka-server-start.sh": "kafka.Kafka"}
@@ -100,7 +98,7 @@ def open_bus(request: pytest.FixtureRequest, broker_kind: str, prefix: str) -> I
             name = "apache_broker" if is_shared else f"{broker_kind}_broker"
             broker: Broker = request.getfixturevalue(name)
             backend: Literal["group", "share"] = "share" if is_shared else "group"
-            config = BusConfig(bootstrap=broker.address, prefix=prefix, backend=backend, session_s=SESSION_S)
+            config = BusConfig(bootstrap=broker.address, prefix=prefix, backend=backend)
             bus = opened(config)
         buses.append(bus)
         return bus

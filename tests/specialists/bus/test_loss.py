@@ -35,7 +35,7 @@ def losing(request: pytest.FixtureRequest, memory_broker: MemoryBroker, tmp_path
     buses: list[Bus] = []
 
     def open_one() -> Bus:
-        buses.append(opened(BusConfig(bootstrap=broker.address, session_s=1.5, delivery_s=3)))
+        buses.append(opened(BusConfig(bootstrap=broker.address, delivery_s=3)))
         return buses[-1]
 
     yield open_one, lambda: os.kill(broker.pid, signal.SIGKILL)
@@ -101,7 +101,7 @@ def test_a_broker_that_dies_again_and_again_comes_back(tmp_path: Path) -> None:
 
 def test_a_broker_that_is_away_fails_what_is_sent_and_then_takes_it_again(tmp_path: Path) -> None:
     broker = start_embedded(tmp_path / "first")
-    bus = opened(BusConfig(bootstrap=broker.address, delivery_s=3, request_s=1, session_s=1))
+    bus = opened(BusConfig(bootstrap=broker.address, delivery_s=3, request_s=1))
     bus.ensure([TopicSpec("t")])
     lost: list[str] = []
     bus.on_lost(lost.append)
@@ -124,7 +124,7 @@ def test_a_broker_that_is_away_fails_what_is_sent_and_then_takes_it_again(tmp_pa
 
 def test_a_paused_broker_loses_nothing(tmp_path: Path) -> None:
     broker = start_embedded(tmp_path)
-    bus = opened(BusConfig(bootstrap=broker.address, session_s=1.5))
+    bus = opened(BusConfig(bootstrap=broker.address))
     bus.ensure([TopicSpec("t")])
     queue = bus.queue(["t"], "g", capacity=1)
     store(bus, [Record("t", b"0")])

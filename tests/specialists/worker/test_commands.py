@@ -54,7 +54,7 @@ def process(
     release: Path, broker: Broker, topics: Topics, *more: str, dies: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A worker in a process of its own."""
-    given = [*SETTINGS, f"bus.prefix={topics.prefix}", "bus.session_s=1.5", *more]
+    given = [*SETTINGS, f"bus.prefix={topics.prefix}", *more]
     call = (
         f"worker(__import__('pathlib').Path({str(release)!r}), name={KEY[0]!r}, revision={KEY[1]!r}, "
         f"kafka={broker.address!r}, overrides={given!r})"

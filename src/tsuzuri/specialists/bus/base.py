@@ -13,6 +13,11 @@ from typing import Literal, Protocol
 
 from tsuzuri.core.errors import ResourceError
 
+Place = tuple[str, int]
+"""Topic and partition."""
+Position = tuple[str, int, int]
+"""And offset."""
+
 
 class BusFull(ResourceError):  # noqa: N818 (it reports a state that passes)
     """So much is unsent that nothing more is taken."""

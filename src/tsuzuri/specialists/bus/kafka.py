@@ -22,8 +22,12 @@ from tsuzuri.specialists.bus.checks import check_size, no_topic
 from tsuzuri.specialists.bus.client import LOG, Client
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.kafka_admin import Admin
+from tsuzuri.specialists.bus.kafka_assign import Assigned
+from tsuzuri.specialists.bus.kafka_buffer import Buffer
 from tsuzuri.specialists.bus.kafka_follow import Follower, KafkaFollowing, guarded
+from tsuzuri.specialists.bus.kafka_member import Member
 from tsuzuri.specialists.bus.kafka_queue import KafkaQueue
+from tsuzuri.specialists.bus.kafka_reading import Reader
 from tsuzuri.specialists.topics import Topics
 
 Stored = Callable[[Record, BaseException | None], None]
@@ -118,7 +122,13 @@ class KafkaBus:
 
             queue: Any = ShareQueue(self._client, self._admin, self.send, topics, group, capacity)
         else:
-            queue = KafkaQueue(self._client, self.send, topics, group, capacity)
+            buffer = Buffer(topics, capacity)
+            reader: Reader = (
+                Assigned(self._client, buffer, group, topics, self._admin, self.send)
+                if self._client.is_embedded
+                else Member(self._client, buffer, group, topics)
+            )
+            queue = KafkaQueue(self._client, self.send, group, buffer, reader)
         with self._lock:
             self._queues.append(queue)
         member: WorkQueue = queue

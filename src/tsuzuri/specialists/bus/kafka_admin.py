@@ -6,7 +6,8 @@ The embedded broker makes a topic that is asked for by name: we ask for those th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -26,10 +27,9 @@ from confluent_kafka.admin import (
 )
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.specialists.bus.base import BusDown, Lag, TopicSpec
+from tsuzuri.specialists.bus.base import BusDown, Lag, Place, TopicSpec
 from tsuzuri.specialists.bus.checks import check_topic
 from tsuzuri.specialists.bus.client import EMBEDDED, LOG, Client, is_code
-from tsuzuri.specialists.bus.kafka_follow import Place
 from tsuzuri.specialists.bus.kafka_probe import Probe
 from tsuzuri.specialists.topics import Topics
 
@@ -215,7 +215,7 @@ class Admin:
         there = self.topics()
         places = [(topic, number) for topic in topics for number in range(there.get(topic, 0))]
         ends, starts = self.ends(places), self._offsets(places, OffsetSpec.earliest())
-        committed = self._committed(group, topics, places)
+        committed = self.committed(group, places)
         firsts = {place: max(starts[place], committed.get(place, 0)) for place in places}
         late = {place: first for place, first in firsts.items() if first < ends[place]}
         appended_ms = self._probe.appended_ms(late)
@@ -229,16 +229,42 @@ class Admin:
             for topic in topics
         }
 
-    def _committed(self, group: str, topics: Sequence[str], places: Sequence[Place]) -> dict[Place, int]:
+    def committed(self, group: str, places: Collection[Place]) -> dict[Place, int]:
+        """How far a group is; partitions of which it has said nothing are missing."""
         found: dict[Place, int] = {}
-        for name, share in self._client.groups(group, topics).items():
-            wanted = [TopicPartition(*place) for place in places if place[0] in share]
-            if wanted:
-                found |= self._positions(name, wanted)
+        for name, topics in self.groups(group, {topic for topic, _ in places}).items():
+            found |= self.positions(name, [place for place in places if place[0] in topics])
         return found
 
-    def _positions(self, group: str, partitions: list[TopicPartition]) -> dict[Place, int]:
-        wanted = ConsumerGroupTopicPartitions(group, partitions)
+    def groups(self, group: str, topics: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """The groups of the protocol that a group of ours is, and which topics each has: on the embedded
+        broker one for each topic as it was made, so that what is said late of one that is gone is said of
+        nothing. Topics that are not there are missing."""
+        if not self._client.is_embedded:
+            return {group: tuple(topics)}
+        there = self.topics().keys() & set(topics)
+        if not there:
+            return {}
+        futures = self._admin.describe_topics(TopicCollection(sorted(there)), request_timeout=self._wait_s)
+        return {
+            f"{group}:{self._call(future.result, 'asking for topics').topic_id}": (topic,)
+            for topic, future in futures.items()
+        }
+
+    def commit(self, group: str, positions: Mapping[Place, int]) -> Future[object]:
+        """Say how far a group of the protocol has come; for whom the broker does not know as a member."""
+        offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
+        said = ConsumerGroupTopicPartitions(group, offsets)
+        future: Future[object] = self._admin.alter_consumer_group_offsets(
+            [said], request_timeout=self._wait_s
+        )[group]
+        return future
+
+    def positions(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
+        """How far a group of the protocol is, of some partitions."""
+        if not places:
+            return {}
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
         futures = self._admin.list_consumer_group_offsets([wanted], request_timeout=self._wait_s)
         try:
             found = futures[group].result(self._wait_s).topic_partitions

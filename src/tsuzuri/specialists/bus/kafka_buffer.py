@@ -1,7 +1,8 @@
 """What a queue's consumers have read: what waits, what is out, how far each partition is worked off.
 
 Partitions that are taken away take with them what is buffered and what is out: it is another's by now, and
-an acknowledgement that comes late is ignored.
+an acknowledgement that comes late is ignored. Partitions that are lent keep what is out; who reads them then
+parks the records of which it hears that somebody has them, until they are done or whoever has them goes.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tsuzuri.specialists.bus.base import Record
-from tsuzuri.specialists.bus.kafka_follow import Place
+from tsuzuri.specialists.bus.base import Place, Position, Record
 
 BUFFERED_RECORDS, LOW_RECORDS = 1024, 512
 """Of a topic, read and not given yet: from so many on it is full, below so many it is low."""
 BUFFERED_BYTES = 16 * 1024 * 1024
+OURS = ""
+"""The lender of what this queue has lent itself, and reads again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +33,15 @@ class Partition:
     finished: int = -1
     """What stands before is worked off."""
     committed: int = -1
+    is_lent: bool = False
+
+    def finish(self, offset: int) -> None:
+        """One record is worked off."""
+        self.done.add(offset)
+        while self.unfinished and self.unfinished[0] in self.done:
+            first = self.unfinished.popleft()
+            self.done.remove(first)
+            self.finished = first + 1
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +52,11 @@ class Given:
     record: Record
     deliveries: int = 1
     not_before: float = 0.0
+
+    @property
+    def position(self) -> Position:
+        """Where it stands."""
+        return (*self.partition.place, self.record.offset)
 
 
 class Buffer:
@@ -54,6 +70,10 @@ class Buffer:
         self._released: list[Given] = []
         self._out: set[Given] = set()
         self._partitions: dict[Place, Partition] = {}
+        self._elsewhere: dict[Position, str] = {}
+        """Records that others have, and who."""
+        self._parked: dict[Position, tuple[Given, str]] = {}
+        """Of those, what is read of partitions that are ours."""
         self._is_closing = False
 
     def take(self, timeout_s: float) -> Given | None:
@@ -92,12 +112,7 @@ class Buffer:
         with self._changed:
             if not isinstance(given, Given) or not self._give_up(given):
                 return
-            partition = given.partition
-            partition.done.add(given.record.offset)
-            while partition.unfinished and partition.unfinished[0] in partition.done:
-                offset = partition.unfinished.popleft()
-                partition.done.remove(offset)
-                partition.finished = offset + 1
+            given.partition.finish(given.record.offset)
 
     def put_back(self, given: object, delay_s: float) -> None:
         """It is given again later, by this queue or by whoever has its partition then."""
@@ -119,14 +134,52 @@ class Buffer:
     def add(self, records: Sequence[Record]) -> None:
         """Records that were read; those of partitions that are not ours any more are another's."""
         with self._changed:
+            elsewhere = self._others() if records else {}
             for record in records:
                 partition = self._partitions.get((record.topic, record.partition))
-                if partition is not None:
-                    partition.unfinished.append(record.offset)
-                    self._waiting[record.topic].append(Given(partition, record))
-                    self._bytes[record.topic] += len(record.value or b"")
+                if partition is None:
+                    continue
+                partition.unfinished.append(record.offset)
+                given = Given(partition, record)
+                if given.position in elsewhere:
+                    self._parked[given.position] = given, elsewhere[given.position]
+                else:
+                    self._wait(given)
             if records:
                 self._changed.notify_all()
+
+    def _wait(self, given: Given) -> None:
+        self._waiting[given.record.topic].append(given)
+        self._bytes[given.record.topic] += len(given.record.value or b"")
+
+    def settle(self, elsewhere: Mapping[Position, str], is_left: Callable[[str, Position], bool]) -> None:
+        """What others have by now: of what was parked the rest is done, or given where it was left undone."""
+        with self._changed:
+            self._elsewhere = dict(elsewhere)
+            if not self._parked:
+                return
+            others = self._others()
+            for position, (given, lender) in list(self._parked.items()):
+                if position in others:
+                    self._parked[position] = given, others[position]
+                    continue
+                del self._parked[position]
+                if lender != OURS and is_left(lender, position):
+                    self._wait(given)
+                    self._changed.notify_all()
+                else:
+                    given.partition.finish(given.record.offset)
+
+    def _others(self) -> dict[Position, str]:
+        return {**self._elsewhere, **dict.fromkeys(self._lent(), OURS)}
+
+    def _lent(self) -> list[Position]:
+        return sorted(given.position for given in (*self._out, *self._released) if given.partition.is_lent)
+
+    def claims(self) -> tuple[tuple[Place, ...], tuple[Position, ...]]:
+        """The partitions that are ours, and the records that we have of others."""
+        with self._changed:
+            return tuple(sorted(self._partitions)), tuple(self._lent())
 
     def own(self, places: Collection[Place]) -> None:
         """Partitions that are ours from now on."""
@@ -136,14 +189,39 @@ class Buffer:
     def disown(self, places: Collection[Place]) -> None:
         """Partitions that are not ours any more, and what was read of them."""
         with self._changed:
-            gone = {self._partitions.pop(place) for place in places if place in self._partitions}
-            for topic, waiting in self._waiting.items():
-                kept = [given for given in waiting if given.partition not in gone]
-                self._waiting[topic] = deque(kept)
-                self._bytes[topic] = sum(len(given.record.value or b"") for given in kept)
+            gone = self._let_go(places)
             self._released = [given for given in self._released if given.partition not in gone]
             self._out = {given for given in self._out if given.partition not in gone}
             self._changed.notify_all()
+
+    def lend(self, places: Collection[Place]) -> dict[Place, int]:
+        """Give up partitions, but for what is out; how far they are worked off, where that was not asked for
+        before."""
+        with self._changed:
+            gone = self._let_go(places)
+            self._released = [given for given in self._released if given.partition not in gone]
+            for partition in gone:
+                partition.is_lent = True
+            self._changed.notify_all()
+            return {one.place: one.finished for one in gone if one.finished > one.committed}
+
+    def forget(self) -> None:
+        """Everything: the broker has forgotten it, too."""
+        self.disown(self.owned(self._topics))
+        with self._changed:
+            self._out.clear()
+            self._released.clear()
+            self._elsewhere.clear()
+            self._changed.notify_all()
+
+    def _let_go(self, places: Collection[Place]) -> set[Partition]:
+        gone = {self._partitions.pop(place) for place in places if place in self._partitions}
+        for topic, waiting in self._waiting.items():
+            kept = [given for given in waiting if given.partition not in gone]
+            self._waiting[topic] = deque(kept)
+            self._bytes[topic] = sum(len(given.record.value or b"") for given in kept)
+        self._parked = {at: one for at, one in self._parked.items() if one[0].partition not in gone}
+        return gone
 
     def owned(self, topics: Collection[str]) -> set[Place]:
         """Partitions of some topics that are ours."""

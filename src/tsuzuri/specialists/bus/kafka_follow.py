@@ -9,11 +9,9 @@ from typing import Literal
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from tsuzuri.specialists.bus.base import Record
+from tsuzuri.specialists.bus.base import Place, Record
 from tsuzuri.specialists.bus.client import LOG, Client
 
-Place = tuple[str, int]
-"""Topic and partition."""
 POLL_S = 0.1
 BATCH_RECORDS = 500
 

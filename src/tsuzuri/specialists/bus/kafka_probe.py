@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from tsuzuri.specialists.bus.base import Place
 from tsuzuri.specialists.bus.client import Client
-from tsuzuri.specialists.bus.kafka_follow import Place, as_record
+from tsuzuri.specialists.bus.kafka_follow import as_record
 
 POLL_S = 0.1
 FETCH_BYTES = 4096

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from tsuzuri.specialists.bus.base import BusDown, Lag, Record, TopicSpec
+from tsuzuri.specialists.bus.base import BusDown, Lag, Place, Record, TopicSpec
 from tsuzuri.specialists.bus.checks import check_size, check_topic, no_topic
 from tsuzuri.specialists.bus.config import BusConfig
-from tsuzuri.specialists.bus.memory_queue import Group, MemoryQueue, Place
+from tsuzuri.specialists.bus.memory_queue import Group, MemoryQueue
 from tsuzuri.specialists.messages import now_ms
 from tsuzuri.specialists.topics import Topics
 

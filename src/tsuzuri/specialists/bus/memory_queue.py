@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tsuzuri.specialists.bus.base import BusDown, Work
+from tsuzuri.specialists.bus.base import BusDown, Place, Position, Work
 from tsuzuri.specialists.dead_letters import dead_letter
 from tsuzuri.specialists.topics import Topics
 
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from tsuzuri.specialists.bus.memory import MemoryBus
 
 _LOG = logging.getLogger(__name__)
-
-Place = tuple[str, int]
-"""Topic and partition."""
-Position = tuple[str, int, int]
-"""And offset."""
 
 
 @dataclass(slots=True)
