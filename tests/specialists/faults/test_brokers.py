@@ -240,7 +240,7 @@ def _records(topic: str) -> st.SearchStrategy[Record]:
             st.integers(0, len(value)),
             st.binary(min_size=1, max_size=3),
         ),
-        st.sampled_from(DAMAGED),
+        st.sampled_from(damaged),
     )
     broken = st.builds(
         lambda body, of: Record(topic, body, b"junk", of), bodies, st.one_of(headers, st.just(()))
