@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from tsuzuri.specialists.bus.base import Bus, Record, Work, WorkQueue
+from tsuzuri.specialists.bus.base import Bus, BusDown, Record, Work, WorkQueue
 
 OpenBus = Callable[[], Bus]
 """One more bus to the same broker, as another process would have."""
@@ -40,3 +41,20 @@ def take(queue: WorkQueue) -> Work:
     work = queue.take(PATIENCE_S)
     assert work is not None
     return work
+
+
+class Deaf:
+    """A bus whose broker may fall silent."""
+
+    is_deaf = False
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def topics(self) -> Any:
+        if self.is_deaf:
+            raise BusDown("nobody answers")
+        return self._bus.topics()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)

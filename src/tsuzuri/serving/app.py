@@ -39,6 +39,8 @@ class Guest(Protocol):
     """What lives within a server and brings models and routes of its own."""
 
     router: APIRouter
+    page: str
+    """Of the playground: the one that shows what it does."""
 
     def prepare(self) -> None:
         """Raise what is wrong before a server starts; it may block."""

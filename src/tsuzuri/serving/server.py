@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
         self._options = options
         self._guests = guests
         self._reloading: asyncio.Task[None] | None = None
-        accounts, routers = accounts_of(config)
+        accounts, routers = accounts_of(config, [guest.page for guest in guests])
         self.catalog = Catalog(load, stamp_of, drain_s=config.limits.request_s)
         self.service = Service(config, self.catalog, accounts)
         super().__init__(
@@ -179,8 +179,9 @@ class Server(uvicorn.Server):
             logs.failure("not_reloaded", error)
 
 
-def accounts_of(config: ServeConfig) -> tuple[Accounts, list[Any]]:
-    """The accounts of a configuration, and their routes with those of the playground."""
+def accounts_of(config: ServeConfig, pages: Sequence[str] = ()) -> tuple[Accounts, list[Any]]:
+    """The accounts of a configuration, and their routes with those of the playground, which shows these pages
+    of guests too."""
     routers: list[Any] = []
     accounts: Accounts = OpenAccess()
     if config.accounts is not None:
@@ -191,7 +192,7 @@ def accounts_of(config: ServeConfig) -> tuple[Accounts, list[Any]]:
         accounts = kept
         routers.append(router(kept))
     if config.playground:
-        routers.append(playground.router(has_accounts=config.accounts is not None))
+        routers.append(playground.router(has_accounts=config.accounts is not None, brought=pages))
     return accounts, routers
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from buses import store, until
+from buses import Deaf, store, until
 from fake_workers import admit
 from standins import record
-from tsuzuri.specialists.bus.base import BusDown, Record
+from tsuzuri.specialists.bus.base import Record
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker, MemoryBus
 from tsuzuri.specialists.dead_letters import MARK, dead_letter
@@ -20,23 +20,6 @@ from tsuzuri.specialists.topics import Topics
 from tsuzuri.specialists.watching.look import FORGOTTEN_S, Look
 from tsuzuri.specialists.watching.picture import picture
 from tsuzuri.specialists.watching.recent import bucket_of
-
-
-class Deaf:
-    """A bus whose broker may fall silent."""
-
-    is_deaf = False
-
-    def __init__(self, bus: MemoryBus) -> None:
-        self._bus = bus
-
-    def topics(self) -> Any:
-        if self.is_deaf:
-            raise BusDown("nobody answers")
-        return self._bus.topics()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._bus, name)
 
 
 class Watched:

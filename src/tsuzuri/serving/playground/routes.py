@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -29,12 +29,13 @@ POLICY = (
 """Content-Security-Policy of the page: nothing inline, nothing from elsewhere, no text ever read as HTML."""
 
 
-def router(*, has_accounts: bool) -> APIRouter:
-    """The routes, for the server's root; without accounts the pages about keys are not offered."""
+def router(*, has_accounts: bool, brought: Sequence[str] = ()) -> APIRouter:
+    """The routes, for the server's root; without accounts the pages about keys are not offered, and of those
+    that guests bring only these."""
     found = dict(_files(files("tsuzuri.serving.playground") / "static"))
     page = found.pop("index.html").decode()
     pages = {
-        language: page.replace('<html lang="ja">', _opening(language, has_accounts)).encode()
+        language: page.replace('<html lang="ja">', _opening(language, has_accounts, brought)).encode()
         for language in LANGUAGES
     }
 
@@ -74,8 +75,9 @@ def preferred_language(accepted: str) -> str:
     return next((language for language in order if language in LANGUAGES), LANGUAGES[0])
 
 
-def _opening(language: str, has_accounts: bool) -> str:
-    return f'<html lang="{html.escape(language)}" data-accounts="{"yes" if has_accounts else "no"}">'
+def _opening(language: str, has_accounts: bool, brought: Sequence[str]) -> str:
+    pages = f' data-pages="{html.escape(" ".join(brought))}"' if brought else ""
+    return f'<html lang="{html.escape(language)}" data-accounts="{"yes" if has_accounts else "no"}"{pages}>'
 
 
 def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:

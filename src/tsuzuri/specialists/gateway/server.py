@@ -34,6 +34,8 @@ from tsuzuri.specialists.topics import Topics
 class Specialists:
     """What brings specialists to a server: `serving.app.Guest`."""
 
+    page = "specialists"
+
     def __init__(self, config: SpecialistsConfig, *, bus: Bus | None = None) -> None:
         """`bus`: one that is open already, and stays so."""
         self.router = APIRouter(tags=["admin"], responses=ERRORS)

@@ -151,6 +151,11 @@ class Watch:
         """As they were when last asked for."""
         return self.look.lags if self.look is not None else {}
 
+    @property
+    def measured_ms(self) -> int:
+        """When that was; Unix time."""
+        return self.look.measured_ms if self.look is not None else 0
+
     def told(self) -> dict[str, Any]:
         """All of it, as JSON knows it: the picture of all gateways, and what this one alone has seen since it
         began."""
@@ -242,7 +247,7 @@ class _Collected(Collector):
         )
         for key, lag in watch.lags.items():
             lags.add_metric(key, lag.records)
-            ages.add_metric(key, (now_ms() - lag.oldest_ms) / 1000 if lag.oldest_ms else 0)
+            ages.add_metric(key, max(0, watch.measured_ms - lag.oldest_ms) / 1000 if lag.oldest_ms else 0)
         yield from (lags, ages)
         shares = GaugeMetricFamily(
             "tsuzuri:specialist_share", "Share of a specialist's requests", labels=("alias", *OF_REVISION)

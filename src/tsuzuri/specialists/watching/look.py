@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.specialists.bus.base import Bus, Lag, Record
 from tsuzuri.specialists.dead_letters import MARK, REASON
-from tsuzuri.specialists.messages import Figures
+from tsuzuri.specialists.messages import Figures, now_ms
 from tsuzuri.specialists.registry.registry import Key, Registry
 from tsuzuri.specialists.topics import Topics
 
@@ -29,6 +29,8 @@ class Look:
     ) -> None:
         self._bus, self._topics, self._registry, self._clock = bus, topics, registry, clock
         self.lags: dict[Key, Lag] = {}
+        self.measured_ms = 0
+        """When; Unix time."""
         self.trouble = ""
         """What the broker said in place of an answer, when it was last asked; none: it answered."""
         self._lock = threading.Lock()
@@ -56,7 +58,7 @@ class Look:
     def measure(self) -> None:
         """Ask the broker what waits; where it does not answer, that is noted and what was known stays."""
         try:
-            self.lags = self._measured()
+            self.measured_ms, self.lags = now_ms(), self._measured()
             self.trouble = ""
         except TsuzuriError as error:
             self.trouble = error.message

@@ -89,7 +89,7 @@ def _revision(registry: Registry, look: Look, key: Key) -> dict[str, Any]:
         **_described(registry.descriptors.get(key)),
         **_worked(registry.alive(*key), wanted.workers if wanted is not None else None),
         "shares": shares,
-        **_waiting(look.lags.get(key)),
+        **_waiting(look.lags.get(key), look.measured_ms),
     }
 
 
@@ -141,11 +141,11 @@ def _worked(beats: Iterable[Beat], wanted: int | None) -> dict[str, Any]:
     }
 
 
-def _waiting(lag: Lag | None) -> dict[str, Any]:
-    """What the broker still has for it; None: it is not known."""
+def _waiting(lag: Lag | None, measured_ms: int) -> dict[str, Any]:
+    """What the broker had for it when it was asked; None: it is not known."""
     if lag is None or lag.records < 0:
         return {"lag": None, "oldest_s": None}
-    oldest_s = max(0.0, round((now_ms() - lag.oldest_ms) / 1000, 1)) if lag.oldest_ms else None
+    oldest_s = max(0.0, round((measured_ms - lag.oldest_ms) / 1000, 1)) if lag.oldest_ms else None
     return {"lag": lag.records, "oldest_s": oldest_s}
 
 

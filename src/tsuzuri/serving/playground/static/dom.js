@@ -36,11 +36,14 @@ export function instant(seconds) {
 }
 
 const bound = new Set();
+const gone = new FinalizationRegistry((item) => bound.delete(item));
 
 /** Show `words` by `show(node, text)`, now and after each change of language. */
 function bind(node, text, show) {
   show(node, text[language()]);
-  bound.add({ node: new WeakRef(node), text, show });
+  const item = { node: new WeakRef(node), text, show };
+  bound.add(item);
+  gone.register(node, item);
 }
 
 export const language = () => document.documentElement.lang;

@@ -6,7 +6,9 @@ import { PAGES } from "./pages.js";
 
 const api = new Api();
 const hasAccounts = document.documentElement.dataset.accounts === "yes";
-const pages = PAGES.filter((page) => hasAccounts || !page.needsAccounts);
+const brought = (document.documentElement.dataset.pages ?? "").split(" ");
+const pages = PAGES.filter((page) =>
+  (hasAccounts || !page.needsAccounts) && (brought.includes(page.id) || !page.isBrought));
 const main = document.getElementById("main");
 const links = new Map();
 const opened = new Map();

@@ -1,6 +1,6 @@
 // The pages, in the order of the navigation. A page is an id (its address is #/id), a title, and a module with
 // `mount(element, api, rest)`: called once, when it is first opened; `rest` is what follows the id in the address.
-// A module may export `show(rest)`, called each time the page is opened again.
+// A page that `isBrought` is there where the server says so. A module may export `show(rest)`, called each time the page is opened again.
 // An application of its own (titles, dialogue, plots) is one more row here and one more file in pages/.
 
 import { words } from "./dom.js";
@@ -22,6 +22,12 @@ export const PAGES = [
     title: words("使った量", "Usage"),
     load: () => import("./pages/usage.js"),
     needsAccounts: true,
+  },
+  {
+    id: "specialists",
+    title: words("スペシャリスト", "Specialists"),
+    load: () => import("./pages/specialists.js"),
+    isBrought: true,
   },
   {
     id: "admin",
