@@ -92,7 +92,7 @@ export function gathered({ rows, letters }) {
     amount(words("毎秒のリクエスト", "Requests a second"), rate(sum(rows.map((row) => row.requests_per_s))),
       words(`この一分に ${ended} 件`, `${ended} in the last minute`)),
     amount(words("書いている", "Being written"), figure(sum(rows.map((row) => row.in_flight))),
-      join(words("席は ", "of "), figure(sum(rows.map((row) => row.slots))), words("", " places"))),
+      words(`席は ${sum(rows.map((row) => row.slots))}`, `of ${sum(rows.map((row) => row.slots))} places`)),
     amount(words("待っている", "Waiting"), figure(lag),
       lag && oldest ? join(words("いちばん古いもの ", "the oldest for "), took(1000 * oldest)) : words("遅れなし", "nothing is late"), oldest > LATE_S),
     amount(words("この一分の失敗", "Errors in the last minute"), figure(errors),

@@ -1,7 +1,7 @@
 // The specialists as an operator watches them: who is up, what goes through, what waits, and why the last
 // requests went where they did. A picture every two seconds; what has not changed is not drawn again.
 
-import { announce, button, fill, h, join, words } from "../dom.js";
+import { announce, button, fill, h, words } from "../dom.js";
 import { alarms, clock, gathered, house, revision, routing } from "./specialists-parts.js";
 
 const EVERY_MS = 2000;
@@ -106,7 +106,8 @@ class Watch {
     this.#show({ asks: false });
     this.#warn(alarms(picture));
     this.page.classList.toggle("stale", !picture.broker.is_reached);
-    fill(this.at, join(clock(picture.at_ms), words(" の様子", "")));
+    const at = clock(picture.at_ms);
+    fill(this.at, words(`${at.ja} の様子`, `as of ${at.en}`));
     const rows = picture.specialists.filter((row) =>
       row.state !== "gone" || row.workers.length || Object.values(row.shares).some(Boolean));
     this.aliases.show(picture.aliases);
