@@ -5,7 +5,8 @@ books hold are three accounts of the same run, and have to agree:
 
     lost        a request without an end, or one that the gateway never closed
     twice       two ends; two rows of usage; closed twice
-    late        text after the end, or after the client had gone
+    late        text after the end, or after the client had gone; or written on for long by a worker that
+                was told to stop, while nothing was wrong
     text        not the uninterrupted answer, nor a marked beginning of it
     unmarked    an answer cut short without a word, though nobody had killed the gateway
     revision    an answer that does not name the one revision that wrote it
@@ -30,6 +31,8 @@ PUT_ASIDE = "request_put_aside"
 KILLS_GATEWAY = "kill gateway"
 GATEWAY_FAULTS = (KILLS_GATEWAY, "end gateway")
 """While which connections are refused."""
+STOPS_S = 5.0
+"""Within which a worker stops what nobody wants any more: a hundred times what it takes."""
 TAKEN_OVER = "nobody who should answer"
 """In the reasons of an answer that another specialist went on with: from there on it is another text."""
 
@@ -119,7 +122,7 @@ def check(history: Iterable[Event]) -> list[Violation]:
             *_billed(case, known[case.asked["key"]]),
         )
     ]
-    return [*broken, *_books(events, found)]
+    return [*broken, *_written_on(events, faults), *_books(events, found)]
 
 
 def _spans(events: list[Event]) -> list[tuple[str, float, float]]:
@@ -219,6 +222,14 @@ def _billed(case: Case, known: dict[str, Event]) -> Iterator[Violation]:
                 yield Violation("usage", case.id, f"{billed} tokens billed do not hold what was shown")
             if case.is_done and ends[billed] != len(text):
                 yield Violation("usage", case.id, f"{billed} tokens billed are not what was shown")
+
+
+def _written_on(events: list[Event], faults: list[tuple[str, float, float]]) -> Iterator[Violation]:
+    for event in (event for event in events if event.kind == "wrote_on" and event["after_s"] > STOPS_S):
+        since = event.at_s - event["after_s"]
+        if not any(begun <= event.at_s and over + STOPS_S >= since for _, begun, over in faults):
+            said = f"{event['worker']} wrote on {event['after_s']:.1f} s after it was told to stop"
+            yield Violation("late", event["id"], said)
 
 
 def _books(events: list[Event], found: dict[str, Case]) -> Iterator[Violation]:

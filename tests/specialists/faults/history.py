@@ -31,6 +31,7 @@ KINDS = {
     "usage": ("request_id", "id", "outcome", "tokens"),  # `id` by the gateway's log, where that knows
     "held": ("requests", "tokens"),
     "closed": ("id", "outcome", "attempts", "specialist", "revision", "worker"),  # by the gateway's log
+    "wrote_on": ("id", "worker", "after_s"),  # text of what was withdrawn, as overheard on the bus
     "letters": ("reasons",),
     "memory": ("process", "bytes"),
     "over": (),

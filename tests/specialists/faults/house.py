@@ -30,6 +30,7 @@ from specialists.faults.checker import Violation, check
 from specialists.faults.clients import Clients, Oracle
 from specialists.faults.history import History
 from specialists.faults.link import Link
+from specialists.faults.witness import Witness
 from tsuzuri.core.files import write_text
 from tsuzuri.core.processes import tied
 from tsuzuri.serving.accounts.commands import keys_create, plans_set
@@ -85,6 +86,7 @@ class RealHouse:
         self.bus: Bus = open_bus(BusConfig(bootstrap=self.kafka))
         self.bus.ensure(self.topics.specs())
         self.registry = Registry(self.bus, self.topics)
+        self._witness = Witness(self.bus, self.topics, self.history)
         self.up = self.start(
             "up", "specialists", "up", str(self.file), f"--out={self.out}", f"--kafka={self.kafka}"
         )
@@ -141,7 +143,7 @@ class RealHouse:
         return self.children("serve")[0]
 
     def children(self, word: str) -> list[int]:
-        """Processes of `up` whose command holds a word."""
+        """Processes that `up` has started, by a word of their command."""
         return [pid for pid in _children(self.up.pid) if word in _command(pid)]
 
     def start(self, name: str, *words: str, script: str = "") -> subprocess.Popen[bytes]:
@@ -208,6 +210,7 @@ class RealHouse:
             for process in self._started:
                 process.kill()
                 process.wait()
+            self._witness.close()
             self.registry.close()
             self.bus.close(flush_s=0)
             self.broker.stop()
@@ -361,12 +364,13 @@ def _client(line: Mapping[str, Any]) -> str:
 def _children(pid: int) -> Sequence[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
+        with suppress(OSError):  # a thread that has ended meanwhile
+            found += map(int, (task / "children").read_text().split())
     return found
 
 
-def _command(pid: int) -> str:
+def _command(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
-        return ""
+        return []

@@ -60,6 +60,7 @@ def sound() -> Lines:
         ("refused", {"id": "f", "status": 500, "code": "request_put_aside", "retry_after": ""}),
         ("held", {"requests": 0, "tokens": 0}),
         ("letters", {"reasons": {}}),
+        *[("wrote_on", {"id": "y", "worker": "w", "after_s": 0.02})] * 10,
         ("over", {}),
     ]
 
@@ -122,6 +123,7 @@ def test_a_sound_history_has_no_violation() -> None:
         (again("usage", "req-b"), "twice", "b"),
         (add("cancelled", id="e"), "twice", "e"),
         (add("shown", id="c", text="むかし"), "late", "c"),
+        (add("wrote_on", id="x", worker="w", after_s=6.0), "late", "x"),
         (change("shown", "a", 1, text="むかしむ"), "text", "a"),
         (again("shown", "b"), "text", "b"),
         (remove("shown", "b"), "text", "b"),
