@@ -58,6 +58,12 @@ def test_parts_of_a_message_are_joined(address: str, tokenizer: Tokenizer) -> No
     assert chat(address, seed=1, **asked)["choices"] == chat(address, seed=1)["choices"]
 
 
+def test_an_answer_may_be_handed_back_as_it_came(address: str) -> None:
+    [choice] = chat(address, max_tokens=4)["choices"]
+    messages = [*MESSAGES, choice["message"], {"role": "user", "content": "続き"}]
+    assert chat(address, messages=messages, max_tokens=4)["choices"]
+
+
 def test_a_message_may_say_that_it_is_text(address: str) -> None:
     asked = {"model": "kana", "max_tokens": 5, "seed": 1}
     plain, marked = (

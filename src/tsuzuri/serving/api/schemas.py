@@ -138,6 +138,8 @@ class Message(Asked):
     name: str | None = None
     type: Literal["text"] | None = None
     """Some clients say it of the whole message (lm-eval does)."""
+    refusal: None = None
+    """In an answer of ours, which clients hand back as it came."""
 
 
 class TextFormat(Asked):
