@@ -79,6 +79,8 @@ class Asking:
     config: ModeConfig = field(default_factory=ModeConfig)
     field: str = ""
     """What the client asked for by a field of its own."""
+    beginnings: Sequence[str] = ()
+    """What a router is to look at, one after the other until it is sure; none: the prompt's text."""
 
 
 class Answer:
@@ -116,10 +118,12 @@ class Answer:
     async def choose(self) -> Choice:
         """Who of those that are up answers the prompt."""
         asking = self.asking
-        self.choice = await asking.router.choose(
-            asking.request.prompt.text, asking.dispatcher.up(), field=asking.field
-        )
-        return self.choice
+        up = asking.dispatcher.up()
+        for text in asking.beginnings or (asking.request.prompt.text,):
+            choice = self.choice = await asking.router.choose(text, up, field=asking.field)
+            if choice.is_settled:
+                break
+        return choice
 
     def ask(self, specialist: str) -> TextGeneration:
         """Let a specialist write; no further than it has to, where nobody wants it any more."""

@@ -26,6 +26,7 @@ from tsuzuri.specialists.gateway.server import Specialists
 from tsuzuri.specialists.messages import Ask
 from tsuzuri.specialists.routing.base import RouterConfig, RuleConfig
 
+NEWS = RuleConfig(specialist="news", keywords=("号外",))
 LAW = RuleConfig(specialist="law", keywords=("民法",))
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -33,7 +34,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 @contextlib.contextmanager
 def serving(house: House, config: ServeConfig | None = None) -> Iterator[tuple[str, Server, Specialists]]:
     """(address, server, guest) of a server that has seen every worker."""
-    rules = RouterConfig(method="table", rules=(LAW,))
+    rules = RouterConfig(method="table", rules=(NEWS, LAW))
     specialists = SpecialistsConfig(alias=ALIAS, router=rules, bus=BusConfig(prefix=house.prefix))
     guest = Specialists(specialists, bus=house.open_bus())
     with running(config or ServeConfig(port=0, drain_s=1.0), [guest]) as (address, server):
@@ -115,6 +116,53 @@ def test_a_conversation_goes_to_its_reader_as_it_is(
     assert body.messages == tuple(messages)  # type: ignore[attr-defined]
     assert answer["usage"]["prompt_tokens"] == 4
     assert answer["usage"]["completion_tokens"] == 18
+
+
+def test_a_conversation_stays_with_whom_it_has_found(house: House) -> None:
+    house.admit("general", "law", "news")
+    house.worker("general")
+    law = house.worker("law")
+    house.worker("news")
+    said: list[dict[str, str]] = [{"role": "system", "content": "号外を書く人の手伝いをする。"}]
+    with serving(house) as (address, _, guest):
+
+        def say(text: str) -> str:
+            said.append({"role": "user", "content": text})
+            asked_for = {"model": ALIAS, "messages": said, "max_tokens": 8}
+            status, _, answer = ask(address, "/v1/chat/completions", asked_for)
+            assert status == 200, answer
+            said.append(answer["choices"][0]["message"])
+            return str(answer["tsuzuri"]["specialist"])
+
+        assert say("こんにちは") == "general", "nobody's yet"
+        assert say("民法とは") == "law"
+        assert say("号外が出たそうですね") == "law", "though a rule before its own would have it now"
+        law.die()
+        until(lambda: ("law", "r1") not in guest.gateway.living.live)
+        del said[3:]
+        assert say("民法とは") == "general"
+
+
+def test_a_conversation_stays_with_its_revision(house: House) -> None:
+    house.worker("general", "r1")
+    house.worker("general", "r2")
+    admit(house.registry, ALIAS, {"general": {"r1": 0.5, "r2": 0.5}})
+    with serving(house) as (address, *_):
+
+        def revisions(opening: str) -> set[str]:
+            messages = [{"role": "user", "content": opening}]
+            seen = set()
+            for turn in range(6):
+                asked_for = {"model": ALIAS, "messages": messages, "max_tokens": 8}
+                status, _, answer = ask(address, "/v1/chat/completions", asked_for)
+                assert status == 200, answer
+                seen.add(answer["tsuzuri"]["revision"])
+                messages += [answer["choices"][0]["message"], {"role": "user", "content": f"続き{turn}"}]
+            return seen
+
+        each = [revisions(f"話{number}") for number in range(8)]
+        assert all(len(one) == 1 for one in each)
+        assert set().union(*each) == {"r1", "r2"}
 
 
 @pytest.mark.parametrize(

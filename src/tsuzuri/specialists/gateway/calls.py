@@ -60,6 +60,8 @@ class Call:
     is_strict: bool
     """Whether nobody else may answer."""
     opened_at: float
+    key: str
+    """Those of one key go the same way, as long as the shares allow it."""
     trace: Mapping[str, str] = field(default_factory=dict)
     accepted_at: float | None = None
     first_at: float | None = None

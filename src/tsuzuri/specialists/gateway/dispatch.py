@@ -147,12 +147,14 @@ class Gateway:
         lane: Lane = "interactive",
         trace: dict[str, str] | None = None,
         is_strict: bool = False,
+        key: str = "",
     ) -> Answer:
-        """Begin an answer; Overloaded, InputError, ApiError 503 where nobody is there to write it."""
+        """Begin an answer; Overloaded, InputError, ApiError 503 where nobody is there to write it. Of those
+        with one key all go to the same revision, as long as the route has it."""
         request_id = new_id()
         answer = Answer(lambda: self._apply(self.ledger.cancel(request_id)))
         answer.call = self._begin(
-            request_id, alias, specialist, body, answer, deadline, lane, trace or {}, is_strict
+            request_id, alias, specialist, body, answer, deadline, lane, is_strict, key, trace
         )
         return answer
 
@@ -191,16 +193,19 @@ class Gateway:
         sink: Sink,
         deadline: float | None,
         lane: Lane,
-        trace: dict[str, str],
         is_strict: bool,
+        key: str = "",
+        trace: dict[str, str] | None = None,
     ) -> Call:
-        now = self._clock()
-        target = self.living.target(alias, specialist, request_id, is_strict=is_strict)
+        now, key = self._clock(), key or request_id
+        target = self.living.target(alias, specialist, key, is_strict=is_strict)
         if target is None:
             raise nobody(specialist)
         until = now + DEFAULT_S if deadline is None else deadline
         self.paces[target.key].admit(lane, name="/".join(target.key), left_s=until - now)
-        call = Call(request_id, alias, specialist, body, lane, until, sink, target, is_strict, now, trace)
+        call = Call(
+            request_id, alias, specialist, body, lane, until, sink, target, is_strict, now, key, trace or {}
+        )
         self._calls[request_id] = call
         self.paces[target.key].in_flight[lane] += 1
         entry = self.ledger.open(request_id, deadline=until, now=now)
@@ -214,7 +219,7 @@ class Gateway:
 
     async def _question(self, alias: str, specialist: str, body: Body) -> Scored | Embedded:
         request_id, reply = new_id(), Reply()
-        self._begin(request_id, alias, specialist, body, reply, None, "interactive", {}, True)
+        self._begin(request_id, alias, specialist, body, reply, None, "interactive", True)
         try:
             return await reply.arrived
         except asyncio.CancelledError:
@@ -239,7 +244,7 @@ class Gateway:
         """Send another attempt, to whoever is there now."""
         call, now = self._calls[entry.id], self._clock()
         self._blame(call, entry.failure)
-        target = self.living.target(call.alias, call.specialist, call.id, is_strict=call.is_strict)
+        target = self.living.target(call.alias, call.specialist, call.key, is_strict=call.is_strict)
         if target is None:
             self.ledger.postpone(entry, delay_s=NOBODY_S, now=now)
             return

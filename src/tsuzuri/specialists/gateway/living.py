@@ -56,12 +56,12 @@ class Living:
             if any(share > 0 and (name, revision) in self.live for revision, share in shares.items())
         ]
 
-    def target(self, alias: str, specialist: str, request_id: str, *, is_strict: bool) -> Target | None:
-        """Who is to be sent a request: as the route shares them out, of those that live."""
+    def target(self, alias: str, specialist: str, key: str, *, is_strict: bool) -> Target | None:
+        """Who is to be sent a request: as the route shares them out by its key, of those that live."""
         route = self.routes.get(alias)
         if route is None:
             return None
-        chosen, note = pick(route, specialist, request_id), ""
+        chosen, note = pick(route, specialist, key), ""
         if chosen is not None and chosen[0] != specialist:
             note = f"of the requests for {specialist} a share goes to {chosen[0]}"
         if chosen is None or chosen not in self.live or (is_strict and chosen[0] != specialist):

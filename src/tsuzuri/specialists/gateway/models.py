@@ -7,6 +7,7 @@ worker that reads it. Who answers is chosen when the answer begins, by the alias
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ LONGEST_TOKEN = 64
 """Characters that no token has."""
 ANY_ID = 2**31
 """Ids are the workers' to check."""
+TURNS = 8
+"""Of a conversation, those within which it has to be clear whose it is."""
 UNSPOKEN = ("embeddings",)
 """Capabilities that mean nothing for several models together."""
 
@@ -50,6 +53,20 @@ class Conversation(Prompt):
     """A prompt that its reader makes of messages; its text is theirs alone."""
 
     messages: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def beginnings(self) -> list[str]:
+        """What its user has said by each turn, from the first on: the same whatever follows, and whatever was
+        answered."""
+        turns = [str(one["content"]) for one in self.messages if one["role"] == "user"][:TURNS]
+        return ["\n".join(turns[: number + 1]) for number in range(len(turns))] or [self.text]
+
+    @property
+    def key(self) -> str:
+        """The same at every turn: a sum of all up to the first that its user said."""
+        first = next((place for place, one in enumerate(self.messages) if one["role"] == "user"), 0)
+        opening = [(one["role"], one["content"]) for one in self.messages[: first + 1]]
+        return hashlib.sha256(repr(opening).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Reach:
@@ -68,6 +85,7 @@ class Reach:
             lane="batch" if request.is_patient else "interactive",
             trace=dict(request.trace),
             is_strict=self._is_strict,
+            key=request.prompt.key if isinstance(request.prompt, Conversation) else "",
         )
 
     async def score(self, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()) -> Scored:
@@ -202,11 +220,12 @@ class GatewayModel:
         """See `TextModel`."""
         asked = self._route.mode if self._route is not None and not self.specialist else "route"
         mode = MODES.get(asked, MODES["route"])
-        is_chat = isinstance(request.prompt, Conversation) and not self.specialist
-        dispatcher = Those(self._reach) if is_chat else self._reach
+        prompt, is_whole = request.prompt, not self.specialist
+        dispatcher = Those(self._reach) if isinstance(prompt, Conversation) and is_whole else self._reach
         if not dispatcher.up():
             raise nobody(self.name)
-        asking = Asking(request, self._router, dispatcher, self._modes, field=request.wish)
+        beginnings = prompt.beginnings if isinstance(prompt, Conversation) else ()
+        asking = Asking(request, self._router, dispatcher, self._modes, request.wish, beginnings)
         return SentAnswer(mode.answer(asking), request, self._on_over)
 
     async def embed(self, prompts: Sequence[Prompt]) -> npt.NDArray[np.float32]:

@@ -70,6 +70,8 @@ class Choice:
     """For people and logs: a short sentence that holds no text of the client."""
     method: str = ""
     """What decided: `rule`, a `Method`, `only` (nobody else is up) or `empty` (there is no text)."""
+    is_settled: bool = True
+    """Whether it would stay so though the text went on; not where it speaks for nobody yet."""
 
     def best(self, count: int) -> dict[str, float]:
         """The most probable, the chosen one first, with their shares among themselves; nobody who has hardly

@@ -72,9 +72,9 @@ class EvidenceRouter:
         shares = self._shares(posterior, among)
         generalist = self._config.generalist
         if generalist in among:
-            return Choice(generalist, shares, why, method)
+            return Choice(generalist, shares, why, method, is_settled=False)
         best = max(sorted(shares), key=lambda name: shares[name])
-        return Choice(best, shares, f"{why}; the generalist is not up", method)
+        return Choice(best, shares, f"{why}; the generalist is not up", method, is_settled=False)
 
     def _shares(self, posterior: Mapping[str, float], among: Collection[str]) -> dict[str, float]:
         """The posterior over those that are up, in which the generalist has what is nobody's."""
