@@ -126,6 +126,7 @@ def test_a_bus_that_is_silent_as_a_whole_kills_nobody_at_once() -> None:
 
 
 def test_lower_epochs_count_for_nothing_and_are_counted() -> None:
+    """Fault test 14 in short."""
     view = View(TOPICS.routes)
     assert hear(view, Route(epoch=5, note="new"), "kana") == "route/kana"
     assert hear(view, Route(epoch=4, note="old"), "kana") is None

@@ -132,6 +132,7 @@ def house(tmp_path: Path) -> Path:
 def test_a_house_from_its_start_over_a_swap_to_its_end(
     house: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Fault test 13 in short: a swap and the way back under load, of which no request notices anything."""
     up = Running(house)
     try:
         up.wait()

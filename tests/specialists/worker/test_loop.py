@@ -217,6 +217,7 @@ def test_a_late_cancel_ends_no_newer_attempt(
 def test_deadlines_are_those_of_the_gateways_clock(
     quick: TextModel, open_bus: OpenBus, topics: Topics, skew_ms: int
 ) -> None:
+    """Fault test 17 in short."""
     gate = Gate(open_bus, topics, skew_ms=skew_ms)
     with working(quick, open_bus, topics):
         in_time, too_late = gate.ask(left_s=30.0), gate.ask(left_s=-0.001)
