@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -408,8 +407,7 @@ KINDS: Mapping[str, type[Body]] = {
 """By the word in the header."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """A body and what its headers say."""
 
     body: Body
@@ -429,7 +427,7 @@ class Envelope:
     lane: Lane = "interactive"
     sent_ms: int = 0
     """Unix time by the sender's clock."""
-    trace: Mapping[str, str] = field(default_factory=dict)
+    trace: Mapping[str, str] = {}
     """`traceparent` and `tracestate` (W3C Trace Context)."""
 
 
@@ -447,38 +445,51 @@ HEADERS: Mapping[str, tuple[str, type]] = {
 }
 KIND_HEADER, SCHEMA_HEADER, TYPE_HEADER = "x-tsuzuri-kind", "x-tsuzuri-schema", "content-type"
 TRACE_HEADERS = ("traceparent", "tracestate")
-DEFAULTS = {"id": "", "attempt": 1, "lane": "interactive"}
-"""Of the fields that `HEADERS` names, where these are neither 0 nor empty."""
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS = {word: msgspec.json.Decoder(kind) for word, kind in KINDS.items()}
+_CONSTANT = {
+    kind: [
+        (KIND_HEADER, word.encode()),
+        (SCHEMA_HEADER, b"%d" % SCHEMA),
+        (TYPE_HEADER, b"application/json"),
+    ]
+    for word, kind in KINDS.items()
+}
+"""Headers that every body of a kind has."""
+_WRITTEN = [
+    (field.name, HEADERS[field.name][0], field.default)
+    for field in msgspec.structs.fields(Envelope)
+    if field.name in HEADERS
+]
+"""Fields that have a header where they are not as they are without one."""
+_READ: Mapping[str, tuple[str, Callable[[bytes], Any]]] = {
+    header: (name, int if kind is int else bytes.decode) for name, (header, kind) in HEADERS.items()
+}
 
 
 def encode(envelope: Envelope) -> tuple[bytes, list[tuple[str, bytes]]]:
     """The value and headers of a record."""
-    headers = [
-        (KIND_HEADER, type(envelope.body).__name__.lower().encode()),
-        (SCHEMA_HEADER, b"%d" % SCHEMA),
-        (TYPE_HEADER, b"application/json"),
-    ]
-    for name, (header, _) in HEADERS.items():
+    headers = _CONSTANT[type(envelope.body)].copy()
+    for name, header, default in _WRITTEN:
         value = getattr(envelope, name)
-        if value and value != DEFAULTS.get(name):
+        if value != default:
             headers.append((header, str(value).encode()))
-    headers += [(name, envelope.trace[name].encode()) for name in TRACE_HEADERS if name in envelope.trace]
+    if envelope.trace:
+        headers += [(name, envelope.trace[name].encode()) for name in TRACE_HEADERS if name in envelope.trace]
     return _ENCODER.encode(envelope.body), headers
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
     """The envelope of a record; Malformed where it is none of ours, of a later schema, or damaged."""
-    given = {name: content or b"" for name, content in headers}
-    word = given.get(KIND_HEADER, b"").decode("ascii", "replace")
+    given = dict(headers)
+    word = (given.get(KIND_HEADER) or b"").decode("ascii", "replace")
     if not word:
         raise Malformed(f"a record has no header {KIND_HEADER}", reason="no_kind")
     decoder = _DECODERS.get(word)
     if decoder is None:
         raise Malformed(f"no kind of message is called {word[:40]!r}", reason="unknown_kind")
-    schema = given.get(SCHEMA_HEADER, b"1")
+    schema = given.get(SCHEMA_HEADER, b"1") or b""
     if not schema.isdigit() or int(schema) > SCHEMA:
         shown = schema[:20].decode("ascii", "replace")
         raise Malformed(f"{word} has schema {shown}; this version reads up to {SCHEMA}", reason="schema")
@@ -486,10 +497,12 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
         raise Malformed(f"{word} has no body", reason="no_body")
     try:
         body = decoder.decode(value)
-        fields = {
-            name: kind(given[header].decode()) for name, (header, kind) in HEADERS.items() if header in given
-        }
-        trace = {name: given[name].decode("ascii") for name in TRACE_HEADERS if name in given}
+        fields = {}
+        for header, content in given.items():
+            if header in _READ:
+                name, read = _READ[header]
+                fields[name] = read(content or b"")
+        trace = {name: (given[name] or b"").decode("ascii") for name in TRACE_HEADERS if name in given}
     except (msgspec.MsgspecError, ValueError) as error:
         raise Malformed(f"{word}: {str(error)[:300]}", reason="body") from None
     return Envelope(body, **fields, trace=trace)
