@@ -226,7 +226,7 @@ class Ledger:
         if entry is None or entry.state != "queued" or entry.due_at is not None:
             return []
         self.counts["stranded"] += 1
-        return self._again(entry, now)
+        return [Withdraw(entry, entry.attempt), *self._again(entry, now)]
 
     def resend(self, *, now: float) -> list[Effect]:
         """The broker came back without its records: everything unanswered is to be sent again."""
