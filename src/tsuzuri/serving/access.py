@@ -33,8 +33,9 @@ class Reservation(Protocol):
     headers: dict[str, str]
     """What is left to the caller (`x-ratelimit-…`)."""
 
-    def produced(self, completion_tokens: int) -> None:
-        """So many tokens have been written so far; called before they are sent."""
+    def produced(self, completion_tokens: int, *, prompt_tokens: int | None = None) -> None:
+        """So many tokens have been written so far, of a prompt of so many where that is known better now than
+        it was; called before they are sent."""
 
 
 class Accounts(Protocol):
@@ -92,7 +93,7 @@ class Unmetered:
 
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def produced(self, completion_tokens: int) -> None:
+    def produced(self, completion_tokens: int, *, prompt_tokens: int | None = None) -> None:
         """Nothing is noted."""
 
 

@@ -192,7 +192,7 @@ class Job:
     def _saw(self, index: int, delta: TextDelta) -> None:
         now, metrics, label = time.monotonic(), self._service.metrics, self.model.facts.name
         self.count()
-        self.reservation.produced(self.usage.completion_tokens)
+        self.reservation.produced(self.usage.completion_tokens, prompt_tokens=self.usage.prompt_tokens)
         if delta.finish is not None:
             self._finished[index] = delta.finish
             if delta.finish == "timeout":

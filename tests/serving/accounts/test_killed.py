@@ -248,3 +248,12 @@ def test_the_journal_tells_the_dead_from_the_living(tmp_path: Path) -> None:
     assert (instance, path) == (journal.instance, journal.path)
     found = progress["0" * 31 + "7"]
     assert (found.prompt_tokens, found.completion_tokens, found.outcome) == (11, 3, None)
+
+
+def test_the_journal_tells_what_a_prompt_was_where_it_was_estimated(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, slots=1)
+    journal.open("0" * 31 + "7", 40).note(3, 11)
+    journal.close(keep=True)
+    ((_, progress, _),) = list(dead_journals(tmp_path))
+    found = progress["0" * 31 + "7"]
+    assert (found.prompt_tokens, found.completion_tokens) == (11, 3)

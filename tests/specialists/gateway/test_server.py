@@ -18,6 +18,7 @@ from houses import ALIAS, House
 from servers import ask, events, running
 from tsuzuri.serving.accounts.commands import keys_create, usage
 from tsuzuri.serving.accounts.config import AccountsConfig, DatabaseConfig
+from tsuzuri.serving.accounts.journal import SUFFIX
 from tsuzuri.serving.config import ServeConfig
 from tsuzuri.serving.server import Server
 from tsuzuri.specialists.bus.config import BusConfig
@@ -309,6 +310,7 @@ def test_a_trace_goes_along_and_patience_waits_in_its_own_lane(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_goes_away_is_written_for_no_more(house: House, stream: bool) -> None:
+    """Fault test 16 in short."""
     house.admit()
     worker = house.worker(step_s=0.05)
     with serving(house) as (address, _, guest):
@@ -337,6 +339,27 @@ def test_what_was_shown_is_what_is_billed_once(house: House, tmp_path: Path) -> 
         assert answer["usage"] | {"prompt_tokens": 3, "completion_tokens": 16} == answer["usage"]
     (row,) = json.loads(usage(by="model", database=url, as_json=True))
     assert (row["requests"], row["prompt_tokens"], row["completion_tokens"]) == (1, 3, 16)
+
+
+def test_a_killed_gateway_would_bill_what_was_read_and_shown(house: House, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/accounts.db"
+    key = json.loads(keys_create("somebody", database=url, as_json=True))["key"]
+    house.admit()
+    house.worker(stop_after=11)  # then it is silent
+    config = ServeConfig(port=0, drain_s=0.1, accounts=AccountsConfig(database=DatabaseConfig(url=url)))
+    with serving(house, config) as (address, *_):
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        connection.request("POST", "/v1/completions", json.dumps(asked(stream=True)), headers)
+        (path,) = tmp_path.rglob(f"*{SUFFIX}")
+
+        def noted() -> tuple[int, int]:
+            prompt_tokens, completion_tokens = memoryview(path.read_bytes()).cast("Q")[2:4]
+            return prompt_tokens, completion_tokens
+
+        until(lambda: noted()[1] == 11)
+        assert noted() == (3, 11), "the prompt's as its worker read them, not as was estimated"
+        connection.close()
 
 
 def test_figures_for_people_and_for_prometheus_hold_no_text(

@@ -47,8 +47,10 @@ class Slot:
         self._words = words
         self.at = at
 
-    def note(self, completion_tokens: int) -> None:
-        """So many tokens have been written."""
+    def note(self, completion_tokens: int, prompt_tokens: int | None = None) -> None:
+        """So many tokens have been written, and perhaps another number read than was thought."""
+        if prompt_tokens is not None:
+            self._words[self.at + 2] = prompt_tokens
         self._words[self.at + 3] = completion_tokens
 
     def end(self, prompt_tokens: int, completion_tokens: int, outcome: str) -> None:

@@ -53,10 +53,11 @@ class Reservation:
         self._slot = slot
         self._settled = False
 
-    def produced(self, completion_tokens: int) -> None:
-        """So many tokens have been written so far: one store to memory. Call it before they are sent."""
+    def produced(self, completion_tokens: int, *, prompt_tokens: int | None = None) -> None:
+        """So many tokens have been written so far: a store or two to memory. Call it before they are sent.
+        The prompt's are those reserved until whoever read it says otherwise."""
         if not self._settled:
-            self._slot.note(completion_tokens)
+            self._slot.note(completion_tokens, prompt_tokens)
 
 
 class Accounts:
