@@ -222,6 +222,10 @@ EXAMPLES: dict[str, Body] = {
 is a kind that has grown by these."""
 
 
+DEEP = b"[" * 2000 + b"]" * 2000
+"""Nested further than a reader follows."""
+
+
 def envelope(body: Body) -> Envelope:
     """With a value in every header."""
     return Envelope(
@@ -295,6 +299,12 @@ def test_a_field_of_a_later_version_is_skipped_and_one_that_is_missing_has_its_d
         (b'{"nats": [NaN]}', [(KIND_HEADER, b"scored")], "body"),
         (b'{"finish": "bored"}', [(KIND_HEADER, b"final")], "body"),
         (b"[" * 100_000, [(KIND_HEADER, b"ask")], "body"),
+        (b'{"ids": [], "later": %s}' % DEEP, [(KIND_HEADER, b"cancel")], "body"),
+        (
+            b'{"specialist": "", "revision": "", "sampling": {"a": %s}}' % DEEP,
+            [(KIND_HEADER, b"ask")],
+            "body",
+        ),
     ],
 )
 def test_what_is_no_message_is_refused_with_its_reason(

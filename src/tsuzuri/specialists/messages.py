@@ -383,7 +383,7 @@ class Figures(Body, frozen=True):
 
     gateway: str
     at_ms: int
-    every_ms: int = 1000
+    every_ms: int = 2000
     part_ms: int = 2000
     """Of `Recent.each`."""
     held: int = 0
@@ -503,7 +503,7 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
                 name, read = _READ[header]
                 fields[name] = read(content or b"")
         trace = {name: (given[name] or b"").decode("ascii") for name in TRACE_HEADERS if name in given}
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"{word}: {str(error)[:300]}", reason="body") from None
     return Envelope(body, **fields, trace=trace)
 
