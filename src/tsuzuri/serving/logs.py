@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 NAME = "tsuzuri.serving"
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _log = logging.getLogger(NAME)
 
 
@@ -45,7 +46,8 @@ class _StandardError(logging.Handler):
     """Whatever standard error is when something is said."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        sys.stderr.write(self.format(record) + "\n")
+        sys.stderr.flush()
 
 
 class _JsonLines(logging.Formatter):
@@ -55,4 +57,4 @@ class _JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__qualname__
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _ENCODER.encode(line)

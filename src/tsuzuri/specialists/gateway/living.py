@@ -44,17 +44,11 @@ class Living:
         """Their instances."""
         self.slots: dict[Key, int] = {}
         """Requests that all of a revision write together."""
+        self._up: dict[str, list[str]] = {}
 
     def up(self, alias: str) -> list[str]:
         """Specialists of an alias that answer now."""
-        route = self.routes.get(alias)
-        if route is None:
-            return []
-        return [
-            name
-            for name, shares in route.shares.items()
-            if any(share > 0 and (name, revision) in self.live for revision, share in shares.items())
-        ]
+        return self._up.get(alias, [])
 
     def target(self, alias: str, specialist: str, key: str, *, is_strict: bool) -> Target | None:
         """Who is to be sent a request: as the route shares them out by its key, of those that live."""
@@ -84,6 +78,10 @@ class Living:
                 slots[beat.specialist, beat.revision] += beat.slots
         self.live, self.slots = dict(live), dict(slots)
         self.routes, self.descriptors = self._registry.routes, self._registry.descriptors
+        self._up = {
+            alias: [name for name in route.shares if self._instead(route.shares, [name])]
+            for alias, route in self.routes.items()
+        }
         self.version += 1
 
     def _instead(self, shares: dict[str, dict[str, float]], names: Collection[str]) -> Key | None:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from tsuzuri.core.errors import ResourceError, TsuzuriError
@@ -261,8 +261,9 @@ class Worker:
             if failure is not None and not self._is_stopping.is_set():
                 self._failure = failure
                 self.drain()
+            holder_of = cache(self._presence.registry.holder)
             for request in self._held:
-                if request.is_orphaned(self._presence.registry.holder):
+                if request.is_orphaned(holder_of):
                     logs.event("orphaned", id=request.envelope.id)
                     self._withdraw(request)
             if time.monotonic() - extended_at > EXTEND_S:
