@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -463,8 +463,31 @@ _WRITTEN = [
     if field.name in HEADERS
 ]
 """Fields that have a header where they are not as they are without one."""
+
+
+def _number(name: str) -> Callable[[bytes], int]:
+    """What reads a number that may stand in a header; ValueError."""
+    least, most = int(name == "attempt"), (1 << 63 if name.endswith("_ms") else 1 << 31) - 1
+
+    def read(content: bytes) -> int:
+        value = int(content)
+        if not least <= value <= most:
+            raise ValueError(f"{name} is less than {least} or more than {most}")
+        return value
+
+    return read
+
+
+def _lane(content: bytes) -> str:
+    word = content.decode()
+    if word not in get_args(Lane):
+        raise ValueError(f"no lane is called {word[:40]!r}")
+    return word
+
+
 _READ: Mapping[str, tuple[str, Callable[[bytes], Any]]] = {
-    header: (name, int if kind is int else bytes.decode) for name, (header, kind) in HEADERS.items()
+    header: (name, _number(name) if kind is int else _lane if name == "lane" else bytes.decode)
+    for name, (header, kind) in HEADERS.items()
 }
 
 

@@ -96,12 +96,13 @@ def test_what_gateways_saw_adds_up(watched: Watched) -> None:
     assert (law["in_flight"], law["errors"]) == (3, 1)
     assert law["minute"] == {"done": 21, "stalled": 1, "cancelled": 1}
     assert law["requests_per_s"] == 19 / 4 + 4 / 2, "of the parts that are over"
+    assert law["tokens_per_s"] == 90 / 6
     assert law["each"][-3:] == [9, 14, 5]
     assert 96 < law["total_ms"]["p50"] < 104
     assert 760 < law["total_ms"]["p99"] < 840
     assert law["first_ms"] == {"p50": None, "p99": None}
     assert law["shares"] == {"kana": 1.0}
-    assert watched.of("general")["requests_per_s"] == 0
+    assert (watched.of("general")["requests_per_s"], watched.of("general")["is_generalist"]) == (0, True)
     assert [one["requests_per_s"] for one in watched.seen()["gateways"]] == [19 / 4, 2]
 
 
@@ -120,7 +121,8 @@ def test_workers_and_the_controller_are_who_is_heard(watched: Watched) -> None:
     watched.beat("w2", "law", running=1, tokens_per_s=2.5)
     until(lambda: len(watched.of("law")["workers"]) == 2)
     law = watched.of("law")
-    assert (law["running"], law["slots"], law["tokens_per_s"], law["state"]) == (3, 8, 42.5, "ready")
+    assert (law["running"], law["slots"], law["state"], law["is_generalist"]) == (3, 8, "ready", False)
+    assert sum(one["tokens_per_s"] for one in law["workers"]) == 42.5
     held = watched.registry.lease(CONTROLLER, "up-1")
     assert watched.seen()["controller"] == "up-1"
     held.close()

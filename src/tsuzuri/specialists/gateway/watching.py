@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 LAG_S = 5.0
 """Between two looks at what the broker still holds."""
-SAID_S = 1.0
+SAID_S = 2.0
 """Between two words to others who watch."""
-SILENT_S = 5.0
+SILENT_S = 7.0
 """After which what was said and is not heard again tells that the broker is away."""
-SAID_ROUTINGS = 12
+SAID_ROUTINGS, SAID_POSTERIOR = 8, 3
+"""Of the last requests, and of those who might have answered each, others are told: a broker in memory keeps
+what it is told."""
 ENDS = 1000
 """Requests of which is known how they ended, for what is told of their routing a moment later."""
 OF_REVISION = ("specialist", "revision")
@@ -209,8 +211,15 @@ class Watch:
     async def _say(self) -> None:
         while True:
             figures = self._figures()
-            self._post.figures(msgspec.structs.replace(figures, routed=figures.routed[:SAID_ROUTINGS]))
+            routed = tuple(map(_said, figures.routed[:SAID_ROUTINGS]))
+            self._post.figures(msgspec.structs.replace(figures, routed=routed))
             await asyncio.sleep(SAID_S)
+
+
+def _said(routed: Routed) -> Routed:
+    """As others are told: what the logs say beside its id is left out."""
+    likeliest = sorted(routed.posterior.items(), key=lambda item: -item[1])[:SAID_POSTERIOR]
+    return msgspec.structs.replace(routed, trace="", posterior=dict(likeliest))
 
 
 class _Collected(Collector):

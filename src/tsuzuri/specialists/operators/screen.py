@@ -24,6 +24,8 @@ NAME, REVISION = 20, 14
 """Characters of each, where they don't."""
 OLD_S = 5.0
 """Age of what waits from which on it is shown as late."""
+SILENT_S = 7.0
+"""After which a gateway that says nothing is shown as silent."""
 BARS = " ▁▂▃▄▅▆▇█"
 BARRED = 10
 """Bars for the last minute."""
@@ -161,7 +163,7 @@ def _trouble(picture: Mapping[str, Any]) -> Text:
             f"THE BROKER IS AWAY: {broker['trouble']} – figures are the last that were heard", "bold red"
         )
     notes = [route["note"] for route in picture["aliases"].values() if route["note"]]
-    return Text("; ".join(notes), "dim")
+    return Text(f"decided last: {'; '.join(notes)}" if notes else "", "dim")
 
 
 def _revisions(picture: Mapping[str, Any], width: int) -> RenderableType:
@@ -185,7 +187,7 @@ def _facts(picture: Mapping[str, Any]) -> Iterable[RenderableType]:
     """Gateways, who decides, the broker, dead letters: a line each."""
     for place, one in enumerate(picture["gateways"]):
         line = Text(f"{one['name']} · {one['held']} held · {number(one['requests_per_s'])}/s")
-        if one["silent_s"] >= OLD_S:
+        if one["silent_s"] >= SILENT_S:
             line.append(f" · silent for {span(one['silent_s'])}", "bold red")
         yield _fact("gateways" if not place else "", line)
     if not picture["gateways"]:

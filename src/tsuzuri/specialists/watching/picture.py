@@ -7,7 +7,7 @@ their last minute, together. There is no text of any request in it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -88,6 +88,7 @@ def _revision(registry: Registry, look: Look, key: Key) -> dict[str, Any]:
         "revision": key[1],
         **_described(registry.descriptors.get(key)),
         **_worked(registry.alive(*key), wanted.workers if wanted is not None else None),
+        "is_generalist": any(route.generalist == key[0] for route in registry.routes.values()),
         "shares": shares,
         **_waiting(look.lags.get(key), look.measured_ms),
     }
@@ -100,11 +101,10 @@ def _shares(route: Route) -> set[Key]:
 def _described(found: Descriptor | None) -> dict[str, Any]:
     """What a revision is, by its own account and by what it showed."""
     if found is None:
-        return {"title": "", "state": None, "is_generalist": False, "note": ""}
+        return {"title": "", "state": None, "note": ""}
     return {
         "title": found.title,
         "state": found.state,
-        "is_generalist": found.is_generalist,
         "context": found.context,
         "capabilities": list(found.capabilities),
         "domain_bpb": found.domain_bpb,
@@ -137,7 +137,6 @@ def _worked(beats: Iterable[Beat], wanted: int | None) -> dict[str, Any]:
         "wanted": wanted,
         "running": sum(beat.running for beat in there),
         "slots": sum(beat.slots for beat in there),
-        "tokens_per_s": round(sum(beat.tokens_per_s for beat in there), 1),
     }
 
 
@@ -174,6 +173,7 @@ def _seen(recents: Iterable[Recent], said: Iterable[Figures]) -> dict[str, Any]:
         "minute": dict(outcomes),
         "errors": sum(count for outcome, count in outcomes.items() if outcome not in NO_ERRORS),
         "requests_per_s": _rate(said, next(iter(keys), None)),
+        "tokens_per_s": round(sum(_tokens(one, keys) for one in said), 1),
         "each": each,
         "first_ms": _percentiles(first),
         "total_ms": _percentiles(total),
@@ -190,6 +190,12 @@ def _rate(said: Iterable[Figures], key: Key | None) -> float:
         if parts:
             rate += sum(map(sum, whole)) * 1000 / (parts * one.part_ms)
     return round(rate, 2)
+
+
+def _tokens(said: Figures, keys: Collection[Key]) -> float:
+    """A second, of answers that ended in the last minute as far as it is known."""
+    those = [item for item in said.recent if (item.specialist, item.revision) in keys and item.each]
+    return sum(item.tokens * 1000 / (len(item.each) * said.part_ms) for item in those)
 
 
 def _percentiles(buckets: Mapping[int, int]) -> dict[str, float | None]:

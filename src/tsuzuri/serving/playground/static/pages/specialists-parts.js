@@ -39,8 +39,8 @@ export function clock(ms) {
 /** A time in milliseconds, in the unit that suits it. */
 function took(ms) {
   if (ms === null || ms === undefined) return NONE;
-  const [value, ja, en] = ms < 1000 ? [ms, "ミリ秒", "ms"] : [ms / 1000, "秒", "s"];
-  return join(figure(value, { maximumFractionDigits: ms < 1000 ? 0 : 1 }), words(` ${ja}`, ` ${en}`));
+  const [value, unit] = ms < 1000 ? [ms, "ms"] : [ms / 1000, "s"];
+  return join(figure(value, { maximumFractionDigits: ms < 1000 ? 0 : 1 }), ` ${unit}`);
 }
 
 const spread = ({ p50, p99 }) => (p50 === null ? NONE : [took(p50), h("small", {}, " / ", took(p99))]);

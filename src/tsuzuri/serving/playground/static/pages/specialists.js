@@ -6,6 +6,7 @@ import { alarms, clock, gathered, house, revision, routing } from "./specialists
 
 const EVERY_MS = 2000;
 const AFTER_FAILURE_MS = 5000;
+const SILENT_S = 7;
 
 let watch = null;
 
@@ -117,7 +118,7 @@ class Watch {
     this.unrouted.hidden = picture.routings.length > 0;
     this.house.show({
       ...picture, specialists: null, routings: null, aliases: null, at_ms: null, gateway: null,
-      gateways: picture.gateways.map(({ name, held, silent_s }) => ({ name, held, silent: silent_s >= 5 ? Math.round(silent_s) : 0 })),
+      gateways: picture.gateways.map(({ name, held, silent_s }) => ({ name, held, silent: silent_s >= SILENT_S ? Math.round(silent_s) : 0 })),
     });
     this.#tell(rows, picture.broker.is_reached);
   }
