@@ -195,8 +195,9 @@ class Clients:
                 one.status = answer.status_code
                 await self._read(one, answer)
         except asyncio.CancelledError:
-            one.how = one.how or "cancelled"
-            self._history.note("cancelled", id=one.id)
+            if not one.how:  # else it left when all had been said
+                one.how = "cancelled"
+                self._history.note("cancelled", id=one.id)
             raise
         except TimeoutError:
             self._ended(one, "hung", {}, "")

@@ -89,7 +89,9 @@ def test_12_workers_killed_while_they_acknowledge_lose_nothing(
                 until(lambda: len(house.beats()) == 2)
     assert not house.judge()
     ends = Counter(one.how for one in asked)
-    assert set(ends) <= {"done", "cancelled"}, ends
+    assert set(ends) <= {"done", "cancelled", "refused"}, ends
+    assert {one.status for one in asked if one.how == "refused"} <= {429}, "one worker has room for less"
+    assert ends["done"] > len(asked) / 3
 
 
 def answer_all(house: RealHouse, rounds: int) -> None:
