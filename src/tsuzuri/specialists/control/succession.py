@@ -1,0 +1,196 @@
+"""Which revision follows which: awaited until it is up, then given its share, step by step or at once.
+
+What answered before drains. Who is let in is not decided here (`conductor.py`), nor what a step shows
+(`rollout.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from tsuzuri.specialists.config import SpecialistsConfig
+from tsuzuri.specialists.control.draining import Drains, Ending
+from tsuzuri.specialists.control.orders import Orders
+from tsuzuri.specialists.control.rollout import Rollout
+from tsuzuri.specialists.control.standing import Standing
+from tsuzuri.specialists.messages import Report
+from tsuzuri.specialists.registry.registry import Key
+
+
+@dataclass(slots=True)
+class _Target:
+    revision: str
+    until: float
+    """When its workers have to be there."""
+    is_at_once: bool = False
+
+
+class Succession:
+    """Of every specialist."""
+
+    def __init__(
+        self, standing: Standing, drains: Drains, orders: Orders, config: SpecialistsConfig, ending: Ending
+    ) -> None:
+        self._standing, self._drains, self._orders = standing, drains, orders
+        self._registry, self._config, self._ending = standing.registry, config, ending
+        self._targets: dict[str, _Target] = {}
+        self._rollouts: dict[str, Rollout] = {}
+
+    # What is asked for
+
+    def rollout(self, name: str) -> Rollout | None:
+        """A specialist's, while there is one."""
+        return self._rollouts.get(name)
+
+    def wait_for(self, key: Key, now: float, *, is_at_once: bool = False) -> None:
+        """Let a revision take over once its workers are there."""
+        until = now + self._config.rollout.load_s
+        self._targets[key[0]] = _Target(key[1], until, is_at_once)
+
+    def awaited(self, name: str) -> str | None:
+        """The revision that takes over once its workers are there."""
+        return self._targets[name].revision if name in self._targets else None
+
+    def drop(self, key: Key, note: str) -> None:
+        """A revision does not take over, and nobody wants it any more."""
+        if self.awaited(key[0]) == key[1]:
+            del self._targets[key[0]]
+        self._registry.drop_wanted(*key)
+        self._ending.drain(key)
+        self._orders.end(key, note, "failed")
+
+    def forget(self, name: str, note: str) -> None:
+        """Whatever takes over does not: the specialist is withdrawn."""
+        rollout, awaited = self._rollouts.pop(name, None), self.awaited(name)
+        self._targets.pop(name, None)
+        if rollout is not None:
+            self._orders.end(rollout.new, note, "failed")
+        if awaited is not None:
+            self._orders.end((name, awaited), note, "failed")
+
+    def take(self, report: Report) -> None:
+        """Note what a gateway saw."""
+        for rollout in self._rollouts.values():
+            rollout.take(report)
+
+    def go_back(self, name: str, reason: str) -> Key:
+        """End a rollout with the revision before it, which is returned."""
+        rollout = self._rollouts[name]
+        rollout.back(reason)
+        self._gone_back(name)
+        return rollout.baseline
+
+    def switch(self, name: str, revision: str, note: str, now: float) -> None:
+        """Give one revision everything at once; others drain."""
+        others = [other for other in self._standing.shares(name) if other != revision]
+        self.share_out(name, {revision: 1.0}, note)
+        for other in others:
+            self._drains.begin((name, other), now)
+        self._orders.end((name, revision), note, "done")
+
+    def share_out(self, name: str, shares: dict[str, float], note: str, *, is_removed: bool = False) -> None:
+        """Share a specialist's requests out anew, and say so."""
+        self._standing.share(name, shares, note, is_removed=is_removed)
+        self._orders.tell(name, note)
+
+    # What is due
+
+    def tick(self, now: float) -> None:
+        """Do it."""
+        for name in list(self._rollouts):
+            self._advance(name, now)
+        for name in dict.fromkeys([self._config.generalist, *(key[0] for key in self._registry.descriptors)]):
+            if name not in self._rollouts:
+                self._enter(name, now)
+        for name, target in list(self._targets.items()):
+            if now > target.until:
+                self.drop((name, target.revision), f"no worker of {target.revision} was ready in time")
+
+    def _enter(self, name: str, now: float) -> None:
+        """Give a revision that is ready its requests, if it is its turn."""
+        current, target = self._standing.shares(name), self._targets.get(name)
+        usable = [
+            item
+            for item in self._standing.known(name)
+            if item.state == "ready" and self._standing.is_up(item)
+        ]
+        if len(current) > 1:  # somebody else began it
+            self._go_on(name, current, now)
+            return
+        if target is not None:
+            if any(item.revision == target.revision for item in usable):
+                del self._targets[name]
+                self._begin(name, target, now)
+            return
+        pending = [
+            item
+            for item in usable
+            if item.revision not in current and self._standing.is_wanted((name, item.revision))
+        ]
+        if current and pending:  # of an order that another controller was given
+            newest = max(pending, key=lambda item: item.changed_ms)
+            self._begin(name, _Target(newest.revision, now), now)
+            return
+        if not usable or any(self._is_expected((name, revision)) for revision in current):
+            return
+        newest = max(usable, key=lambda item: item.changed_ms)
+        self.switch(name, newest.revision, f"{name} answers", now)
+
+    def _begin(self, name: str, target: _Target, now: float) -> None:
+        old = next(iter(self._standing.shares(name)), None)
+        baseline = (name, old) if old else None
+        if not old and (generalist := self._standing.current(self._config.generalist)) is not None:
+            baseline = (generalist.specialist, generalist.revision)
+        if target.is_at_once or baseline is None or baseline == (name, target.revision):
+            self.switch(name, target.revision, f"{name} is at {target.revision}", now)
+            return
+        self._rollouts[name] = Rollout(self._config.rollout, (name, target.revision), baseline, now=now)
+        self._show(name)
+
+    def _go_on(self, name: str, current: dict[str, float], now: float) -> None:
+        known = self._registry.descriptors
+        ages = {revision: item.changed_ms for revision in current if (item := known.get((name, revision)))}
+        new = max(ages, key=lambda revision: ages[revision], default=max(current))
+        old = next(revision for revision in current if revision != new)
+        share = current[new]
+        self._rollouts[name] = Rollout(self._config.rollout, (name, new), (name, old), now=now, share=share)
+
+    def _advance(self, name: str, now: float) -> None:
+        rollout = self._rollouts[name]
+        if not rollout.look(now, is_alive=bool(self._registry.alive(*rollout.new))):
+            return
+        if rollout.state == "back":
+            self._gone_back(name)
+            return
+        if rollout.state == "ramping":
+            self._show(name)
+            return
+        del self._rollouts[name]
+        if rollout.baseline[0] == name:
+            self._drains.begin(rollout.baseline, now)
+        self._orders.end(rollout.new, f"{'/'.join(rollout.new)} has taken over", "done")
+
+    def _show(self, name: str) -> None:
+        """Say how the requests for a specialist are shared out by its rollout."""
+        rollout = self._rollouts[name]
+        shares = {rollout.new[1]: rollout.share}
+        if rollout.baseline[0] == name:
+            shares[rollout.baseline[1]] = 1 - rollout.share
+        self.share_out(name, shares, f"{'/'.join(rollout.new)} gets {rollout.share:.0%}")
+
+    def _gone_back(self, name: str) -> None:
+        rollout = self._rollouts.pop(name)
+        note = f"{'/'.join(rollout.new)} is rolled back: {rollout.reason}"
+        self.share_out(name, {rollout.baseline[1]: 1.0} if rollout.baseline[0] == name else {}, note)
+        refused = self._registry.descriptors.get(rollout.new)
+        if refused is not None:
+            self._standing.decide(
+                msgspec.structs.replace(refused, state="refused", note=f"rolled back: {rollout.reason}")
+            )
+        self.drop(rollout.new, note)
+
+    def _is_expected(self, key: Key) -> bool:
+        """Whether workers of a revision live, or are wanted."""
+        return bool(self._registry.alive(*key)) or self._standing.is_wanted(key)
