@@ -27,5 +27,9 @@ for number in 1 2 3; do
   cat node.key node.crt ca.pem > "kafka-$number/node.pem"
   cp ca.pem "kafka-$number/ca.pem"
   rm node.key node.csr node.ext node.crt
-  chown -R 1000 "kafka-$number" 2>/dev/null || chmod -R a+rX "kafka-$number"  # whom the node runs as in its container
+  # Keys are for nobody but the node, which runs as user 1000 in its container.
+  chown -R 1000 "kafka-$number" 2>/dev/null || {
+    echo "kafka-$number has to belong to user 1000: run this as root, or  sudo chown -R 1000 $PWD/kafka-$number" >&2
+    exit 1
+  }
 done

@@ -19,6 +19,8 @@ def test_where_the_broker_is(tmp_path: Path) -> None:
     path = tmp_path / "house.yaml"
     path.write_text("bus: {bootstrap: 'kafka:9092', prefix: ours, security: {sasl.username: up}}")
     assert where_is(path, None, None).bootstrap == "kafka:9092"
+    (tmp_path / "house.up").mkdir()  # an `up` that has ended leaves its folder
+    assert where_is(path, None, None).bootstrap == "kafka:9092"
     write_up(tmp_path / "house.up", bootstrap="127.0.0.1:7", prefix="theirs", config=str(path))
     for found in (where_is(path, None, None), where_is(None, None, tmp_path / "house.up")):
         assert (found.bootstrap, found.prefix) == ("127.0.0.1:7", "theirs")

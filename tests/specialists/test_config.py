@@ -10,6 +10,9 @@ import yaml
 
 from tsuzuri.core.errors import InputError, RecipeError
 from tsuzuri.specialists.config import RolloutConfig, SpecialistsConfig, check_files, read_specialists
+from tsuzuri.specialists.recipe import TAKEN
+from tsuzuri.specialists.registry.view import RESERVED
+from tsuzuri.specialists.topics import partitions_for
 
 GENERALIST = {"name": "generalist", "release": "releases/general"}
 LITERATURE = {"name": "literature", "release": "releases/literature", "texts": "texts.jsonl"}
@@ -78,3 +81,11 @@ def test_one_without_texts_has_to_be_let_in_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names no texts of its domain"):
         check_files(read_specialists(write(tmp_path, specialists=[GENERALIST, bare])))
     check_files(read_specialists(write(tmp_path, specialists=[GENERALIST, {**bare, "gate": "none"}])))
+
+
+def test_no_domain_is_called_what_no_specialist_can_be() -> None:
+    assert set(RESERVED) <= set(TAKEN)
+
+
+def test_there_are_as_many_partitions_as_workers_can_share() -> None:
+    assert [partitions_for(workers) for workers in (0, 1, 2, 3, 8)] == [4, 4, 4, 6, 16]

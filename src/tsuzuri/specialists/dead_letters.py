@@ -93,17 +93,21 @@ def show_letter(bus: Bus, topic: str, place: str) -> DeadLetter:
 
 def replay_letters(bus: Bus, topic: str, letters: Sequence[DeadLetter], *, timeout_s: float = 30.0) -> int:
     """Send each to where it came from, then mark it as done with; how many were sent. A request has as long
-    again as it had at first; whoever asked and no longer waits is not told."""
+    again as it had at first; whoever asked and no longer waits is not told. InputError once the others are
+    sent, where the topic of some is gone."""
     known = bus.topics()
-    for letter in letters:
-        if letter.record.topic not in known:
-            raise InputError(
-                f"the dead letter {letter.place} came from {letter.record.topic}, which is no longer there",
-                hint=f"tsuzuri specialists dlq drop {letter.place}",
-            )
-    _send(bus, [_afresh(letter.record) for letter in letters], timeout_s)
-    drop_letters(bus, topic, letters, timeout_s=timeout_s)
-    return len(letters)
+    there = [letter for letter in letters if letter.record.topic in known]
+    _send(bus, [_afresh(letter.record) for letter in there], timeout_s)
+    drop_letters(bus, topic, there, timeout_s=timeout_s)
+    gone = [letter for letter in letters if letter.record.topic not in known]
+    if gone:
+        places = " ".join(letter.place for letter in gone)
+        raise InputError(
+            f"{len(there)} were sent again; {len(gone)} came from topics that are no longer there "
+            f"({', '.join(sorted({letter.record.topic for letter in gone}))})",
+            hint=f"tsuzuri specialists dlq drop {places}",
+        )
+    return len(there)
 
 
 def drop_letters(bus: Bus, topic: str, letters: Sequence[DeadLetter], *, timeout_s: float = 30.0) -> int:

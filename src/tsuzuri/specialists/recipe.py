@@ -16,8 +16,8 @@ from tsuzuri.specialists.routing.base import RouterConfig
 
 SEED = "seed"
 GENERALIST = "generalist"
-TAKEN = (SEED, GENERALIST, "all", "mixture", "wanted", "lease")
-"""Names that mean something else: of runs, in scores, among specialists."""
+TAKEN = (SEED, GENERALIST, "all", "mixture", "wanted", "lease", "route", "beat")
+"""Names that mean something else: of runs, in scores, among specialists, in the registry."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What the name of a specialist can be: it is part of names of topics."""
 

@@ -90,11 +90,16 @@ class Topics:
         )
 
     def request_specs(self, specialist: str, revision: str, *, partitions: int = 4) -> tuple[TopicSpec, ...]:
-        """Of a revision's requests; more workers than there are partitions are idle."""
+        """Of a revision's requests; more workers than there are partitions are idle (`partitions_for`)."""
         return tuple(
             TopicSpec(name, partitions=partitions, retention_ms=_HOUR_MS)
             for name in self.lanes(specialist, revision)
         )
+
+
+def partitions_for(workers: int) -> int:
+    """Of each lane of a revision that has so many workers: room for as many again."""
+    return max(4, 2 * workers)
 
 
 def _check(name: str, allowed: re.Pattern[str], what: str) -> None:

@@ -49,7 +49,7 @@ from tsuzuri.specialists.messages import (
 )
 from tsuzuri.specialists.registry.leases import Held
 from tsuzuri.specialists.registry.registry import Key, Registry
-from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.topics import Topics, partitions_for
 
 TICK_S = 0.05
 REPORT_S = 1.0
@@ -375,7 +375,9 @@ class Gateway:
         """Have the bus know the topics of all who answer: it makes them again where a broker forgot them."""
         for key in [key for key in self.living.live if key not in self._known]:
             with suppress(ResourceError, InputError):
-                await asyncio.to_thread(make_topics, self.bus, self.topics.request_specs(*key))
+                partitions = partitions_for(len(self.living.live[key]))
+                specs = self.topics.request_specs(*key, partitions=partitions)
+                await asyncio.to_thread(make_topics, self.bus, specs)
                 self._known.add(key)
 
     async def _keep_lease(self) -> None:

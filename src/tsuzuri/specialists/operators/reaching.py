@@ -29,7 +29,7 @@ from tsuzuri.specialists.config import read_specialists
 from tsuzuri.specialists.messages import Envelope, Malformed, Order, Outcome, decode, encode, new_id, now_ms
 from tsuzuri.specialists.registry.registry import CONTROLLER, Registry
 from tsuzuri.specialists.topics import Topics
-from tsuzuri.specialists.up.kept import read_up
+from tsuzuri.specialists.up.kept import UP, read_up
 
 SUFFIX = ".up"
 """Of the folder that `up` makes beside SPECIALISTS.yaml, where none is named."""
@@ -78,7 +78,7 @@ def where_is(config: Path | None, kafka: str | None, out: Path | None) -> BusCon
     given: dict[str, Any] = {}
     if kafka is None:
         folder = out or (config.with_suffix(SUFFIX) if config is not None else DEFAULT)
-        if out is not None or config is None or folder.exists():
+        if out is not None or config is None or (folder / UP).exists():
             said = read_up(folder)
             given = {"bootstrap": said["bootstrap"], "prefix": said["prefix"]}
             if config is None and said.get("config") and Path(said["config"]).exists():

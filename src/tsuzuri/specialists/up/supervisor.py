@@ -28,7 +28,7 @@ from tsuzuri.specialists.config import check_files, read_specialists
 from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.messages import Descriptor, Envelope, Order, Wanted, encode, new_id, now_ms
 from tsuzuri.specialists.registry.registry import Key, Registry
-from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.topics import Topics, partitions_for
 from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
 from tsuzuri.specialists.up.children import Child, end_all
 from tsuzuri.specialists.up.kept import forget_up, read_state, write_state, write_up
@@ -247,6 +247,7 @@ class Up:
             "texts": wanted.texts or None,
             "bus": bus,
             "beat_s": self._config.beat_s,
+            "partitions": partitions_for(wanted.workers),
         }
         folder = self._folder / "workers"
         folder.mkdir(parents=True, exist_ok=True)
