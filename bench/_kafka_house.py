@@ -27,9 +27,9 @@ from tsuzuri.specialists.topics import Topics
 
 REVISION = "r1"
 CONTEXT = 1024
-STREAM_TOKENS = 64
+SHORT_TOKENS, STREAM_TOKENS = 4, 64
 WORKERS: Mapping[str, Mapping[str, object]] = {
-    "short": {"tokens": 16, "slots": IN_FLIGHT},
+    "short": {"tokens": SHORT_TOKENS, "slots": IN_FLIGHT},
     "streaming": {"tokens_per_s": 50, "slots": IN_FLIGHT},
 }
 """Their engines: answers that are there at once, and answers that are written."""

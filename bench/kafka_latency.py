@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from _kafka_house import STREAM_TOKENS, House, Meter, make_topics, process
+from _kafka_house import SHORT_TOKENS, STREAM_TOKENS, House, Meter, make_topics, process
 from _kafka_ways import PLAIN, Asker, GatewayAsker, HttpAsker
 from _report import Comparison, emit, machine
 from tsuzuri.specialists.bus.config import BusConfig
@@ -62,10 +62,10 @@ class Setting:
             house = House(stack, config, folder, has_logs=not options.quiet)
             self.pids |= house.pids
             if "gateway" in self.ways:
-                self.askers["gateway"] = GatewayAsker(config, "short", 16)
+                self.askers["gateway"] = GatewayAsker(config, "short", SHORT_TOKENS)
                 self.streaming["gateway"] = GatewayAsker(config, "streaming", STREAM_TOKENS)
             if "http" in self.ways:
-                self.askers["http"] = HttpAsker(house.address, "short", 16)
+                self.askers["http"] = HttpAsker(house.address, "short", SHORT_TOKENS)
                 self.streaming["http"] = HttpAsker(house.address, "streaming", STREAM_TOKENS, stream=True)
         for asker in self.all:  # the group's first assignment, and everything that is made once
             asker.together(WARMING, 8)
