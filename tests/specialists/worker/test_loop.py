@@ -16,7 +16,7 @@ from tsuzuri.serving.config import ModelConfig
 from tsuzuri.serving.engines.base import EngineFailed, EngineStats
 from tsuzuri.serving.loading import load
 from tsuzuri.serving.models import TextModel
-from tsuzuri.specialists.bus.base import Bus, BusFull, Record
+from tsuzuri.specialists.bus.base import Bus, BusFull, NoPlace, Record
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.dead_letters import list_letters
 from tsuzuri.specialists.messages import (
@@ -381,12 +381,14 @@ def test_what_is_no_request_becomes_a_dead_letter_and_the_next_is_answered(
         until(lambda: gate.lag() == 0)
         letters = list_letters(gate.bus, topics.dead_letters)
         reasons = sorted(letter.reason for letter in letters)
-        assert reasons == ["body", "body", "kind", "no_body", "no_kind", "no_reply"]
+        assert reasons == ["body"] * 3 + ["kind", "no_body", "no_kind", "no_reply", "no_reply"]
 
 
 def test_a_conversation_is_read_by_the_models_own_template(
     quick: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:
+        record(topic, gate_ask(prompt="a"), "id", id="id", reply_topic="nobody's"),
+        record(topic, gate_ask(prompt="a"), "id", id="id", reply_topic=topics.replies, lane="urgent"),
     with working(quick, open_bus, topics):
         heard = gate.send(gate_ask(messages=({"role": "user", "content": "むかし"},)))
         both = gate.send(gate_ask(prompt="a", messages=({"role": "user", "content": "むかし"},)))
@@ -479,6 +481,8 @@ def test_while_the_bus_is_full_answers_wait_and_nothing_is_taken(
 def test_a_part_that_is_not_stored_ends_the_attempt_and_an_end_is_sent_again(
     slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:
+        if record.partition >= 16:
+            raise NoPlace("there is none")
     bus = Stubborn(open_bus())
     with working(slow, lambda: bus, topics):  # type: ignore[arg-type, return-value]
         heard = gate.ask(sampling=ENDLESS)
@@ -504,6 +508,20 @@ def test_after_the_broker_came_back_empty_only_what_is_asked_again_is_answered(
         again = gate.ask(sampling=LONG, request_id="one", attempt=2)
         gate.ended(again)
         again.check()
+def test_an_answer_that_goes_nowhere_is_in_nobody_s_way_and_is_given_up(
+    slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    bus = Stubborn(open_bus())
+    with working(slow, lambda: bus, topics, read_ahead=0) as running:  # type: ignore[arg-type, return-value]
+        lost = gate.ask(reply_partition=99, deadline_ms=0)
+        until(lambda: running.instance in gate.registry.beats)
+        until(lambda: gate.registry.beats[running.instance].running == 1)
+        heard = gate.ask()
+        gate.ended(heard)
+        until(lambda: gate.lag() == 0)
+        assert lost.replies == []
+
+
         until(lambda: gate.lag() == 0)
         until(lambda: KEY in gate.registry.descriptors)
         until(lambda: running.instance in gate.registry.beats)

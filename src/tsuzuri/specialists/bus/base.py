@@ -27,6 +27,10 @@ class BusDown(ResourceError):  # noqa: N818 (it reports a state that may pass)
     """No broker answers, or the one that does is not what it was."""
 
 
+class NoPlace(BusDown):
+    """The broker is well, but has no such partition, as far as is known here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is sent, and what arrives."""
@@ -120,8 +124,9 @@ class Bus(Protocol):
     def send(
         self, record: Record, on_stored: Callable[[Record, BaseException | None], None] | None = None
     ) -> None:
-        """Send in the order of calls; BusFull. `on_stored` gets the record with its partition and offset
-        once every replica that has to has it, or the error after which it is not there, or perhaps is."""
+        """Send in the order of calls; BusFull, BusDown, NoPlace. `on_stored` gets the record with its
+        partition and offset once every replica that has to has it, or the error after which it is not there,
+        or perhaps is."""
 
     def flush(self, timeout_s: float) -> bool:
         """Whether everything sent so far is stored."""

@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from tsuzuri.specialists.bus.base import BusDown, BusFull, Lag, Record, TopicSpec, WorkQueue
+from tsuzuri.specialists.bus.base import BusDown, BusFull, Lag, NoPlace, Record, TopicSpec, WorkQueue
 from tsuzuri.specialists.bus.checks import check_size, no_topic
-from tsuzuri.specialists.bus.client import LOG, Client
+from tsuzuri.specialists.bus.client import LOG, Client, is_code
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.kafka_admin import Admin
 from tsuzuri.specialists.bus.kafka_assign import Assigned
@@ -82,6 +82,8 @@ class KafkaBus:
                 f"{self.config.unsent:,} records wait for the broker", hint="ask again a little later"
             ) from None
         except KafkaException as error:
+            if is_code(error, (KafkaError._UNKNOWN_PARTITION,)):
+                raise NoPlace(f"{record.topic} has no partition {record.partition}") from None
             raise self._client.down(error, doing="sending") from None
 
     def _delivered(

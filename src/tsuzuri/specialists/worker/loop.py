@@ -146,10 +146,13 @@ class Worker:
 
     def _taken(self, work: Work) -> None:
         try:
-            request = read_request(work, self._deadline)
+            request = read_request(work, self._topics.replies, self._deadline)
         except Malformed as error:
-            logs.event("rejected", reason=error.reason)
-            self._queue.reject(work, reason=error.reason, message=error.message)
+            self._reject(work, error.reason, error.message)
+            return
+        except Exception as error:  # whatever is in a record, it takes no place for ever
+            logs.failure("cannot_read", error)
+            self._reject(work, "unforeseen", type(error).__name__)
             return
         request.is_orphaned(self._presence.registry.holder)  # so that it is known who waits
         said = self._held.admit(request)
@@ -198,6 +201,10 @@ class Worker:
             else:
                 self._running.add(request)
                 self._background.spawn(self._answer(request))
+
+    def _reject(self, work: Work, reason: str, message: str) -> None:
+        logs.event("rejected", reason=reason)
+        self._queue.reject(work, reason=reason, message=message)
 
     async def _answer(self, request: Request) -> None:
         """Answer one request, whatever becomes of it."""
@@ -257,6 +264,7 @@ class Worker:
         extended_at = time.monotonic()
         while True:
             await asyncio.sleep(WATCH_S)
+            request.is_unwanted = True
             failure = self._model.stats().failure
             if failure is not None and not self._is_stopping.is_set():
                 self._failure = failure

@@ -47,6 +47,8 @@ class Request:
     """Who reads its replies, once known."""
     instead: Failed | None = None
     """What is said at its end, where it was stopped for a reason of this worker's."""
+    is_unwanted: bool = False
+    """Whether nobody waits for it any more: where its end can't be said, it need not be."""
     is_void: bool = False
     """Whether nobody listens to it any more, nor waits for its acknowledgement."""
     records: list[Record] = field(default_factory=list)
@@ -111,13 +113,13 @@ class Request:
         )
 
 
-def read_request(work: Work, deadline: Callable[[Envelope], float | None]) -> Request:
-    """The request in a record; Malformed where it is none."""
+def read_request(work: Work, replies: str, deadline: Callable[[Envelope], float | None]) -> Request:
+    """The request in a record, of those who read that topic; Malformed where it is none."""
     envelope = decode(work.record.value, work.record.headers)
     if not isinstance(envelope.body, ASKED):
         raise Malformed(
             f"{type(envelope.body).__name__.lower()} is nothing that a worker is asked", reason="kind"
         )
-    if not envelope.id or not envelope.reply_topic:
-        raise Malformed("a request names neither itself nor where its answer goes", reason="no_reply")
+    if not envelope.id or envelope.reply_topic != replies:
+        raise Malformed(f"a request has no id, or its answer does not go to {replies}", reason="no_reply")
     return Request(envelope, [work], deadline(envelope))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
+from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, NoPlace, Record
 from tsuzuri.specialists.messages import Body, Failed
 from tsuzuri.specialists.worker.background import Background
 from tsuzuri.specialists.worker.held import Held
@@ -53,14 +53,16 @@ class Saying:
             try:
                 self._bus.send(record, partial(self._stored, request, is_end))
                 return True
-            except (BusFull, BusDown):
-                if request.deadline is not None and time.monotonic() > request.deadline + LATE_S:
+            except (BusFull, BusDown) as error:
+                is_late = request.deadline is not None and time.monotonic() > request.deadline + LATE_S
+                if is_late or request.is_unwanted:
                     self._held.drop(request)
-                self._blocked += 1
+                is_blocked = not isinstance(error, NoPlace)  # that one is in nobody else's way
+                self._blocked += is_blocked
                 try:
                     await asyncio.sleep(BLOCKED_S)
                 finally:
-                    self._blocked -= 1
+                    self._blocked -= is_blocked
         return False
 
     def _stored(self, request: Request, is_end: bool, record: Record, error: BaseException | None) -> None:
