@@ -15,7 +15,7 @@ from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.controller import Controller
-from tsuzuri.specialists.messages import Order, Outcome, Report, Traffic, Wanted, decode
+from tsuzuri.specialists.messages import Order, Outcome, Report, State, Traffic, Wanted, decode
 from tsuzuri.specialists.registry.registry import CONTROLLER, Registry
 from tsuzuri.specialists.topics import Topics
 
@@ -246,6 +246,46 @@ def test_by_hand_it_goes_back_in_the_middle_and_after_the_end(running: Installat
     running.worker("literature", "1")
     assert running.end("hand").state == "done"
     until(lambda: running.shares("literature") == {"1": 1.0})
+
+
+@pytest.mark.parametrize("state", ["loading", "checking"])
+def test_by_hand_one_that_was_not_let_in_yet_is_called_off(running: Installation, state: State) -> None:
+    running.order("r", verb="replace", specialist="literature", revision="2", source="x")
+    worker = running.worker("literature", "2", announce=False)
+    worker.stop()  # nothing can be found out about it
+    until(lambda: not running.registry.alive("literature", "2"))
+    worker.announce(state)
+    until(lambda: running.state("literature", "2") == state)
+    running.order("back", verb="rollback", specialist="literature", actor="花子")
+    assert running.end("back") == Outcome(text="literature stays at 1: 2 is called off", state="done")
+    outcome = running.end("r")
+    assert outcome.state == "failed"
+    assert "花子 asked for it" in outcome.text
+    until(lambda: running.state("literature", "2") == "refused")
+    running.worker("literature", "2", bits=1.9)  # says that it begins, and is told what was decided
+    until(lambda: running.state("literature", "2") == "refused" and running.registry.alive("literature", "2"))
+    assert ("literature", "2") not in running.registry.wanted
+    assert running.shares("literature") == {"1": 1.0}
+
+
+def test_so_is_one_that_is_to_be_added(running: Installation) -> None:
+    running.order("a", verb="add", specialist="law", revision="1", source="x")
+    until(lambda: ("law", "1") in running.registry.wanted)
+    running.order("back", verb="rollback", specialist="law")
+    assert running.end("back") == Outcome(text="law does not answer: 1 is called off", state="done")
+    assert running.end("a").state == "failed"
+    until(lambda: ("law", "1") not in running.registry.wanted)
+
+
+def test_one_that_was_never_let_in_is_nothing_to_go_back_to(running: Installation) -> None:
+    running.worker("literature", "2", announce=False).announce("loading")
+    until(lambda: running.state("literature", "2") == "loading")
+    running.order("d", verb="drain", specialist="literature")
+    assert running.end("d").state == "done"
+    until(lambda: running.state("literature", "2") == "refused")
+    running.order("back", verb="rollback", specialist="literature")
+    until(lambda: running.registry.wanted.get(("literature", "1")))
+    assert ("literature", "2") not in running.registry.wanted
 
 
 def test_what_an_order_leaves_out_is_as_it_was(running: Installation) -> None:

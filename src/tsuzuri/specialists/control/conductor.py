@@ -27,6 +27,9 @@ from tsuzuri.specialists.control.succession import Succession
 from tsuzuri.specialists.messages import Descriptor, Order, Report, Wanted
 from tsuzuri.specialists.registry.registry import Key, Registry
 
+ADMITTED = ("ready", "draining", "gone")
+"""States of a revision that was let in, whatever came then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Examination:
@@ -86,7 +89,8 @@ class Conductor:
     def decide(self, revision: Descriptor | None, key: Key) -> None:
         """The end of an examination: the revision, ready or refused; None: it is to be looked at again."""
         self._examining.discard(key)
-        if revision is None:
+        before = self._standing.decided.get(key)
+        if revision is None or (before is not None and before.state == "refused"):  # it was called off
             return
         self._standing.decide(revision)
         if revision.state == "refused":
@@ -150,11 +154,20 @@ class Conductor:
             back_at = self._succession.go_back(name, f"{order.actor or 'an operator'} asked for it")
             self._orders.answer(number, f"{name} is at {back_at[1]} again", "done")
             return
-        current = self._standing.shares(name)
+        current, coming = self._standing.shares(name), self._succession.coming(name)
+        if coming is not None and (current or name != self._config.generalist):
+            if self._succession.is_coming_back(name) and order.revision in ("", coming):
+                raise InputError(f"{name} goes back to {coming} already, whose workers load: wait")
+            note = f"{name}/{coming} is called off: {order.actor or 'an operator'} asked for it"
+            self._succession.call_off((name, coming), note, now)
+            if order.revision in ("", coming, *current):
+                stays = f"stays at {', '.join(current)}" if current else "does not answer"
+                self._orders.answer(number, f"{name} {stays}: {coming} is called off", "done")
+                return
         before = [
             item
             for item in self._standing.known(name)
-            if item.revision not in current and item.state != "refused"
+            if item.revision not in current and item.state in ADMITTED
         ]
         named = [item for item in before if order.revision in ("", item.revision)]
         if not named:
@@ -194,7 +207,9 @@ class Conductor:
         self._succession.share_out(name, {}, note, is_removed=is_removed)
         for item in known:
             key = (name, item.revision)
-            if is_removed or self._registry.alive(*key):
+            if item.state in ("loading", "checking") and not is_removed:
+                self._succession.call_off(key, note, now)  # or else it would count as one that was let in
+            elif is_removed or self._registry.alive(*key):
                 self._drains.begin(key, now, is_removed=is_removed)
         self._orders.tell(name, "it is given no more requests; its workers finish")
 

@@ -15,8 +15,11 @@ from tsuzuri.specialists.control.draining import Drains, Ending
 from tsuzuri.specialists.control.orders import Orders
 from tsuzuri.specialists.control.rollout import Rollout
 from tsuzuri.specialists.control.standing import Standing
-from tsuzuri.specialists.messages import Report
+from tsuzuri.specialists.messages import Descriptor, Report, State
 from tsuzuri.specialists.registry.registry import Key
+
+COMING: tuple[State, ...] = ("loading", "checking", "ready")
+"""States of a revision that may yet take over."""
 
 
 @dataclass(slots=True)
@@ -48,6 +51,34 @@ class Succession:
         """Let a revision take over once its workers are there."""
         until = now + self._config.rollout.load_s
         self._targets[key[0]] = _Target(key[1], until, is_at_once)
+
+    def coming(self, name: str) -> str | None:
+        """The revision that is to take over and has no share yet, whoever was told to see to it."""
+        if name in self._targets:
+            return self._targets[name].revision
+        states = {item.revision: item.state for item in self._standing.known(name)}
+        current = self._standing.shares(name)
+        for (of, revision), wanted in self._registry.wanted.items():
+            is_on_its_way = wanted.workers > 0 and states.get(revision, "loading") in COMING
+            if of == name and revision not in current and is_on_its_way:
+                return revision
+        return None
+
+    def is_coming_back(self, name: str) -> bool:
+        """Whether what is to take over has answered before."""
+        return name in self._targets and self._targets[name].is_at_once
+
+    def call_off(self, key: Key, note: str, now: float) -> None:
+        """A revision that has no share yet gets none: it is refused, or gone again if it had answered."""
+        if self.is_coming_back(key[0]):
+            del self._targets[key[0]]
+            self._drains.begin(key, now)
+            self._orders.end(key, note, "failed")
+            return
+        known = next((item for item in self._standing.known(key[0]) if item.revision == key[1]), None)
+        known = known or Descriptor(specialist=key[0], revision=key[1], state="refused")
+        self._standing.decide(msgspec.structs.replace(known, state="refused", note=note))
+        self.drop(key, note)
 
     def awaited(self, name: str) -> str | None:
         """The revision that takes over once its workers are there."""
@@ -106,7 +137,8 @@ class Succession:
                 self._enter(name, now)
         for name, target in list(self._targets.items()):
             if now > target.until:
-                self.drop((name, target.revision), f"no worker of {target.revision} was ready in time")
+                note = f"no worker of {target.revision} was ready in time"
+                self.call_off((name, target.revision), note, now)
 
     def _enter(self, name: str, now: float) -> None:
         """Give a revision that is ready its requests, if it is its turn."""
