@@ -372,6 +372,8 @@ def test_what_is_no_request_becomes_a_dead_letter_and_the_next_is_answered(
         Record(topic, None, b"id", whole.headers),
         record(topic, gate_ask(prompt="a"), "id"),
         record(topic, Drain(specialist=KEY[0]), "id", id="id", reply_topic=topics.replies),
+        record(topic, gate_ask(prompt="a"), "id", id="id", reply_topic="nobody's"),
+        record(topic, gate_ask(prompt="a"), "id", id="id", reply_topic=topics.replies, lane="urgent"),
     ]
     with working(quick, open_bus, topics):
         for one in poison:
@@ -387,8 +389,6 @@ def test_what_is_no_request_becomes_a_dead_letter_and_the_next_is_answered(
 def test_a_conversation_is_read_by_the_models_own_template(
     quick: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:
-        record(topic, gate_ask(prompt="a"), "id", id="id", reply_topic="nobody's"),
-        record(topic, gate_ask(prompt="a"), "id", id="id", reply_topic=topics.replies, lane="urgent"),
     with working(quick, open_bus, topics):
         heard = gate.send(gate_ask(messages=({"role": "user", "content": "むかし"},)))
         both = gate.send(gate_ask(prompt="a", messages=({"role": "user", "content": "むかし"},)))
@@ -453,6 +453,8 @@ class Stubborn:
     def send(self, record: Record, on_stored: Any = None) -> None:
         if self.is_full:
             raise BusFull("full")
+        if record.partition >= 16:
+            raise NoPlace("there is none")
         if self.loses and on_stored is not None:
             self.loses -= 1
             on_stored(record, BusFull("lost"))
@@ -478,11 +480,23 @@ def test_while_the_bus_is_full_answers_wait_and_nothing_is_taken(
         assert len(heard.ids) == 30
 
 
+def test_an_answer_that_goes_nowhere_is_in_nobody_s_way_and_is_given_up(
+    slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    bus = Stubborn(open_bus())
+    with working(slow, lambda: bus, topics, read_ahead=0) as running:  # type: ignore[arg-type, return-value]
+        lost = gate.ask(reply_partition=99, deadline_ms=0)
+        until(lambda: running.instance in gate.registry.beats)
+        until(lambda: gate.registry.beats[running.instance].running == 1)
+        heard = gate.ask()
+        gate.ended(heard)
+        until(lambda: gate.lag() == 0)
+        assert lost.replies == []
+
+
 def test_a_part_that_is_not_stored_ends_the_attempt_and_an_end_is_sent_again(
     slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:
-        if record.partition >= 16:
-            raise NoPlace("there is none")
     bus = Stubborn(open_bus())
     with working(slow, lambda: bus, topics):  # type: ignore[arg-type, return-value]
         heard = gate.ask(sampling=ENDLESS)
@@ -508,20 +522,6 @@ def test_after_the_broker_came_back_empty_only_what_is_asked_again_is_answered(
         again = gate.ask(sampling=LONG, request_id="one", attempt=2)
         gate.ended(again)
         again.check()
-def test_an_answer_that_goes_nowhere_is_in_nobody_s_way_and_is_given_up(
-    slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
-) -> None:
-    bus = Stubborn(open_bus())
-    with working(slow, lambda: bus, topics, read_ahead=0) as running:  # type: ignore[arg-type, return-value]
-        lost = gate.ask(reply_partition=99, deadline_ms=0)
-        until(lambda: running.instance in gate.registry.beats)
-        until(lambda: gate.registry.beats[running.instance].running == 1)
-        heard = gate.ask()
-        gate.ended(heard)
-        until(lambda: gate.lag() == 0)
-        assert lost.replies == []
-
-
         until(lambda: gate.lag() == 0)
         until(lambda: KEY in gate.registry.descriptors)
         until(lambda: running.instance in gate.registry.beats)

@@ -186,6 +186,10 @@ class Worker:
         holder = self._presence.registry.holder(place)
         return self._clocks.deadline(envelope.deadline_ms, place, holder or "")
 
+    def _reject(self, work: Work, reason: str, message: str) -> None:
+        logs.event("rejected", reason=reason)
+        self._queue.reject(work, reason=reason, message=message)
+
     # What is done about it
 
     def _start(self) -> None:
@@ -201,10 +205,6 @@ class Worker:
             else:
                 self._running.add(request)
                 self._background.spawn(self._answer(request))
-
-    def _reject(self, work: Work, reason: str, message: str) -> None:
-        logs.event("rejected", reason=reason)
-        self._queue.reject(work, reason=reason, message=message)
 
     async def _answer(self, request: Request) -> None:
         """Answer one request, whatever becomes of it."""
@@ -248,6 +248,7 @@ class Worker:
     def _withdraw(self, request: Request) -> None:
         """Nobody wants it any more."""
         if request in self._running:
+            request.is_unwanted = True
             request.stop()
         else:
             self._held.drop(request)
@@ -264,7 +265,6 @@ class Worker:
         extended_at = time.monotonic()
         while True:
             await asyncio.sleep(WATCH_S)
-            request.is_unwanted = True
             failure = self._model.stats().failure
             if failure is not None and not self._is_stopping.is_set():
                 self._failure = failure
