@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
+from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError, RecipeError
-from tsuzuri.specialists.config import RolloutConfig, SpecialistsConfig, check_files, read_specialists
+from tsuzuri.specialists.config import (
+    RolloutConfig,
+    SpecialistsConfig,
+    check_files,
+    read_specialists,
+    within,
+)
 from tsuzuri.specialists.recipe import TAKEN
 from tsuzuri.specialists.registry.view import RESERVED
 from tsuzuri.specialists.topics import partitions_for
@@ -29,6 +36,11 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert found.specialists[1].release == tmp_path / "releases/literature"
     assert found.specialists[1].texts == tmp_path / "texts.jsonl"
     assert found.router.path == tmp_path / "router"
+
+
+def test_paths_of_a_section_are_relative_to_its_file_too(tmp_path: Path) -> None:
+    section = parse_config(SpecialistsConfig, {"router": {"path": "router"}}, where="specialists")
+    assert within(tmp_path, section).router.path == tmp_path / "router"
 
 
 def test_the_generalist_is_named_once_for_the_router_too(tmp_path: Path) -> None:
@@ -72,6 +84,9 @@ def test_what_is_not_there_is_named_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "releases/literature").mkdir()
     with pytest.raises(InputError, match="there is no texts"):
         check_files(found)
+    with pytest.raises(InputError, match="there is no router") as caught:
+        check_files(read_specialists(write(tmp_path, router={"path": "router"})))
+    assert "--set router.path=" in caught.value.hint
 
 
 def test_one_without_texts_has_to_be_let_in_by_name(tmp_path: Path) -> None:

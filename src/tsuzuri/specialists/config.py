@@ -177,20 +177,29 @@ def read_specialists(path: Path, overrides: Sequence[str] = ()) -> SpecialistsCo
     found = parse_config(
         SpecialistsConfig, values, where=str(path), hint="correct the file or the --set option"
     )
-    folder = path.absolute().parent
-    return found.model_copy(
+    return within(path.absolute().parent, found)
+
+
+def within(folder: Path, config: SpecialistsConfig) -> SpecialistsConfig:
+    """The configuration with all its paths taken from the folder of the file in which it stands."""
+    return config.model_copy(
         update={
             "specialists": tuple(
                 _within(folder, _members_within(folder, item), "release", "texts")
-                for item in found.specialists
+                for item in config.specialists
             ),
-            "router": _within(folder, found.router, "path"),
+            "router": _within(folder, config.router, "path"),
         }
     )
 
 
 def check_files(config: SpecialistsConfig) -> None:
-    """InputError where a release or a file of texts is not there."""
+    """InputError where a release, a file of texts or the router is not there."""
+    if config.router.path is not None and not config.router.path.exists():
+        raise InputError(
+            f"there is no router at {config.router.path}",
+            hint="put it right in the file (`router.path`), or --set router.path=PATH",
+        )
     for number, item in enumerate(config.specialists):
         for what, path in (("release", item.release), ("texts", item.texts)):
             if path is not None and not path.exists():

@@ -16,6 +16,7 @@ from buses import until
 from fake_workers import TEXT, admit, failing
 from houses import ALIAS, House
 from servers import ask, events, running
+from tsuzuri.core.errors import InputError
 from tsuzuri.serving.accounts.commands import keys_create, usage
 from tsuzuri.serving.accounts.config import AccountsConfig, DatabaseConfig
 from tsuzuri.serving.accounts.journal import SUFFIX
@@ -55,6 +56,12 @@ def served(house: House) -> Iterator[tuple[str, Server, Specialists]]:
     house.worker("law")
     with serving(house) as found:
         yield found
+
+
+def test_a_router_that_is_none_is_told_before_anything_is_served(house: House, tmp_path: Path) -> None:
+    config = SpecialistsConfig(router=RouterConfig(path=tmp_path), bus=BusConfig(prefix=house.prefix))
+    with pytest.raises(InputError, match="is no router"):
+        Specialists(config, bus=house.open_bus()).prepare()
 
 
 def test_they_are_one_model_and_each_by_its_name(served: tuple[str, Server, Specialists]) -> None:
@@ -401,5 +408,8 @@ def test_vectors_are_one_specialist_s(served: tuple[str, Server, Specialists]) -
     address, *_ = served
     answer = ask(address, "/v1/embeddings", {"model": f"{ALIAS}/law", "input": ["朝", "夜"]})[2]
     assert [one["embedding"] for one in answer["data"]] == [[1.0, 0.0]] * 2
+    texts = ["朝" * number for number in range(1, 101)]  # more vectors than one record could hold
+    answer = ask(address, "/v1/embeddings", {"model": f"{ALIAS}/law", "input": texts})[2]
+    assert [one["index"] for one in answer["data"]] == list(range(100))
     status, _, refused = ask(address, "/v1/embeddings", {"model": ALIAS, "input": "朝"})
     assert (status, refused["error"]["code"]) == (400, "unsupported")

@@ -46,7 +46,8 @@ def serve(
     wanted = options.read()
     guests: list[Guest] = []
     if kafka is not None or is_ours or wanted.specialists is not None:
-        guests.append(_specialists(config if is_ours else None, wanted, kafka, overrides))
+        path = config if is_ours else None
+        guests.append(_specialists(path, config, wanted, kafka, overrides))
     run(options, guests)
 
 
@@ -56,10 +57,11 @@ def _is_specialists(values: Mapping[str, Any]) -> bool:
 
 
 def _specialists(
-    path: Path | None, wanted: ServeConfig, kafka: str | None, overrides: Sequence[str]
+    path: Path | None, config: Path | None, wanted: ServeConfig, kafka: str | None, overrides: Sequence[str]
 ) -> Guest:
+    """`path`: of a SPECIALISTS.yaml; `config`: of a serve.yaml, with whose section they are described."""
     try:
-        from tsuzuri.specialists.config import SpecialistsConfig, read_specialists
+        from tsuzuri.specialists.config import SpecialistsConfig, read_specialists, within
         from tsuzuri.specialists.gateway.server import Specialists
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("tsuzuri"):
@@ -68,7 +70,8 @@ def _specialists(
     if path is not None:
         found = read_specialists(path, overrides)
     else:
-        found = parse_config(SpecialistsConfig, wanted.specialists or {}, where="specialists")
+        section = parse_config(SpecialistsConfig, wanted.specialists or {}, where="specialists")
+        found = within(config.absolute().parent, section) if config is not None else section
     if kafka is not None:
         asked = {**found.bus.model_dump(), "bootstrap": kafka}
         bus = parse_config(type(found.bus), asked, where="--kafka", hint="--kafka HOST:PORT,HOST:PORT")

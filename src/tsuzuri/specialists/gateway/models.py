@@ -44,6 +44,8 @@ ANY_ID = 2**31
 """Ids are the workers' to check."""
 TURNS = 8
 """Of a conversation, those within which it has to be clear whose it is."""
+VECTORS = 16
+"""Asked for at once: those of 2,000 numbers each still fit into a record of a megabyte, as text."""
 UNSPOKEN = ("embeddings",)
 """Capabilities that mean nothing for several models together."""
 
@@ -232,9 +234,12 @@ class GatewayModel:
         """See `TextModel`."""
         if any(prompt.ids for prompt in prompts):
             raise InputError(f"{self.name} makes vectors of texts, not of ids", hint="send the text itself")
-        texts = [prompt.text for prompt in prompts]
-        reply = await self._reach.gateway.embed(self._reach.alias, self.specialist, texts)
-        return np.array(reply.vectors, np.float32)
+        texts, vectors = [prompt.text for prompt in prompts], list[tuple[float, ...]]()
+        for first in range(0, len(texts), VECTORS):
+            part = texts[first : first + VECTORS]
+            reply = await self._reach.gateway.embed(self._reach.alias, self.specialist, part)
+            vectors += reply.vectors
+        return np.array(vectors, np.float32)
 
     def stats(self) -> EngineStats:
         """See `TextModel`: of requests as this gateway holds them."""

@@ -53,8 +53,10 @@ class Specialists:
         self._controller: Controller | None = None
         self._service: Service | None = None
         self._mounted: dict[str, GatewayModel] = {}
-        self._routers: dict[str, tuple[str, Router]] = {}
-        """By alias: its generalist, and who chooses."""
+        self._routers: dict[tuple[str, str], Router] = {}
+        """By alias and generalist."""
+        self._generalists: dict[str, str] = {}
+        """Of each alias that is mounted with a route."""
 
     def prepare(self) -> None:
         """See `Guest`: reach the broker, and read who there is."""
@@ -66,6 +68,7 @@ class Specialists:
             self.gateway = Gateway(bus, self._topics, registry, name=name)
             self.gateway.open()
             self.watch = Watch(self.gateway, address=self._config.bus.bootstrap)
+            self._choosing(self._config.alias, self._config.generalist)  # what is wrong with it is told now
             if self._config.specialists:  # else nobody here knows what is to be decided
                 self._controller = Controller(bus, self._topics, registry, self._config, holder=name)
         except BaseException:
@@ -122,7 +125,9 @@ class Specialists:
             catalog.mount(model, refusal=partial(nobody_yet, awaited))
         for name, (alias, route, specialist) in wanted.items():
             if name not in self._mounted or (not specialist and self._is_new(alias, route)):
-                router = Only(specialist) if specialist else self._router(alias, route)
+                router = Only(specialist) if specialist else self._choosing(alias, route.generalist)
+                if not specialist:
+                    self._generalists[alias] = route.generalist
                 self._mounted[name] = model = self._model(alias, router, specialist)
                 catalog.mount(model)
 
@@ -139,10 +144,11 @@ class Specialists:
         )
 
     def _is_new(self, alias: str, route: Route) -> bool:
-        return alias not in self._routers or self._routers[alias][0] != route.generalist
+        return self._generalists.get(alias) != route.generalist
 
-    def _router(self, alias: str, route: Route) -> Router:
-        config = self._config.router.model_copy(update={"generalist": route.generalist})
-        router = load_router(config, Reach(self.gateway, alias))
-        self._routers[alias] = route.generalist, router
-        return router
+    def _choosing(self, alias: str, generalist: str) -> Router:
+        """The alias' router, loaded where it isn't; RecipeError, InputError and IntegrityError."""
+        if (alias, generalist) not in self._routers:
+            config = self._config.router.model_copy(update={"generalist": generalist})
+            self._routers[alias, generalist] = load_router(config, Reach(self.gateway, alias))
+        return self._routers[alias, generalist]
