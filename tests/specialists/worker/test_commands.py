@@ -49,17 +49,26 @@ commands.load = load_poisoned
 """What a worker of these tests has that the product has not: a seed that kills it at the seventh token."""
 
 
+LOADS = """
+import time
+from tsuzuri.specialists.worker import commands
+
+commands.load = lambda config: time.sleep(600)
+"""
+"""A model that takes its time."""
+
+
 @contextmanager
 def process(
-    release: Path, broker: Broker, topics: Topics, *more: str, dies: bool = False
+    release: Path, broker: Broker, topics: Topics, *more: str, other: str = ""
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker in a process of its own."""
+    """A worker in a process of its own, with something else in it."""
     given = [*SETTINGS, f"bus.prefix={topics.prefix}", *more]
     call = (
         f"worker(__import__('pathlib').Path({str(release)!r}), name={KEY[0]!r}, revision={KEY[1]!r}, "
         f"kafka={broker.address!r}, overrides={given!r})"
     )
-    script = f"from tsuzuri.specialists.worker.commands import worker\n{DIES if dies else ''}\n{call}"
+    script = f"from tsuzuri.specialists.worker.commands import worker\n{other}\n{call}"
     running = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
     try:
         yield running
@@ -77,7 +86,7 @@ def test_a_process_answers_dies_is_followed_by_another_and_drains(
 ) -> None:
     gate = Gate(open_bus, topics)
     sampling = {"max_new_tokens": 60, "seed": 3}
-    with process(release, embedded_broker, topics, dies=True) as first:
+    with process(release, embedded_broker, topics, other=DIES) as first:
         whole = gate.ask(sampling=sampling)
         gate.ended(whole)
         whole.check()
@@ -112,6 +121,21 @@ def test_a_process_answers_dies_is_followed_by_another_and_drains(
         lines = [json.loads(line) for line in second.stderr.read().splitlines()]
         assert {"answers", "answered", "ended"} <= {line["event"] for line in lines}
         assert not any(whole.text[:10] in json.dumps(line, ensure_ascii=False) for line in lines)
+    gate.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker_kind", ["embedded"], indirect=True)
+def test_who_is_told_to_stop_while_it_loads_ends_at_once(
+    release: Path, open_bus: OpenBus, embedded_broker: Broker, topics: Topics
+) -> None:
+    gate = Gate(open_bus, topics)
+    with process(release, embedded_broker, topics, "beat_s=60", other=LOADS) as loading:
+        until(lambda: gate.registry.beats)
+        loading.send_signal(signal.SIGTERM)
+        loading.wait(PATIENCE_S)  # the load takes ten minutes
+        assert loading.returncode == 0
+        until(lambda: not gate.registry.beats)  # it said so: silence would count after three minutes
     gate.close()
 
 

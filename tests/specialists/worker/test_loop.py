@@ -414,6 +414,19 @@ def test_texts_are_scored_and_turned_into_vectors(
     assert [len(vector) for vector in vectors.end.vectors] == [8, 8, 8]
 
 
+def test_a_long_score_says_that_it_is_on_its_way(
+    slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    with working(slow, open_bus, topics, alive_s=0.02):
+        scored = gate.send(Score(specialist=KEY[0], revision=KEY[1], texts=("むかし",) * 40))
+        gate.ended(scored)
+    accepted, *alive, end = scored.bodies
+    assert isinstance(accepted, Accepted)
+    assert alive
+    assert set(alive) == {Delta()}
+    assert len(end.nats) == 40  # type: ignore[attr-defined]
+
+
 def test_what_nobody_waits_for_any_more_is_stopped(
     slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:

@@ -4,7 +4,7 @@
 
 What is written goes out at once where nothing went out lately, and else together with what follows within
 some milliseconds. An answer of which nothing can be shown for a while (a filter holds it back, its prompt is
-long) says with an empty delta that it is still written, as long as its engine moves.
+long, texts are scored) says with an empty delta that it is on its way, as long as its engine moves.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError
@@ -60,9 +61,21 @@ class Answering:
         elif isinstance(body, Score):
             self._need("prompt_logprobs", "scores no texts")
             yield Accepted()
-            yield await score(
-                self.model, body, width=self.width, deadline=self.deadline, is_over=lambda: self.is_cancelled
+            scoring = asyncio.ensure_future(
+                score(
+                    self.model,
+                    body,
+                    width=self.width,
+                    deadline=self.deadline,
+                    is_over=lambda: self.is_cancelled,
+                )
             )
+            try:
+                async for alive in self._alive(scoring):
+                    yield alive
+                yield scoring.result()
+            finally:
+                scoring.cancel()
         elif isinstance(body, Embed):
             self._need("embeddings", "makes no vectors of texts")
             prompts = [await self.model.read(text) for text in body.texts]
@@ -85,13 +98,10 @@ class Answering:
         coming: asyncio.Future[TextDelta] | None = None
         try:
             while True:
-                coming = coming or asyncio.ensure_future(anext(generation))
-                done, _ = await asyncio.wait((coming,), timeout=self.alive_s)
-                if not done:
-                    if self._moves():
-                        yield Delta()
-                    continue
-                delta, coming = coming.result(), None
+                coming = asyncio.ensure_future(anext(generation))
+                async for alive in self._alive(coming):
+                    yield alive
+                delta = coming.result()
                 digest.update(delta.text.encode())
                 *parts, last = _cut(delta)
                 for part in parts:
@@ -116,6 +126,12 @@ class Answering:
             filtered=dict(generation.filtered),
             sha256=digest.hexdigest(),
         )
+
+    async def _alive(self, coming: asyncio.Future[Any]) -> AsyncIterator[Delta]:
+        """Until it has come, that it is on its way."""
+        while not (await asyncio.wait((coming,), timeout=self.alive_s))[0]:
+            if self._moves():
+                yield Delta()
 
     async def _read(self, body: Ask) -> Prompt:
         if (body.prompt is not None) + bool(body.messages) + bool(body.ids) != 1:

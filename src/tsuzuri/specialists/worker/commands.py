@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from tsuzuri.core.errors import RecipeError
 from tsuzuri.serving import logs
 from tsuzuri.serving.config import ModelConfig
 from tsuzuri.serving.loading import load
+from tsuzuri.serving.models import TextModel
 from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.topics import Topics
 from tsuzuri.specialists.worker.config import WorkerConfig
@@ -35,7 +39,8 @@ def worker(
         release, name=name, kafka=kafka, revision=revision, config=config, overrides=overrides
     )
     logs.start_log(wanted.log_level)
-    asyncio.run(serve(wanted))
+    if not asyncio.run(serve(wanted)):
+        os._exit(0)  # a load can't be stopped, and what else ends a process waits for it, or runs into it
 
 
 def read_config(
@@ -63,8 +68,9 @@ def read_config(
     return wanted
 
 
-async def serve(config: WorkerConfig) -> None:
-    """Say that it loads, load, answer until told to stop; raises where it can't go on."""
+async def serve(config: WorkerConfig) -> bool:
+    """Say that it loads, load, answer until told to stop: whether it came to answer, else it still loads.
+    Raises where it can't go on."""
     assert config.release is not None
     if not config.revision:
         revision = await asyncio.to_thread(revision_of, config.release, config.engine)
@@ -72,26 +78,57 @@ async def serve(config: WorkerConfig) -> None:
     topics = Topics(config.bus.prefix)
     topics.group(config.name, config.revision)  # before minutes are spent on loading what can't be named so
     bus = await asyncio.to_thread(open_bus, config.bus)
-    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    _on_signals(told.set)
     presence: Presence | None = None
     try:
         presence = await asyncio.to_thread(Presence, bus, topics, config)
         asked = ModelConfig(path=config.release, engine=config.engine, filters=config.filters)
-        loading = asyncio.ensure_future(asyncio.to_thread(load, asked))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, loading.cancel)
-        try:
-            model = await loading
-        except asyncio.CancelledError:
-            return
+        loading, stopped = _loading(asked), asyncio.ensure_future(told.wait())
+        await asyncio.wait((loading, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not loading.done():
+            logs.event("ended", note="told to stop while it loaded")
+            return False
+        model = loading.result()
         try:
             answering = Worker(model, bus, topics, presence)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, answering.drain)
+            _on_signals(answering.drain)
+            if told.is_set():
+                answering.drain()
             await answering.run()
+            return True
         finally:
             await model.close()
     finally:
         if presence is not None:
             await asyncio.to_thread(presence.close)
         await asyncio.to_thread(bus.close)
+
+
+def _on_signals(work: Callable[[], None]) -> None:
+    """Do it when told to stop, and nothing else from now on."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work)
+
+
+def _loading(config: ModelConfig) -> asyncio.Future[TextModel]:
+    """The model to come; whoever has no use for it any more need not wait for the load to end."""
+    loop = asyncio.get_running_loop()
+    coming: asyncio.Future[TextModel] = loop.create_future()
+
+    def tell(how: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(lambda: None if coming.done() else how())
+
+    def work() -> None:
+        try:
+            model = load(config)
+        except BaseException as failed:
+            error = failed
+            tell(lambda: coming.set_exception(error))
+        else:
+            tell(lambda: coming.set_result(model))
+
+    threading.Thread(target=work, name="load", daemon=True).start()
+    return coming
