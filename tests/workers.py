@@ -137,6 +137,10 @@ class Gate:
         """Wait for the end of each."""
         until(lambda: all(one.end is not None for one in heard))
 
+    def heard(self, request_id: str) -> Heard:
+        """What came of the first attempt at a request."""
+        return self._heard[request_id, 1]
+
     def control(self, body: Body) -> None:
         """Say something to every worker."""
         self.bus.send(record(self.topics.control, body, "*"))

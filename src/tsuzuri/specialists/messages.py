@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -159,7 +160,8 @@ class Failed(Body, frozen=True):
     """No answer comes from this worker."""
 
     code: str
-    """`overloaded`, `deadline`, `handed_back`, `engine_failed`, `too_long`, `invalid`, `unsupported`, …"""
+    """`overloaded`, `deadline`, `handed_back`, `engine_failed`, `too_long`, `invalid`, `unsupported`,
+    `malformed`, …"""
     message: str
     is_retryable: bool = False
     """Whether another worker, or this one later, may well answer."""
@@ -529,6 +531,17 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"{word}: {str(error)[:300]}", reason="body") from None
     return Envelope(body, **fields, trace=trace)
+
+
+def addressed(body: Body, headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
+    """A body in an envelope with those headers of another record that can be read, whatever that one is."""
+    fields = {}
+    for header, content in headers:
+        if header in _READ:
+            name, read = _READ[header]
+            with suppress(ValueError):
+                fields[name] = read(content or b"")
+    return Envelope(body, **fields)
 
 
 def now_ms() -> int:

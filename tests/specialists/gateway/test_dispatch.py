@@ -169,7 +169,10 @@ def test_what_is_handed_back_goes_to_another(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [("too_long", PromptTooLong), ("invalid", InputError), ("unsupported", ApiError), ("odd", EngineFailed)],
+    [
+        *(("too_long", PromptTooLong), ("invalid", InputError), ("unsupported", ApiError)),
+        *(("malformed", ApiError), ("odd", EngineFailed)),
+    ],
 )
 def test_what_a_worker_refuses_is_told(house: House, code: str, error: type[Exception]) -> None:
     house.admit()

@@ -384,6 +384,8 @@ def test_what_is_no_request_becomes_a_dead_letter_and_the_next_is_answered(
         letters = list_letters(gate.bus, topics.dead_letters)
         reasons = sorted(letter.reason for letter in letters)
         assert reasons == ["body"] * 3 + ["kind", "no_body", "no_kind", "no_reply", "no_reply"]
+        told = gate.heard("id").bodies
+        assert [(body.code, body.is_retryable) for body in told] == [("malformed", False)] * 5
 
 
 def test_a_conversation_is_read_by_the_models_own_template(

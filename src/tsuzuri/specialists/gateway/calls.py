@@ -26,6 +26,7 @@ BLAMELESS = (
     "too_long",
     "invalid",
     "unsupported",
+    "malformed",
     "nobody",
 )
 """Codes of failures that say nothing against the revision."""
@@ -198,6 +199,9 @@ def error_of(failure: Failed, name: str) -> TsuzuriError:
         return ApiError(400, "unsupported", failure.message)
     if failure.code == "overloaded":
         return Overloaded(f"{name}: {failure.message}", retry_after_s=failure.retry_after_s or 1.0)
+    if failure.code == "malformed":
+        message = f"{name}: {failure.message} (perhaps gateway and workers are of different versions)"
+        return ApiError(500, "request_not_read", message)
     if failure.code == "nobody":
         return nobody(name)
     if failure.code == "poison":

@@ -14,10 +14,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
-from tsuzuri.core.errors import ResourceError, TsuzuriError
+from tsuzuri.core.errors import InputError, ResourceError, TsuzuriError
 from tsuzuri.serving import logs
 from tsuzuri.serving.engines.base import EngineFailed
 from tsuzuri.serving.models import TextModel
@@ -43,7 +44,7 @@ from tsuzuri.specialists.worker.config import WorkerConfig
 from tsuzuri.specialists.worker.failures import deadline_passed, failure_of, handed_back
 from tsuzuri.specialists.worker.held import Held
 from tsuzuri.specialists.worker.presence import Presence
-from tsuzuri.specialists.worker.request import ENDS, Request, read_request
+from tsuzuri.specialists.worker.request import ENDS, Request, read_request, refusal
 from tsuzuri.specialists.worker.sampled import characters_per_token
 from tsuzuri.specialists.worker.saying import AGAIN_S, BLOCKED_S, Saying
 
@@ -189,6 +190,10 @@ class Worker:
     def _reject(self, work: Work, reason: str, message: str) -> None:
         logs.event("rejected", reason=reason)
         self._queue.reject(work, reason=reason, message=message)
+        told = refusal(work, self._topics.replies, message, self._presence.instance)
+        if told is not None:
+            with suppress(ResourceError, InputError):  # who asked has a deadline, too
+                self._bus.send(told)
 
     # What is done about it
 

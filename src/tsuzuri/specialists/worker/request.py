@@ -20,6 +20,7 @@ from tsuzuri.specialists.messages import (
     Malformed,
     Score,
     Scored,
+    addressed,
     decode,
     encode,
     now_ms,
@@ -111,6 +112,15 @@ class Request:
         return Record(
             asked.reply_topic, value, asked.id.encode(), tuple(headers), partition=asked.reply_partition
         )
+
+
+def refusal(work: Work, replies: str, why: str, worker: str) -> Record | None:
+    """What tells whoever asked that their record can't be read, if its headers say who that is."""
+    failed = Failed(code="malformed", message=f"its worker can't read it: {why}"[:500])
+    envelope = addressed(failed, work.record.headers)
+    if not envelope.id or envelope.reply_topic != replies:
+        return None
+    return Request(envelope, [work], None).record(failed, worker)
 
 
 def read_request(work: Work, replies: str, deadline: Callable[[Envelope], float | None]) -> Request:
