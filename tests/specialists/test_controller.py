@@ -338,17 +338,53 @@ def test_orders_that_can_not_be_followed_are_told_so(
     assert says in outcome.text
 
 
-def test_another_controller_goes_on_where_one_has_ended(running: Installation) -> None:
+def follow_up(house: Installation) -> Controller:
+    """Another controller, after the one that there was has ended."""
+    second = house.controller("second")
+    assert not second.is_leading
+    house.controllers.append(second)
+    house.controllers[0].close()
+    until(lambda: second.is_leading)
+    assert house.registry.holder(CONTROLLER) == "second"
+    return second
+
+
+@pytest.mark.parametrize("share", [0.05, 1.0])
+def test_another_controller_goes_on_where_one_has_ended(running: Installation, share: float) -> None:
+    old = Wanted(specialist="literature", revision="1", source="x")
+    running.registry.put_wanted(old)
     running.order("r", verb="replace", specialist="literature", revision="2", source="x")
     running.worker("literature", "2", bits=1.9)
     until(lambda: (running.shares("literature") or {}).get("2") == 0.05)
-    second = running.controller("second")
-    assert not second.is_leading
-    running.controllers.append(second)
-    running.controllers[0].close()
-    until(lambda: second.is_leading)
-    assert running.registry.holder(CONTROLLER) == "second"
-    until(lambda: (running.good("2"), (running.shares("literature") or {}).get("2") == 1.0)[1])
+    for _ in range(3 if share == 1.0 else 0):
+        before = running.shares("literature")
+        running.good("2")
+        until(lambda before=before: running.shares("literature") != before)
+    assert (running.shares("literature") or {})["2"] == share
+    running.workers[1].announce("loading")  # an old worker that begins again is no newer revision
+    follow_up(running)
+
+    def has_ended() -> bool:
+        running.good("2")
+        return running.state("literature", "1") == "gone"
+
+    until(has_ended)
+    assert running.shares("literature") == {"2": 1.0}
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_so_it_does_with_a_specialist_that_is_new(running: Installation, is_good: bool) -> None:
+    running.order("a", verb="add", specialist="news", revision="1", source="x")
+    running.worker("news", bits=1.9)
+    until(lambda: running.shares("news") == {"1": 0.05})
+    follow_up(running)
+    seen = {"finished": 20} if is_good else {"finished": 20, "failed": 20}
+
+    def has_ended() -> bool:
+        running.report(Traffic(specialist="news", revision="1", **seen))
+        return running.shares("news") == ({"1": 1.0} if is_good else {})
+
+    until(has_ended)
 
 
 def test_a_worker_that_begins_again_keeps_what_was_decided(running: Installation) -> None:

@@ -148,8 +148,9 @@ class Succession:
             for item in self._standing.known(name)
             if item.state == "ready" and self._standing.is_up(item)
         ]
-        if len(current) > 1:  # somebody else began it
-            self._go_on(name, current, now)
+        route = self._standing.route.shares.get(name, {})
+        if len(route) > 1 or (current and sum(current.values()) < 1):  # somebody else began it
+            self._go_on(name, route, now)
             return
         if target is not None:
             if any(item.revision == target.revision for item in usable):
@@ -171,23 +172,25 @@ class Succession:
         self.switch(name, newest.revision, f"{name} answers", now)
 
     def _begin(self, name: str, target: _Target, now: float) -> None:
-        old = next(iter(self._standing.shares(name)), None)
-        baseline = (name, old) if old else None
-        if not old and (generalist := self._standing.current(self._config.generalist)) is not None:
-            baseline = (generalist.specialist, generalist.revision)
+        baseline = self._baseline(name, next(iter(self._standing.shares(name)), None))
         if target.is_at_once or baseline is None or baseline == (name, target.revision):
             self.switch(name, target.revision, f"{name} is at {target.revision}", now)
             return
         self._rollouts[name] = Rollout(self._config.rollout, (name, target.revision), baseline, now=now)
         self._show(name)
 
-    def _go_on(self, name: str, current: dict[str, float], now: float) -> None:
-        known = self._registry.descriptors
-        ages = {revision: item.changed_ms for revision in current if (item := known.get((name, revision)))}
-        new = max(ages, key=lambda revision: ages[revision], default=max(current))
-        old = next(revision for revision in current if revision != new)
-        share = current[new]
-        self._rollouts[name] = Rollout(self._config.rollout, (name, new), (name, old), now=now, share=share)
+    def _go_on(self, name: str, route: dict[str, float], now: float) -> None:
+        new, *others = route  # as `_show` wrote them
+        if (baseline := self._baseline(name, others[0] if others else None)) is not None:
+            share = route[new]
+            self._rollouts[name] = Rollout(self._config.rollout, (name, new), baseline, now=now, share=share)
+
+    def _baseline(self, name: str, old: str | None) -> Key | None:
+        """What a new revision is compared with: the old one, or for a new specialist the generalist."""
+        if old is not None:
+            return name, old
+        generalist = self._standing.current(self._config.generalist)
+        return None if generalist is None else (generalist.specialist, generalist.revision)
 
     def _advance(self, name: str, now: float) -> None:
         rollout = self._rollouts[name]
@@ -200,12 +203,15 @@ class Succession:
             self._show(name)
             return
         del self._rollouts[name]
+        note = f"{'/'.join(rollout.new)} has taken over"
         if rollout.baseline[0] == name:
+            self.share_out(name, {rollout.new[1]: 1.0}, note)
             self._drains.begin(rollout.baseline, now)
-        self._orders.end(rollout.new, f"{'/'.join(rollout.new)} has taken over", "done")
+        self._orders.end(rollout.new, note, "done")
 
     def _show(self, name: str) -> None:
-        """Say how the requests for a specialist are shared out by its rollout."""
+        """Say how the requests for a specialist are shared out by its rollout: the new revision first, and
+        the old one though it gets none in the last step, so that another controller can go on."""
         rollout = self._rollouts[name]
         shares = {rollout.new[1]: rollout.share}
         if rollout.baseline[0] == name:
