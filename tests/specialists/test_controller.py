@@ -159,8 +159,12 @@ def test_what_does_not_is_refused_with_the_figures(
 
 def test_one_that_is_let_in_by_name_is_not_measured(running: Installation) -> None:
     worker = running.worker("law", capabilities=(), announce=False)
-    running.order("a", verb="add", specialist="law", revision="1", source="x", has_gate=False)
+    filters = {"personal_data": {"level": "strict"}}
+    running.order(
+        "a", verb="add", specialist="law", revision="1", source="x", has_gate=False, filters=filters
+    )
     until(lambda: ("law", "1") in running.registry.wanted)
+    assert running.registry.wanted["law", "1"].filters == filters
     worker.announce("checking")
     until(lambda: running.state("law") == "ready")
     until(lambda: running.shares("law") == {"1": 0.05})
@@ -225,6 +229,24 @@ def test_so_is_a_generalist_though_nobody_is_there_to_beat(running: Installation
     outcome = running.end("r")
     assert outcome.state == "failed"
     assert "worse than revision 1" in outcome.text
+
+
+def test_a_later_order_waits_for_an_earlier_one(running: Installation) -> None:
+    running.order("r2", verb="replace", specialist="literature", revision="2", source="x")
+    running.order("r3", verb="replace", specialist="literature", revision="3", source="y")
+    outcome = running.end("r3")
+    assert outcome.state == "failed"
+    assert "literature/2 is on its way" in outcome.text
+    running.order("back", verb="rollback", specialist="literature")
+    assert running.end("back").state == "done"
+    assert running.end("r2").state == "failed"
+    until(lambda: ("literature", "2") not in running.registry.wanted)
+    running.order("again", verb="replace", specialist="literature", revision="3", source="y")
+    running.worker("literature", "3", bits=1.9)
+    until(lambda: running.shares("literature") == {"3": 0.05, "1": 0.95})
+    running.order("x", verb="remove", specialist="literature")
+    assert running.end("again") == Outcome(text="literature is removed", state="failed")
+    assert running.end("x") == Outcome(text="literature is gone", state="done")
 
 
 def test_by_hand_it_goes_back_in_the_middle_and_after_the_end(running: Installation) -> None:

@@ -127,6 +127,10 @@ class Conductor:
         if self._succession.rollout(order.specialist) is not None:
             raise InputError(f"{order.specialist} is being replaced: wait, or roll that back")
         key = (order.specialist, order.revision)
+        if self._succession.awaited(key[0]) or self._succession.coming(key[0]) not in (None, key[1]):
+            raise InputError(
+                f"{key[0]}/{self._succession.coming(key[0])} is on its way: wait, or roll that back"
+            )
         self._orders.is_about(number, key)
         self._standing.reopen(key)
         if order.source:
