@@ -87,7 +87,9 @@ def test_a_lost_worker_is_followed_by_another_that_goes_on() -> None:
     held = Held()
     held.hear(Accepted())
     held.hear(Delta(text="吾輩", ids=(5, 6)), seq=0)
-    (send,) = held.ledger.lost("w1", now=1.0)
+    withdraw, send = held.ledger.lost("w1", now=1.0)
+    assert isinstance(withdraw, Withdraw)
+    assert withdraw.attempt == 1, "if the queue gives its record again, nobody is to begin with that"
     assert isinstance(send, Send)
     resume = send.entry.resume()
     assert resume is not None
@@ -115,7 +117,7 @@ def test_ids_of_two_tokenizers_are_never_sent_together() -> None:
 def test_a_request_over_which_two_workers_died_is_put_aside() -> None:
     held = Held()
     held.hear(Accepted())
-    assert kinds(held.ledger.lost("w1", now=0.0)) == ["Send"]
+    assert kinds(held.ledger.lost("w1", now=0.0)) == ["Withdraw", "Send"]
     held.hear(Accepted(), attempt=2, worker="w2")
     withdraw, end = held.ledger.lost("w2", now=0.0)
     assert isinstance(withdraw, Withdraw)
@@ -130,6 +132,42 @@ def test_the_same_record_given_again_after_a_death_counts_as_the_next_death() ->
     held.ledger.lost("w1", now=0.0)
     held.hear(Accepted(), attempt=1, worker="w2")  # the queue gave the old record again
     assert kinds(held.ledger.lost("w2", now=0.0)) == ["Withdraw", "End"]
+
+
+def test_who_is_not_heard_while_nobody_is_and_who_has_dropped_it_is_no_death() -> None:
+    held = Held()
+    for attempt, worker in ((1, "w1"), (2, "w2"), (3, "w3")):
+        held.hear(Accepted(), attempt=attempt, worker=worker)
+        assert kinds(held.ledger.lost(worker, now=0.0, is_death=False)) == ["Withdraw", "Send"]
+    held.hear(Accepted(), attempt=4, worker="w4")
+    held.ledger.resend(now=0.0)
+    assert held.ledger.lost("w4", now=0.0) == []
+    assert not held.entry.losses
+
+
+def test_of_several_lost_together_twice_each_is_tried_alone_and_the_deadly_one_alone_is_put_aside() -> None:
+    ledger = Ledger()
+    for name in ("a", "b", "c"):
+        ledger.open(name, deadline=100.0, now=0.0)
+        ledger.reply(said(Accepted(), id=name), now=0.0)
+    assert kinds(ledger.lost("w1", now=0.5)) == ["Withdraw", "Send"] * 3
+    for name in ("a", "b", "c"):
+        ledger.reply(said(Accepted(), id=name, attempt=2, worker="w2"), now=0.6)
+    first = ledger.lost("w2", now=1.0)
+    assert [effect.entry.id for effect in first if isinstance(effect, Send)] == ["a"], "one after the other"
+    assert len(ledger) == 3
+    ledger.reply(said(final("あ", "あ"), id="a", attempt=3, worker="w3"), now=2.0)
+    (next_one,) = ledger.tick(now=2.1, stall_s=lambda entry: 1e9)
+    assert isinstance(next_one, Send)
+    assert next_one.entry.id == "b"
+    ledger.reply(said(Accepted(), id="b", attempt=3, worker="w3"), now=2.2)
+    _, end = ledger.lost("w3", now=3.0)
+    assert isinstance(end, End)
+    assert end.failure is not None
+    assert (end.entry.id, end.failure.code, len(end.entry.losses)) == ("b", "poison", MOST_LOSSES + 1)
+    (last,) = ledger.tick(now=3.1, stall_s=lambda entry: 1e9)
+    assert isinstance(last, Send)
+    assert last.entry.id == "c"
 
 
 def test_a_hand_back_is_no_death_and_no_failure() -> None:

@@ -40,7 +40,10 @@ GRACE_S = 1.0
 SKEW_S = 2.0
 """A worker that calls a deadline passed so long before it goes by another clock."""
 MOST_LOSSES = 2
-"""Workers that may be lost over a request; then it is what kills them."""
+"""Workers that may be lost over a request; then it is what kills them, unless others were lost with it: of
+these each is tried again alone, one after the other."""
+LAST_LOSS = 4
+"""Workers lost over a request, whoever else was lost with it."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,8 @@ class Entry:
     holders: set[str] = field(default_factory=set)
     """Workers that have taken any attempt and did not say that they are done with it."""
     losses: set[str] = field(default_factory=set)
+    is_suspect: bool = False
+    """Whether it may be what kills workers: no other such request is to be with a worker at the same time."""
     due_at: float | None = None
     """When the next attempt is to be sent; None: it has been."""
     failure: Failed | None = None
@@ -200,24 +205,32 @@ class Ledger:
             return self._end(entry, "done", reply=body)
         return self._drop("stale")
 
-    def lost(self, worker: str, *, now: float) -> list[Effect]:
-        """A worker is dead, or as good as dead: what it held goes to another."""
-        effects: list[Effect] = []
+    def lost(self, worker: str, *, now: float, is_death: bool = True) -> list[Effect]:
+        """A worker is dead, or as good as dead: what it held goes to another. Where nobody at all is heard
+        that is no death, and says nothing of what it held."""
+        lost: list[Entry] = []
         for request_id in sorted(self._held.pop(worker, ())):
             entry = self._entries[request_id]
             entry.holders.discard(worker)
-            entry.losses.add(worker)
+            if is_death:
+                entry.losses.add(worker)
             self.counts["lost"] += 1
-            if entry.worker and entry.worker != worker:
-                continue  # another one has it already
-            if len(entry.losses) >= MOST_LOSSES:
+            if entry.worker in ("", worker):  # else another one has it already
+                lost.append(entry)
+        suspects = sum(len(entry.losses) >= MOST_LOSSES for entry in lost)
+        effects: list[Effect] = []
+        for entry in lost:
+            losses = len(entry.losses)
+            if is_death and (losses >= LAST_LOSS or (losses >= MOST_LOSSES and suspects == 1)):
                 self.counts["poison"] += 1
-                message = f"{len(entry.losses)} workers were lost over this request, one after the other"
+                message = f"{losses} workers were lost over this request, one after the other"
                 failed = Failed(code="poison", message=message)
                 effects += self._given_up(entry, "error", failed)
-            elif entry.worker == worker:
+                continue
+            entry.is_suspect = losses >= MOST_LOSSES
+            if entry.worker == worker:  # the queue may give the same record again: that is not to be begun
                 failed = Failed(code="worker_lost", message="the worker that wrote it was lost")
-                effects += self._again(entry, now, failed)
+                effects += [Withdraw(entry, entry.attempt), *self._again(entry, now, failed)]
         return effects
 
     def stranded(self, request_id: str, *, now: float) -> list[Effect]:
@@ -233,6 +246,8 @@ class Ledger:
         effects: list[Effect] = []
         for entry in list(self._entries.values()):
             self.counts["resent"] += 1
+            for worker in list(entry.holders):  # they have dropped it, and may die for other reasons
+                self._let_go(entry, worker)
             effects += self._again(entry, now)
         return effects
 
@@ -253,7 +268,7 @@ class Ledger:
             is_held = entry.state != "queued"
             if now >= entry.deadline + (GRACE_S if is_held else 0.0):
                 effects += self._given_up(entry, "expired", entry.failure)
-            elif entry.due_at is not None and now >= entry.due_at:
+            elif entry.due_at is not None and now >= entry.due_at and self._is_its_turn(entry):
                 entry.due_at, entry.moved_at = None, now
                 effects.append(Send(entry))
             elif is_held and now - entry.moved_at > stall_s(entry):
@@ -334,10 +349,16 @@ class Ledger:
         entry.failure = failure or entry.failure
         if entry.text:
             self.counts["resumed"] += 1
-        if delay_s:
+        if delay_s or not self._is_its_turn(entry):
             return []
         entry.due_at = None
         return [Send(entry)]
+
+    def _is_its_turn(self, entry: Entry) -> bool:
+        """Whether it may be sent now, though it might kill whoever it is sent to."""
+        if not entry.is_suspect:
+            return True
+        return not any(one.is_suspect and one is not entry and one.due_at is None for one in self)
 
     def _given_up(self, entry: Entry, state: State, failure: Failed | None = None) -> list[Effect]:
         """End it though somebody may still write it."""

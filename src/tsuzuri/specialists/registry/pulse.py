@@ -35,6 +35,11 @@ class Pulse:
         self._heard_s, self._last = self._now(), self._clock()
         return self._heard_s, self._last
 
+    @property
+    def quiet_s(self) -> float:
+        """For how long nobody at all has been heard."""
+        return self._clock() - self._last
+
     def is_silent(self, since: tuple[float, float], allowed_s: float) -> bool:
         """Whether whoever was last heard at a moment has been silent for longer than is allowed."""
         heard, real = since

@@ -103,6 +103,12 @@ class Registry:
             return self._view.beats.alive()
 
     @property
+    def quiet_s(self) -> float:
+        """For how long nobody at all has been heard, neither workers nor who holds a lease."""
+        with self._lock:
+            return self._view.pulse.quiet_s
+
+    @property
     def ignored(self) -> dict[str, int]:
         """Records that counted for nothing, by reason (`epoch`, `schema`, …)."""
         with self._lock:

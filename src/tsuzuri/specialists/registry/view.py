@@ -31,8 +31,8 @@ class View:
 
     def __init__(self, routes_topic: str, *, clock: Clock = time.monotonic) -> None:
         self._routes_topic = routes_topic
-        pulse = Pulse(clock)
-        self.beats, self.leases = Beats(pulse), Leases(pulse)
+        self.pulse = Pulse(clock)
+        self.beats, self.leases = Beats(self.pulse), Leases(self.pulse)
         self.said: dict[str, Body] = {}
         """By key: descriptors, wanted, routes."""
         self.ignored: Counter[str] = Counter()
