@@ -188,6 +188,21 @@ def test_what_is_cancelled_ends_within_a_step(
         replayed.check()
 
 
+def test_what_was_cancelled_before_a_worker_came_is_not_begun_and_an_old_order_to_end_is_none(
+    quick: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    deadly = gate.ask(request_id="deadly")  # as a worker that it killed had left it
+    gate.control(Cancel(ids=("deadly",), attempts=(1,)))
+    gate.control(Drain(specialist=KEY[0]))
+    with working(quick, open_bus, topics):
+        other = gate.ask()
+        gate.ended(other)
+        until(lambda: gate.lag() == 0)
+        assert deadly.replies == []
+        later = gate.ask(request_id="deadly", attempt=2)
+        gate.ended(later)
+
+
 def test_a_prompt_s_ids_are_answered_as_its_text(
     quick: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:

@@ -48,7 +48,7 @@ from tsuzuri.specialists.messages import (
     new_id,
 )
 from tsuzuri.specialists.registry.leases import Held
-from tsuzuri.specialists.registry.registry import Key, Registry
+from tsuzuri.specialists.registry.registry import LEASE_S, Key, Registry
 from tsuzuri.specialists.topics import Topics, partitions_for
 
 TICK_S = 0.05
@@ -335,11 +335,12 @@ class Gateway:
         self._refresh()
         kind, _, instance = key.partition("/")
         if kind == "beat" and instance not in self.registry.beats and self._loop is not None:
-            self._loop.call_later(FAREWELL_S, self._lost, instance)
+            is_death = self.registry.quiet_s < LEASE_S  # else it is the broker that is away
+            self._loop.call_later(FAREWELL_S, self._lost, instance, is_death)
         self.on_change()
 
-    def _lost(self, instance: str) -> None:
-        self._apply(self.ledger.lost(instance, now=self._clock()))
+    def _lost(self, instance: str, is_death: bool = True) -> None:
+        self._apply(self.ledger.lost(instance, now=self._clock(), is_death=is_death))
 
     def _broker_lost(self) -> None:
         """The broker came back without its records; the bus has made again the topics it was told of."""

@@ -52,6 +52,8 @@ TAKE_S = 0.2
 WATCH_S = 0.25
 EXTEND_S = 5.0
 """Between two words to the queue that something takes longer."""
+PAST_S = 10.0
+"""For what was said to every worker before this one came."""
 END_S = 5.0
 """For what was handed back or cancelled to be said."""
 
@@ -93,6 +95,7 @@ class Worker:
         following = await asyncio.to_thread(
             self._bus.follow, self._topics.control, self._control, is_urgent=False
         )
+        await asyncio.to_thread(self._read_past)
         presence.figures = self._figures
         presence.registry.on_report(self._heard)
         thread = threading.Thread(target=self._take, args=(self._queue,), name="worker", daemon=True)
@@ -163,7 +166,20 @@ class Worker:
             self._waiting[request.envelope.lane].append(request)
             self._start()
 
-    def _control(self, records: Sequence[Record]) -> None:
+    def _read_past(self) -> None:
+        """Learn what is wanted no more: what a worker had taken is given again, though it had killed it."""
+        past = self._bus.follow(self._topics.control, self._note_past, begin="beginning", is_urgent=False)
+        try:
+            if not past.wait(PAST_S):
+                logs.event("past_unknown", topic=self._topics.control)
+        finally:
+            past.close()
+
+    def _note_past(self, records: Sequence[Record]) -> None:
+        """On a thread of the bus: of what was said before this worker came, what still matters to it."""
+        self._control(records, is_past=True)
+
+    def _control(self, records: Sequence[Record], *, is_past: bool = False) -> None:
         """On a thread of the bus."""
         for record in records:
             try:
@@ -173,7 +189,7 @@ class Worker:
             body = envelope.body
             if isinstance(body, Cancel):
                 self._background.soon(partial(self._cancel, body, envelope.sent_ms))
-            elif isinstance(body, Drain) and self._presence.is_meant(body):
+            elif isinstance(body, Drain) and not is_past and self._presence.is_meant(body):
                 self.drain()
 
     def _heard(self, report: Report) -> None:
