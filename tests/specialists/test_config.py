@@ -20,6 +20,7 @@ from tsuzuri.specialists.config import (
 from tsuzuri.specialists.recipe import TAKEN
 from tsuzuri.specialists.registry.view import RESERVED
 from tsuzuri.specialists.topics import partitions_for
+from tsuzuri.specialists.worker.config import WorkerConfig
 
 GENERALIST = {"name": "generalist", "release": "releases/general"}
 LITERATURE = {"name": "literature", "release": "releases/literature", "texts": "texts.jsonl"}
@@ -36,6 +37,14 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert found.specialists[1].release == tmp_path / "releases/literature"
     assert found.specialists[1].texts == tmp_path / "texts.jsonl"
     assert found.router.path == tmp_path / "router"
+
+
+def test_what_a_specialist_may_not_write_is_said_to_its_workers(tmp_path: Path) -> None:
+    filters = {"ng_words": {"file": "words.txt", "action": "stop"}}
+    found = read_specialists(write(tmp_path, specialists=[{**GENERALIST, "filters": filters}])).specialists[0]
+    assert found.said_filters == {"ng_words": {"file": str(tmp_path / "words.txt"), "action": "stop"}}
+    worker = parse_config(WorkerConfig, {"name": "generalist", "filters": found.said_filters}, where="w")
+    assert worker.filters == found.filters
 
 
 def test_paths_of_a_section_are_relative_to_its_file_too(tmp_path: Path) -> None:
@@ -84,6 +93,10 @@ def test_what_is_not_there_is_named_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "releases/literature").mkdir()
     with pytest.raises(InputError, match="there is no texts"):
         check_files(found)
+    words = {"file": "words.txt"}
+    filtered = {**GENERALIST, "filters": {"ng_words": words}}
+    with pytest.raises(InputError, match=r"there is no filters.ng_words.file at .*/words.txt"):
+        check_files(read_specialists(write(tmp_path, specialists=[filtered])))
     with pytest.raises(InputError, match="there is no router") as caught:
         check_files(read_specialists(write(tmp_path, router={"path": "router"})))
     assert "--set router.path=" in caught.value.hint

@@ -56,6 +56,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 SHA = "0123456789abcdef" * 4
 ID = "01990000-0000-7000-8000-000000000001"
 
+FILTERS = {"ng_words": {"file": "/etc/words.txt"}}
 EXAMPLES: dict[str, Body] = {
     "ask": Ask(
         specialist="novel",
@@ -110,6 +111,8 @@ EXAMPLES: dict[str, Body] = {
         actor="operator",
     ),
     "outcome": Outcome(text="読み込み中", state="done"),
+    "order-filters": Order(verb="add", specialist="novel", filters=FILTERS),
+    "wanted-filters": Wanted(specialist="novel", revision="r1", filters=FILTERS),
     "descriptor": Descriptor(
         specialist="novel",
         revision="r1",

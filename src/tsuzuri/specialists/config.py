@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tsuzuri.core.config import Config, apply_overrides, load_yaml, parse_config
 from tsuzuri.core.errors import InputError, TsuzuriError, closest
-from tsuzuri.serving.config import ServeConfig
+from tsuzuri.serving.config import FilterConfig, ServeConfig
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.modes import MODES, ModeConfig
 from tsuzuri.specialists.registry.view import RESERVED
@@ -36,12 +36,19 @@ class SpecialistConfig(Config):
     """What its workers call it; none: by the release's version and the sum of its weights."""
     engine: Mapping[str, Any] = {}
     """How it is computed: the keys of an engine's configuration (`docs/serving.md`)."""
+    filters: FilterConfig = FilterConfig()
+    """What it may not write."""
     workers: int = Field(default=1, ge=0, le=64)
     """Processes that `up` starts for it; 0: others run them."""
     texts: Path | None = None
     """Held-out texts of its domain, JSON lines with a `text` each, on which it has to beat the generalist."""
     gate: Literal["generalist", "none"] = "generalist"
     """`none`: it is let in without beating the generalist, as an upstream that can't score has to be."""
+
+    @property
+    def said_filters(self) -> dict[str, Any]:
+        """What it may not write, as messages say it."""
+        return self.filters.model_dump(mode="json", exclude_defaults=True)
 
     @field_validator("name")
     @classmethod
@@ -184,10 +191,7 @@ def within(folder: Path, config: SpecialistsConfig) -> SpecialistsConfig:
     """The configuration with all its paths taken from the folder of the file in which it stands."""
     return config.model_copy(
         update={
-            "specialists": tuple(
-                _within(folder, _members_within(folder, item), "release", "texts")
-                for item in config.specialists
-            ),
+            "specialists": tuple(placed(folder, item) for item in config.specialists),
             "router": _within(folder, config.router, "path"),
         }
     )
@@ -196,12 +200,22 @@ def within(folder: Path, config: SpecialistsConfig) -> SpecialistsConfig:
 def check_files(config: SpecialistsConfig) -> None:
     """InputError where a release, a file of texts or the router is not there."""
     if config.router.path is not None and not config.router.path.exists():
+def placed(folder: Path, config: SpecialistConfig) -> SpecialistConfig:
+    """The specialist with all its paths taken from a folder."""
+    return _within(folder, _words_within(folder, _members_within(folder, config)), "release", "texts")
+
+
         raise InputError(
             f"there is no router at {config.router.path}",
             hint="put it right in the file (`router.path`), or --set router.path=PATH",
         )
     for number, item in enumerate(config.specialists):
-        for what, path in (("release", item.release), ("texts", item.texts)):
+        words = item.filters.ng_words
+        for what, path in (
+            ("release", item.release),
+            ("texts", item.texts),
+            ("filters.ng_words.file", words.file if words else None),
+        ):
             if path is not None and not path.exists():
                 raise InputError(
                     f"specialist {item.name}: there is no {what} at {path}",
@@ -238,6 +252,15 @@ def _members_within(folder: Path, config: SpecialistConfig) -> SpecialistConfig:
 def _topical(name: str) -> str:
     try:
         Topics().group(name, "1")
+def _words_within(folder: Path, config: SpecialistConfig) -> SpecialistConfig:
+    """The specialist with the path of its list of words made absolute."""
+    words = config.filters.ng_words
+    if words is None:
+        return config
+    filters = config.filters.model_copy(update={"ng_words": _within(folder, words, "file")})
+    return config.model_copy(update={"filters": filters})
+
+
     except TsuzuriError as error:
         raise ValueError(error.message) from None
     return name

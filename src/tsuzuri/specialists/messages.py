@@ -206,6 +206,8 @@ class Order(Body, frozen=True):
     """Whether it has to beat the generalist."""
     actor: str = ""
     """Who asks."""
+    filters: dict[str, Any] = {}
+    """What it may not write (`serving.config.FilterConfig`); none: as the revision before it."""
 
 
 class Outcome(Body, frozen=True):
@@ -267,6 +269,8 @@ class Wanted(Body, frozen=True):
     """Whether it has to beat the generalist before it is ready."""
 
 
+    filters: dict[str, Any] = {}
+    """What it may not write (`serving.config.FilterConfig`)."""
 class Lease(Body, frozen=True):
     """That somebody alone does something until then. Key: lease/name."""
 

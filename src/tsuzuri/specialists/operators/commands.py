@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tsuzuri.core.config import apply_overrides, parse_config
 from tsuzuri.core.errors import InputError, closest
 from tsuzuri.serving import logs
-from tsuzuri.specialists.config import SpecialistConfig
+from tsuzuri.specialists.config import SpecialistConfig, placed
 from tsuzuri.specialists.dead_letters import drop_letters, list_letters, replay_letters, show_letter
 from tsuzuri.specialists.messages import Order
 from tsuzuri.specialists.operators.reaching import SUFFIX, ordered, reach
@@ -159,5 +159,6 @@ def _want(
         title=title,
         texts=str(wanted.texts.absolute()) if wanted.texts else "",
         has_gate=gate,
+        filters=placed(Path.cwd(), wanted).said_filters,
     )
     yield from ordered(order, where)

@@ -153,6 +153,7 @@ class Up:
                 texts=str(item.texts.absolute()) if item.texts else "",
                 has_gate=item.gate != "none",
             )
+                filters=item.said_filters,
             self._topics.group(wanted.specialist, wanted.revision)
             asked[item.name] = {name: getattr(wanted, name) for name in wanted.__struct_fields__}
             if asked[item.name] == before.get(item.name):
@@ -255,6 +256,7 @@ class Up:
         write_text(folder / f"{name}.yaml", yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
         arguments = ["specialists", "worker", f"--config={folder / f'{name}.yaml'}"]
         return Child(name, arguments, self._folder / "logs")
+            "filters": wanted.filters,
 
     def _give_up(self, key: Key, child: Child, known: Descriptor | None) -> None:
         """Say that a revision can't be loaded, and want it no more."""
