@@ -30,6 +30,7 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.specialists.bus.base import BusDown, Lag, Place, TopicSpec
 from tsuzuri.specialists.bus.checks import check_topic
 from tsuzuri.specialists.bus.client import EMBEDDED, LOG, Client, is_code
+from tsuzuri.specialists.bus.kafka_positions import Positions
 from tsuzuri.specialists.bus.kafka_probe import Probe
 from tsuzuri.specialists.topics import Topics
 
@@ -56,6 +57,7 @@ class Admin:
         self._registry = Topics(client.config.prefix).registry
         self._admin: AdminClient = client.made(AdminClient, client.common())
         self._probe = Probe(client)
+        self._positions = Positions(client)
 
     def identity(self, *, patient: bool = True) -> str:
         """Of the cluster, `/` and of its registry where there is one; BusDown. Patient: not only at once."""
@@ -172,11 +174,13 @@ class Admin:
     def close(self) -> None:
         """Let go of the broker."""
         self._probe.close()
+        self._positions.close()
 
     def restore(self, topics: Sequence[TopicSpec]) -> None:
         """Make topics again after the broker lost them; those that somebody's client made otherwise since are
         removed first, over and over for a while."""
         self._probe.close()
+        self._positions.close()
         until = time.monotonic() + RESTORE_S
         while True:
             try:
@@ -264,15 +268,9 @@ class Admin:
         """How far a group of the protocol is, of some partitions."""
         if not places:
             return {}
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
-        futures = self._admin.list_consumer_group_offsets([wanted], request_timeout=self._wait_s)
-        try:
-            found = futures[group].result(self._wait_s).topic_partitions
-        except (KafkaException, TimeoutError) as error:
-            if is_code(error, [KafkaError.GROUP_ID_NOT_FOUND]):
-                return {}
-            raise self._client.down(_as_kafka(error), doing=f"asking how far {group} is") from None
-        return {(item.topic, item.partition): item.offset for item in found if item.offset >= 0}
+        return self._call(
+            lambda: self._positions.of(group, places, self._wait_s), f"asking how far {group} is"
+        )
 
     def share_from_beginning(self, group: str) -> None:
         """Let a share group begin with what is there already, as a group does."""
