@@ -329,6 +329,23 @@ def test_what_an_order_leaves_out_is_as_it_was(running: Installation) -> None:
     assert found == msgspec.structs.replace(was, **changed)
 
 
+@pytest.mark.parametrize("is_drained", [False, True])
+def test_what_is_brought_back_has_as_many_workers(running: Installation, is_drained: bool) -> None:
+    four = Wanted(specialist="literature", revision="1", source="x", workers=4)
+    running.registry.put_wanted(four)
+    if is_drained:
+        running.order("d", verb="drain", specialist="literature")
+        assert running.end("d").state == "done"
+    else:
+        running.order("r", verb="replace", specialist="literature", revision="2", source="x", workers=5)
+        running.worker("literature", "2", bits=1.9)
+        until(lambda: running.goes_well("r"))
+    until(lambda: running.state("literature", "1") == "gone")
+    assert running.registry.wanted["literature", "1"] == msgspec.structs.replace(four, workers=0, had=4)
+    running.order("back", verb="rollback", specialist="literature")
+    until(lambda: running.registry.wanted["literature", "1"].workers == (4 if is_drained else 5))
+
+
 def test_a_specialist_can_be_removed_and_its_requests_go_to_the_generalist(running: Installation) -> None:
     running.order("x", verb="remove", specialist="literature")
     assert running.end("x").state == "done"

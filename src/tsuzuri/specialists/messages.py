@@ -261,6 +261,8 @@ class Wanted(Body, frozen=True):
     source: str = ""
     workers: int = 1
     """0: it may be wanted again, as it was."""
+    had: int = 0
+    """Workers that it had, where it has none now."""
     engine: dict[str, Any] = {}
     title: str = ""
     texts: str = ""

@@ -180,20 +180,25 @@ class Conductor:
         old = max(named, key=lambda item: item.changed_ms)
         key = (name, old.revision)
         self._orders.is_about(number, key)
-        self._drains.stop(key)
+        wanted = self._registry.wanted.get(key)
+        is_ending = self._drains.stop(key) or (wanted is not None and not wanted.workers)
         self._standing.decide(msgspec.structs.replace(old, state="ready", note=""))
-        if self._standing.is_up(old):
+        if self._standing.is_up(old) and not is_ending:
             note = f"rolled back to {old.revision} by {order.actor or 'hand'}"
             self._succession.switch(name, old.revision, note, now)
             return
-        wanted = self._registry.wanted.get(key) or Wanted(
-            specialist=name, revision=old.revision, source=old.source
-        )
-        self._registry.put_wanted(
-            msgspec.structs.replace(wanted, workers=order.workers or max(1, wanted.workers))
-        )
+        wanted = wanted or Wanted(specialist=name, revision=old.revision, source=old.source)
+        workers = order.workers or self._workers(name, wanted)
+        self._registry.put_wanted(msgspec.structs.replace(wanted, workers=workers))
         self._succession.wait_for(key, now, is_at_once=True)
         self._orders.tell(name, f"revision {old.revision} loads again")
+
+    def _workers(self, name: str, wanted: Wanted) -> int:
+        """How many it gets that is brought back: as many as the revision that answers now, or as it had."""
+        current, own = self._standing.current(name), self._config.of(name)
+        now = self._registry.wanted.get((name, current.revision)) if current is not None else None
+        found = [now.workers if now else 0, wanted.workers, wanted.had, own.workers if own else 0, 1]
+        return next(workers for workers in found if workers)
 
     def _remove(self, number: str, order: Order, now: float) -> None:
         self._withdraw(order.specialist, now, is_removed=True)

@@ -56,9 +56,10 @@ class Drains:
         """With what another controller began."""
         self._drains.setdefault(key, _Drain(0.0))
 
-    def stop(self, key: Key) -> None:
-        """It is wanted after all."""
-        self._drains.pop(key, None)
+    def stop(self, key: Key) -> bool:
+        """It is wanted after all; whether its workers were told to end already."""
+        drain = self._drains.pop(key, None)
+        return drain is not None and drain.is_told
 
     def tick(self, now: float) -> list[Key]:
         """Do what is due; the revisions that have gone."""
@@ -73,7 +74,8 @@ class Drains:
                 return False
             drain.is_told = True
             if (wanted := registry.wanted.get(key)) is not None:  # so that it can be brought back
-                registry.put_wanted(msgspec.structs.replace(wanted, workers=0))
+                had = wanted.workers or wanted.had
+                registry.put_wanted(msgspec.structs.replace(wanted, workers=0, had=had))
             self._ending.drain(key)
         if registry.alive(*key):
             return False
