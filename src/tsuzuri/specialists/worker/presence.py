@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from tsuzuri.core.processes import resident_bytes
 from tsuzuri.serving import logs
 from tsuzuri.serving.models import ModelFacts
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
@@ -154,7 +155,7 @@ class Presence:
             at_ms=now_ms(),
             every_ms=round(1000 * self.config.beat_s),
             state=self.state,
-            rss_bytes=_resident_bytes(),
+            rss_bytes=resident_bytes(os.getpid()),
             host=socket.gethostname(),
             pid=os.getpid(),
             **self.figures(),
@@ -162,12 +163,3 @@ class Presence:
         value, headers = encode(Envelope(beat, sent_ms=beat.at_ms))
         with suppress(BusFull, BusDown):  # the next one says it
             self._bus.send(Record(self.topics.beats, value, self.instance.encode(), tuple(headers)))
-
-
-def _resident_bytes() -> int:
-    """Memory that this process occupies; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
