@@ -18,6 +18,11 @@ const REASONS = [
   [/^nobody can judge it$/, () => words("判断できる者がいない", "nobody can judge it")],
   [/^it is as no domain's texts are$/, () => words("どの分野の文章とも違う", "it is like no domain's texts")],
   [/^nobody who should answer for (.+) is up$/, (name) => words(`${name} がいない`, `nobody who should answer for ${name} is up`)],
+  [/^(only )?([\d.]+) (\S+) by (\S+) of (\d+) characters(, who is not up)?$/, (only, share, name, method, count, isAway) =>
+    words(`${count} 字から ${name} らしさ ${share}${only ? " にとどまる" : ""}（${method}）${isAway ? "、だがいない" : ""}`,
+      `${only ?? ""}${share} ${name}, by ${method} of ${count} characters${isAway ?? ""}`)],
+  [/^(\S+) is to save ([+-][\d.]+) bits a character$/, (name, bits) =>
+    words(`${name} なら一字に ${bits} ビットの得`, `${name} is to save ${bits} bits a character`)],
   [/^of the requests for (.+) a share goes to (.+)$/, (one, other) => words(`${one} への一部が ${other} に回る`, `a share of ${one}'s goes to ${other}`)],
 ];
 const NONE = "—";
