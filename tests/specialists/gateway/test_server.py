@@ -22,6 +22,7 @@ from tsuzuri.serving.accounts.config import AccountsConfig, DatabaseConfig
 from tsuzuri.serving.accounts.journal import SUFFIX
 from tsuzuri.serving.config import ServeConfig
 from tsuzuri.serving.server import Server
+from tsuzuri.specialists.bus.base import Lag
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.gateway.server import Specialists
@@ -390,6 +391,22 @@ def test_figures_for_people_and_for_prometheus_hold_no_text(
     assert f'tsuzuri:specialist_share{{alias="{ALIAS}",revision="r1",specialist="law"}} 1.0' in text
     assert ask(address, "/admin/specialists", headers={"x-forwarded-for": "10.0.0.1"})[0] in (401, 403)
     assert guest.watch.dead_letters == {}
+
+
+def test_a_lag_that_is_not_known_is_not_told_as_none(served: tuple[str, Server, Specialists]) -> None:
+    address, _, guest = served
+    look = guest.watch.look
+    assert look is not None
+    until(
+        lambda: b'tsuzuri:specialist_lag{revision="r1",specialist="law"} 0.0' in ask(address, "/metrics")[2]
+    )
+    while True:
+        look.lags = unknown = {("law", "r1"): Lag(-1)}
+        text, told = ask(address, "/metrics")[2], ask(address, "/admin/specialists")[2]
+        if look.lags is unknown:  # it was not measured again meanwhile
+            break
+    assert b"tsuzuri:specialist_lag{" not in text
+    assert next(one["lag"] for one in told["specialists"] if one["specialist"] == "law") is None
 
 
 def test_a_mode_of_several_is_one_answer_too(house: House) -> None:

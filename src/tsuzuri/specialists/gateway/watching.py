@@ -255,6 +255,8 @@ class _Collected(Collector):
             "tsuzuri:specialist_oldest_seconds", "Age of the oldest of them", labels=OF_REVISION
         )
         for key, lag in watch.lags.items():
+            if lag.records < 0:  # not known, which is not 0: of share groups, say
+                continue
             lags.add_metric(key, lag.records)
             ages.add_metric(key, max(0, watch.measured_ms - lag.oldest_ms) / 1000 if lag.oldest_ms else 0)
         yield from (lags, ages)
