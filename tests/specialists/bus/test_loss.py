@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError
 
 from buses import PATIENCE_S, store, take, until
 from tsuzuri.specialists.bus.base import Bus, BusDown, Record, TopicSpec
 from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.kafka import KafkaBus
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.bus.opening import open_bus as opened
 from tsuzuri.specialists.topics import Topics
@@ -97,6 +99,21 @@ def test_a_broker_that_dies_again_and_again_comes_back(tmp_path: Path) -> None:
     bus.close()
     broker.stop()
     assert not broker.alive
+
+
+def test_a_producer_that_the_broker_disowns_is_made_anew(tmp_path: Path) -> None:
+    broker = start_embedded(tmp_path)
+    bus = KafkaBus(BusConfig(bootstrap=broker.address))
+    bus.ensure([TopicSpec("t")])
+    before = bus._producer
+    told: list[BaseException | None] = []
+    fenced = KafkaError(KafkaError.PRODUCER_FENCED)
+    bus._delivered(Record("t", b"x"), lambda _, error: told.append(error), fenced, None)  # type: ignore[arg-type]
+    assert isinstance(told[0], BusDown)
+    until(lambda: bus._producer is not before)
+    store(bus, [Record("t", b"x")])
+    bus.close()
+    broker.stop()
 
 
 def test_a_broker_that_is_away_fails_what_is_sent_and_then_takes_it_again(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ from tsuzuri.specialists.topics import Topics
 
 Stored = Callable[[Record, BaseException | None], None]
 
+DISOWNED = (
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.UNKNOWN_PRODUCER_ID,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+)
+"""The broker takes nothing more of this producer: the embedded one, after records sent again too late."""
 POLL_S = 0.1
 WATCH_S, DOUBT_S = 2.0, 0.2
 """Between two looks at the cluster: usually, and while it does not answer."""
@@ -89,7 +97,10 @@ class KafkaBus:
     def _delivered(
         self, record: Record, on_stored: Stored | None, error: KafkaError | None, message: Message
     ) -> None:
-        if error is not None and error.code() == KafkaError._MSG_TIMED_OUT:
+        if error is not None and error.code() in DISOWNED:
+            self._is_stuck = True
+            self._doubt.set()
+        elif error is not None and error.code() == KafkaError._MSG_TIMED_OUT:
             answering_s = time.monotonic() - self._answering_since
             self._is_stuck = self._is_stuck or answering_s > self.config.delivery_s
             self._doubt.set()
