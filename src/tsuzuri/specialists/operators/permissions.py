@@ -1,7 +1,8 @@
 """What each role may do on a cluster that lets nobody do what is not granted: Kafka's ACLs. No torch.
 
 A worker that is broken into can answer wrongly for its own specialist, and can't read what others are asked,
-change who answers, or remove anything. Whoever makes topics again after they were lost needs `create` and
+write routes, or remove anything. It can say untrue things in the registry and by beats, though (of other
+revisions too, and of who holds which lease), which mislead whoever decides: ACLs know topics, not keys. Whoever makes topics again after they were lost needs `create` and
 `describe_configs`: that is every role, within the prefix of the installation alone.
 """
 
