@@ -215,6 +215,22 @@ def test_after_an_empty_restart_everybody_says_its_own_again(
     worker.close()
 
 
+def test_who_claims_a_lease_of_a_broker_that_came_back_empty_holds_it_though_its_holder_died_with_it(
+    memory_broker: MemoryBroker, open_bus: OpenBus, topics: Topics, registry: Registry
+) -> None:
+    claim = Lease(holder="dead", epoch=3, until_ms=now_ms() + 60_000)
+    open_bus().send(record(topics.registry, claim, "lease/replies/0", id="claim"))
+    until(lambda: registry.holder("replies/0") == "dead")
+    mine = registry.lease("controller", "me")
+    memory_broker.restart(empty=True)
+    later = Registry(open_bus(), topics)
+    later.lease("replies/0", "new")
+    until(lambda: registry.holder("replies/0") == "new")
+    until(lambda: later.holder("controller") == "me")
+    assert mine.is_held
+    later.close()
+
+
 def test_shares_hold_over_many_requests_and_one_request_always_goes_the_same_way() -> None:
     route = Route(
         epoch=1,

@@ -3,13 +3,14 @@
 A claim is a record with an epoch one above the last. Of several with the same epoch the first by offset
 holds; the holder renews with its own epoch; a lower one counts for nothing. A holder that is not heard for as
 long as it said is no holder any more, by the reader's clock alone. Who holds learns from the same records
-when somebody has taken over, and stops.
+when somebody has taken over, and stops. A broker that came back empty has forgotten who claimed what: whoever
+claims a lease there first holds it, however low the epoch, unless the holder of before is still there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from tsuzuri.core.errors import ResourceError
 from tsuzuri.specialists.messages import Envelope, Lease
@@ -36,6 +37,8 @@ class Standing:
     allowed_s: float
     """Silence after which it is free."""
     since: tuple[float, float]
+    is_lost: bool = False
+    """Whether the record is one that the broker has no more."""
 
 
 class Leases:
@@ -48,7 +51,7 @@ class Leases:
     def take(self, name: str, envelope: Envelope, lease: Lease) -> bool:
         """Note a record; False where it counts for nothing."""
         now = self._standing.get(name)
-        if now is not None:
+        if now is not None and not now.is_lost:
             if lease.epoch < now.lease.epoch:
                 return False
             if lease.epoch == now.lease.epoch and envelope.id != now.claim:
@@ -56,6 +59,12 @@ class Leases:
         allowed_s = max(0.0, (lease.until_ms - envelope.sent_ms) / 1000)
         self._standing[name] = Standing(lease, envelope.id, allowed_s, self._pulse.hear())
         return True
+
+    def lose(self, own: Collection[str]) -> None:
+        """The broker came back empty; those held here are claimed again as they were."""
+        for name, standing in self._standing.items():
+            if name not in own:
+                self._standing[name] = replace(standing, is_lost=True)
 
     def forget(self, name: str) -> None:
         """Its key was removed."""

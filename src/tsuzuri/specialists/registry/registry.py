@@ -309,6 +309,7 @@ class Registry:
     def _note_loss(self, _: str) -> None:
         with self._lock:
             self._is_lost = True
+            self._view.leases.lose({name for name, held in self._held.items() if held.is_held})
             self._lock.notify_all()
 
     def _run(self) -> None:
