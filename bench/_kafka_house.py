@@ -135,8 +135,9 @@ def wire_bytes(port: str) -> Counter[int]:
 class Meter:
     """What processes take while something goes on."""
 
-    def __init__(self, pids: Mapping[str, int], port: str) -> None:
-        self._pids, self._port = dict(pids), port
+    def __init__(self, pids: Mapping[str, int], port: str, idle: Mapping[str, float] | None = None) -> None:
+        """`idle`: percent of one core that each takes in any case, which is no part of what it does."""
+        self._pids, self._port, self._idle = dict(pids), port, idle or {}
         self._before = self._look()
 
     def _look(self) -> tuple[dict[str, float], Counter[int], float]:
@@ -145,9 +146,12 @@ class Meter:
 
     def per(self, count: int) -> dict[str, tuple[float, float]]:
         """name → (microseconds of processor, bytes to and from the broker) of each of so many."""
-        (before, sent, _), (now, more, _) = self._before, self._look()
+        (before, sent, began), (now, more, ended) = self._before, self._look()
+        taken_s = {
+            name: now[name] - before[name] - self._idle.get(name, 0.0) / 100 * (ended - began) for name in now
+        }
         return {
-            name: (1e6 * (now[name] - before[name]) / count, (more[pid] - sent[pid]) / count)
+            name: (1e6 * taken_s[name] / count, (more[pid] - sent[pid]) / count)
             for name, pid in self._pids.items()
         }
 

@@ -8,8 +8,8 @@ the time; rounds alternate. The embedded broker is measured, and Apache Kafka wh
 unpacked distribution.
 
 1. Round trips one after another: p50 and p99, against the bars of `bus` and `gateway` beside `bare`.
-2. Many at a time: answers a second; what each process takes of the processor for one, and what goes over its
-   connections to the broker.
+2. Many at a time: answers a second; what each process takes of the processor for one, beyond what it takes in
+   any case, and what goes over its connections to the broker.
 3. Answers that are written at 50 tokens a second, 64 tokens, many at a time: the same for each part of one.
 4. Nothing said: the processor's share of one core, of each process.
 
@@ -69,18 +69,22 @@ class Setting:
                 self.streaming["http"] = HttpAsker(house.address, "streaming", STREAM_TOKENS, stream=True)
         for asker in self.all:  # the group's first assignment, and everything that is made once
             asker.together(WARMING, 8)
+        meter = Meter(self.pids, self.port)
+        time.sleep(options.idle_s / 2)
+        self.idle = meter.shares()
 
     @property
     def all(self) -> list[Asker]:
         """Everybody who asks."""
         return [*self.askers.values(), *self.streaming.values()]
 
-    def takers(self, way: str) -> dict[str, int]:
-        """The processes that a way goes through."""
+    def meter(self, way: str) -> Meter:
+        """Of the processes that a way goes through, beyond what they take when nothing is said."""
         beyond = {"gateway": ("short", "streaming"), "http": ("server", "short", "streaming")}.get(
             way, (way,)
         )
-        return {name: self.pids[name] for name in ("asker", *beyond, "broker")}
+        pids = {name: self.pids[name] for name in ("asker", *beyond, "broker")}
+        return Meter(pids, self.port, self.idle)
 
 
 def quantiles(times: list[float]) -> tuple[float, float]:
@@ -120,7 +124,7 @@ def rates(kind: str, setting: Setting, options: argparse.Namespace) -> list[Comp
     costs: dict[str, list[Costs]] = {way: [] for way in setting.ways}
     for number in range(4):
         for way in setting.ways[:: -1 if number % 2 else 1]:
-            meter = Meter(setting.takers(way), setting.port)
+            meter = setting.meter(way)
             found[way].append(setting.askers[way].together(options.pipelined))
             costs[way].append(meter.per(options.pipelined))
     for way in setting.ways:
@@ -137,7 +141,7 @@ def rates(kind: str, setting: Setting, options: argparse.Namespace) -> list[Comp
 def streams(kind: str, setting: Setting, options: argparse.Namespace) -> None:
     """Answers that are written, and what each part of one costs."""
     for way, asker in setting.streaming.items():
-        before, meter = asker.parts, Meter(setting.takers(way), setting.port)
+        before, meter = asker.parts, setting.meter(way)
         asker.together(options.streams, STREAMS_TOGETHER)
         parts = asker.parts - before
         each = meter.per(parts)
