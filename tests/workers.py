@@ -81,7 +81,8 @@ class Gate:
         self.bus.ensure(topics.request_specs(*KEY))
         self.registry = Registry(self.bus, topics)
         assert self.registry.wait(PATIENCE_S)
-        self.lease = self.registry.lease(f"{REPLIES}/{partition}", f"gate-{id(self):x}")
+        self.name = f"gate-{new_id()}"
+        self.lease = self.registry.lease(f"{REPLIES}/{partition}", self.name)
         self._heard: dict[tuple[str, int], Heard] = {}
         self._following = self.bus.follow(topics.replies, self._take, partitions=[partition])
         assert self._following.wait(PATIENCE_S)
@@ -108,6 +109,7 @@ class Gate:
             "sent_ms": now,
             "reply_topic": self.topics.replies,
             "reply_partition": self.partition,
+            "sender": self.name,
             **fields,
         }
         self.bus.send(record(self.topics.requests(*KEY, lane), body, request_id, **wanted))

@@ -71,6 +71,7 @@ EXAMPLES: dict[str, Body] = {
         resume=Resume(text="猫", ids=(3, 4), tokenizer=SHA, completion_tokens=2),
     ),
     "ask-ids": Ask(specialist="novel", revision="r1", ids=(5, 6), tokenizer=SHA),
+    "ask-sender": Ask(specialist="novel", revision="r1", prompt="吾輩は"),
     "score": Score(specialist="novel", revision="r1", texts=("猫である",), befores=("吾輩は",)),
     "embed": Embed(specialist="novel", revision="r1", texts=("猫",)),
     "accepted": Accepted(prompt_tokens=3),
@@ -226,12 +227,14 @@ EXAMPLES: dict[str, Body] = {
 is a kind that has grown by these."""
 
 
+LATER = {"ask-sender": {"sender": "g1"}}
+"""Headers that have come since, each in a record of its own."""
 DEEP = b"[" * 2000 + b"]" * 2000
 """Nested further than a reader follows."""
 
 
-def envelope(body: Body) -> Envelope:
-    """With a value in every header."""
+def envelope(body: Body, **later: str) -> Envelope:
+    """With a value in every header that was there from the beginning."""
     return Envelope(
         body,
         id=ID,
@@ -245,6 +248,7 @@ def envelope(body: Body) -> Envelope:
         lane="batch",
         sent_ms=1_700_000_000_000,
         trace={"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "tracestate": "t=1"},
+        **later,  # type: ignore[arg-type]
     )
 
 

@@ -21,7 +21,7 @@ TOPIC, PARTITION, OFFSET, APPENDED, GROUP, REASON, MESSAGE, DEATHS = (
 MARK = "x-tsuzuri-dead-mark"
 """Header of a mark: the place of a letter that is done with."""
 MESSAGE_CHARACTERS = 2000
-DEADLINE, SENT = HEADERS["deadline_ms"][0], HEADERS["sent_ms"][0]
+DEADLINE, SENT, SENDER = (HEADERS[name][0] for name in ("deadline_ms", "sent_ms", "sender"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,10 @@ def _send(bus: Bus, records: Sequence[Record], timeout_s: float) -> None:
 
 
 def _afresh(record: Record) -> Record:
-    """A record to be sent again: a deadline that it has is as far off as when it was sent first."""
+    """A record to be sent again, by the clock of whoever does so: a deadline that it has is as far off as
+    when it was sent first."""
     headers = dict(record.headers)
+    headers.pop(SENDER, None)
     deadline, sent = headers.get(DEADLINE, b""), headers.get(SENT, b"")
     if deadline.isdigit() and sent.isdigit():
         now = now_ms()

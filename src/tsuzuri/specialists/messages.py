@@ -437,6 +437,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """Unix time by the sender's clock."""
     trace: Mapping[str, str] = {}
     """`traceparent` and `tracestate` (W3C Trace Context)."""
+    sender: str = ""
+    """Gateway that asks: whose clock the times are of. Nobody's, of what was sent again by hand."""
 
 
 HEADERS: Mapping[str, tuple[str, type]] = {
@@ -450,6 +452,7 @@ HEADERS: Mapping[str, tuple[str, type]] = {
     "epoch": ("x-tsuzuri-route-epoch", int),
     "lane": ("x-tsuzuri-lane", str),
     "sent_ms": ("x-tsuzuri-sent", int),
+    "sender": ("x-tsuzuri-sender", str),
 }
 KIND_HEADER, SCHEMA_HEADER, TYPE_HEADER = "x-tsuzuri-kind", "x-tsuzuri-schema", "content-type"
 TRACE_HEADERS = ("traceparent", "tracestate")

@@ -244,6 +244,22 @@ def test_deadlines_are_those_of_the_gateways_clock(
     gate.close()
 
 
+def test_the_clock_of_who_read_a_partition_before_says_nothing_of_the_next(
+    quick: TextModel, open_bus: OpenBus, topics: Topics
+) -> None:
+    before = Gate(open_bus, topics, skew_ms=60_000)
+    with working(quick, open_bus, topics):
+        before.ended(before.ask())
+        before.close()
+        gate = Gate(open_bus, topics)
+        letter = gate.ask(left_s=120.0, sender="", sent_ms=now_ms() + 60_000)  # again, by an operator's clock
+        heard = gate.ask(left_s=30.0)
+        gate.ended(letter, heard)
+        assert isinstance(letter.end, Final)
+        assert isinstance(heard.end, Final)
+    gate.close()
+
+
 def test_time_spent_in_the_queue_counts_once_the_clock_is_known(
     slow: TextModel, open_bus: OpenBus, topics: Topics
 ) -> None:

@@ -61,7 +61,7 @@ class Asker:
     """Asks, one question at a time."""
 
     def __init__(self, bus: Bus, topics: Topics, registry: Registry, holder: str) -> None:
-        self._bus, self._topics, self._registry = bus, topics, registry
+        self._bus, self._topics, self._registry, self._name = bus, topics, registry, holder
         self._lease, self._partition = lease_replies(bus, topics, registry, holder, is_backwards=True)
         self._replies: queue.SimpleQueue[Envelope] = queue.SimpleQueue()
         self._following = bus.follow(topics.replies, self._take, partitions=[self._partition])
@@ -107,6 +107,7 @@ class Asker:
             reply_partition=self._partition,
             lane="batch",
             sent_ms=now,
+            sender=self._name,
         )
         value, headers = encode(envelope)
         topic = self._topics.requests(*key, "batch")

@@ -231,7 +231,9 @@ class Gateway:
         target = call.target
         self.ledger.sent(entry, tokenizer=target.tokenizer)
         left_s = call.deadline - self._clock()
-        call.record = self._post.request(call, entry, partition=self._partition, left_s=left_s)
+        call.record = self._post.request(
+            call, entry, sender=self.name, partition=self._partition, left_s=left_s
+        )
         attempt = entry.attempt
 
         def stored(_: Record, error: BaseException | None) -> None:

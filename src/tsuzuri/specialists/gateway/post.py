@@ -33,7 +33,7 @@ class Post:
     def __init__(self, bus: Bus, topics: Topics) -> None:
         self._bus, self._topics = bus, topics
 
-    def request(self, call: Call, entry: Entry, *, partition: int, left_s: float) -> Record:
+    def request(self, call: Call, entry: Entry, *, sender: str, partition: int, left_s: float) -> Record:
         """An attempt, as its target is sent it."""
         target, now = call.target, now_ms()
         body: Body = msgspec.structs.replace(
@@ -51,6 +51,7 @@ class Post:
             epoch=target.epoch,
             lane=call.lane,
             sent_ms=now,
+            sender=sender,
             trace=call.trace,
         )
         value, headers = encode(envelope)

@@ -1,7 +1,8 @@
 """What time it is where a deadline was set: clocks of two machines may be minutes apart.
 
 What arrives is older than it was when it was sent: the least of `here − there` over the last messages is how
-much this clock is ahead of the other, and a little of the way. So nothing is judged too early.
+much this clock is ahead of the other, and a little of the way. So nothing is judged too early. Whose clock
+it is says the sender's name, not the partition for its answer: that may be another's by tomorrow.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from tsuzuri.specialists.messages import now_ms
 
 KEPT = 64
 """Of the last messages."""
+MOST_NAMES = 256
 
 
 class Clocks:
-    """Those of gateways, by any name. For one event loop."""
+    """Those of gateways, by name. For one event loop."""
 
     def __init__(self, now: Callable[[], int] = now_ms) -> None:
         self._now = now
@@ -25,17 +27,18 @@ class Clocks:
 
     def heard(self, name: str, sent_ms: int) -> None:
         """Something came that was sent then, by its sender's clock."""
-        if sent_ms:
+        if sent_ms and name:
             self._ahead_ms.setdefault(name, deque(maxlen=KEPT)).append(self._now() - sent_ms)
+            if len(self._ahead_ms) > MOST_NAMES:
+                del self._ahead_ms[next(iter(self._ahead_ms))]
 
-    def ahead_ms(self, *names: str) -> int:
-        """How much this clock is ahead of that of whoever has these names."""
-        found = [value for name in names for value in tuple(self._ahead_ms.get(name, ()))]
-        return min(found, default=0)
+    def ahead_ms(self, name: str, sent_ms: int = 0) -> int:
+        """How much this clock is ahead of theirs; of somebody unheard, by this one message of theirs."""
+        return min(self._ahead_ms.get(name, ()), default=self._now() - sent_ms if sent_ms else 0)
 
-    def deadline(self, deadline_ms: int, *names: str) -> float | None:
+    def deadline(self, deadline_ms: int, name: str, sent_ms: int = 0) -> float | None:
         """`time.monotonic()` at a moment of another's clock; None for 0."""
         if not deadline_ms:
             return None
-        left_ms = deadline_ms + self.ahead_ms(*names) - self._now()
+        left_ms = deadline_ms + self.ahead_ms(name, sent_ms) - self._now()
         return time.monotonic() + left_ms / 1000

@@ -35,7 +35,6 @@ from tsuzuri.specialists.messages import (
     Report,
     decode,
 )
-from tsuzuri.specialists.registry.registry import REPLIES
 from tsuzuri.specialists.topics import LANES, Topics
 from tsuzuri.specialists.worker.answering import Answering
 from tsuzuri.specialists.worker.background import Background
@@ -198,10 +197,8 @@ class Worker:
 
     def _deadline(self, envelope: Envelope) -> float | None:
         """By this process' clock, from what is known of the gateway's."""
-        place = f"{REPLIES}/{envelope.reply_partition}"
-        self._clocks.heard(place, envelope.sent_ms)
-        holder = self._presence.registry.holder(place)
-        return self._clocks.deadline(envelope.deadline_ms, place, holder or "")
+        self._clocks.heard(envelope.sender, envelope.sent_ms)
+        return self._clocks.deadline(envelope.deadline_ms, envelope.sender, envelope.sent_ms)
 
     def _reject(self, work: Work, reason: str, message: str) -> None:
         logs.event("rejected", reason=reason)
