@@ -16,7 +16,7 @@ from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker, MemoryBus
 from tsuzuri.specialists.gateway.calls import Answer
 from tsuzuri.specialists.gateway.dispatch import Gateway
-from tsuzuri.specialists.gateway.models import Reach
+from tsuzuri.specialists.gateway.reach import Reach
 from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.topics import Topics
 

@@ -17,7 +17,7 @@ from tsuzuri.serving.models import PromptTooLong
 from tsuzuri.specialists.bus.base import BusDown
 from tsuzuri.specialists.dead_letters import list_letters
 from tsuzuri.specialists.gateway.dispatch import Gateway
-from tsuzuri.specialists.gateway.models import Reach
+from tsuzuri.specialists.gateway.reach import Reach
 from tsuzuri.specialists.messages import Ask, Delta, Final
 
 WANTED = f"general:{TEXT}"[:16]

@@ -11,7 +11,9 @@ import pytest
 from fake_workers import TEXT
 from houses import ALIAS, House, request
 from tsuzuri.core.errors import InputError
-from tsuzuri.specialists.gateway.models import GatewayModel, Reach, SentAnswer
+from tsuzuri.specialists.gateway.models import GatewayModel
+from tsuzuri.specialists.gateway.reach import Reach
+from tsuzuri.specialists.gateway.sent import SentAnswer
 from tsuzuri.specialists.modes import ModeConfig
 from tsuzuri.specialists.routing.base import Choice
 

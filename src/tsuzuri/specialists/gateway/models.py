@@ -6,11 +6,8 @@ worker that reads it. Who answers is chosen when the answer begins, by the alias
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,116 +15,24 @@ import numpy.typing as npt
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.serving.engines.base import EngineStats
-from tsuzuri.serving.models import (
-    ModelFacts,
-    Prompt,
-    PromptTooLong,
-    TextDelta,
-    TextGeneration,
-    TextRequest,
-    Usage,
-)
-from tsuzuri.specialists.gateway.calls import Answer, nobody
-from tsuzuri.specialists.gateway.dispatch import Gateway
-from tsuzuri.specialists.messages import Ask, Descriptor, Route, Scored
+from tsuzuri.serving.models import ModelFacts, Prompt, PromptTooLong, TextRequest
+from tsuzuri.specialists.gateway.calls import nobody
+from tsuzuri.specialists.gateway.reach import Conversation, Reach, Those
+from tsuzuri.specialists.gateway.sent import SentAnswer
+from tsuzuri.specialists.messages import Route
 from tsuzuri.specialists.modes import MODES, Asking, ModeConfig
-from tsuzuri.specialists.modes import Answer as Together
 from tsuzuri.specialists.routing.base import Choice, Router
 
-BEGUN_S = 0.5
-"""For a worker to begin, before a client is told that its stream has."""
 MARGIN = 1.5
 """Times the tokens that a text of a specialist's domain would have: others have more."""
 LONGEST_TOKEN = 64
 """Characters that no token has."""
 ANY_ID = 2**31
 """Ids are the workers' to check."""
-TURNS = 8
-"""Of a conversation, those within which it has to be clear whose it is."""
 VECTORS = 16
 """Asked for at once: those of 2,000 numbers each still fit into a record of a megabyte, as text."""
 UNSPOKEN = ("embeddings",)
 """Capabilities that mean nothing for several models together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation(Prompt):
-    """A prompt that its reader makes of messages; its text is theirs alone."""
-
-    messages: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def beginnings(self) -> list[str]:
-        """What its user has said by each turn, from the first on: the same whatever follows, and whatever was
-        answered."""
-        turns = [str(one["content"]) for one in self.messages if one["role"] == "user"][:TURNS]
-        return ["\n".join(turns[: number + 1]) for number in range(len(turns))] or [self.text]
-
-    @property
-    def key(self) -> str:
-        """The same at every turn: a sum of all up to the first that its user said."""
-        first = next((place for place, one in enumerate(self.messages) if one["role"] == "user"), 0)
-        opening = [(one["role"], one["content"]) for one in self.messages[: first + 1]]
-        return hashlib.sha256(repr(opening).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class Reach:
-    """What reaches the specialists of an alias: `modes.Dispatcher`."""
-
-    def __init__(self, gateway: Gateway, alias: str, *, is_strict: bool = False) -> None:
-        self.gateway, self.alias, self._is_strict = gateway, alias, is_strict
-
-    def ask(self, specialist: str, request: TextRequest) -> Answer:
-        """See `Dispatcher`."""
-        return self.gateway.ask(
-            self.alias,
-            specialist,
-            _body(request, self._tokenizer(specialist, request)),
-            deadline=request.deadline,
-            lane="batch" if request.is_patient else "interactive",
-            trace=dict(request.trace),
-            is_strict=self._is_strict,
-            key=request.prompt.key if isinstance(request.prompt, Conversation) else "",
-        )
-
-    async def score(self, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()) -> Scored:
-        """See `Dispatcher`."""
-        return await self.gateway.score(self.alias, specialist, texts, befores)
-
-    def up(self) -> Collection[str]:
-        """See `Dispatcher`."""
-        return self.gateway.living.up(self.alias)
-
-    def descriptors(self, names: Collection[str] | None = None) -> list[Descriptor]:
-        """Of the revisions that have a share in the answers."""
-        route, known = self.gateway.living.routes.get(self.alias), self.gateway.living.descriptors
-        if route is None:
-            return []
-        keys = [
-            (name, revision)
-            for name, shares in route.shares.items()
-            for revision, share in shares.items()
-            if share > 0 and (names is None or name in names)
-        ]
-        return [known[key] for key in keys if key in known]
-
-    def tokenizer(self, specialist: str, what: str) -> str:
-        """The one that ids in a request are of, for one specialist by name, or (an empty name) for whoever of
-        them all answers; InputError where that is not clear."""
-        sums = {one.tokenizer_sha256 for one in self.descriptors({specialist} if specialist else None)}
-        if len(sums) == 1 and "" not in sums:
-            return sums.pop()
-        whose = f"revisions of {specialist}" if specialist else f"specialists of {self.alias}"
-        raise InputError(
-            f"{what} holds ids, and the {whose} have {len(sums - {''})} tokenizers",
-            hint="send text, without logit_bias; or ask one specialist by its own name",
-        )
-
-    def _tokenizer(self, specialist: str, request: TextRequest) -> str:
-        asked = specialist if self._is_strict else ""
-        if request.logit_bias:
-            return self.tokenizer(asked, "logit_bias")
-        return self.tokenizer(asked, "the prompt") if request.prompt.ids else ""
 
 
 class Only:
@@ -139,19 +44,6 @@ class Only:
     async def choose(self, text: str, among: Collection[str], *, field: str = "") -> Choice:
         """See `Router`."""
         return self._choice
-
-
-class Those:
-    """What reaches those specialists that read conversations."""
-
-    def __init__(self, reach: Reach) -> None:
-        self._reach = reach
-        self.ask, self.score = reach.ask, reach.score
-
-    def up(self) -> Collection[str]:
-        """See `Dispatcher`."""
-        reading = {one.specialist for one in self._reach.descriptors() if one.has_chat}
-        return [name for name in self._reach.up() if name in reading]
 
 
 class GatewayModel:
@@ -278,106 +170,6 @@ class GatewayModel:
         if most and tokens > most:
             raise PromptTooLong(f"the prompt has {what}, and {self.name} sees {most:,} tokens")
         return most
-
-
-class SentAnswer:
-    """An answer that specialists write: `serving.models.TextGeneration`, which says who they are."""
-
-    def __init__(self, answer: Together, request: TextRequest, on_over: Callable[[SentAnswer], None]) -> None:
-        self.answer, self.request = answer, request
-        self._on_over = on_over
-        self._first: asyncio.Task[TextDelta] | None = None
-        self._is_over = False
-
-    @property
-    def usage(self) -> Usage:
-        """See `TextGeneration`; the prompt's tokens are those of whoever reads it, once somebody has."""
-        return self.answer.usage
-
-    @property
-    def filtered(self) -> Mapping[str, int]:
-        """See `TextGeneration`."""
-        return self.answer.filtered
-
-    @property
-    def written_by(self) -> Answer | None:
-        """The answer that is shown, as it was sent."""
-        choice = self.answer.choice
-        sent: TextGeneration | None = self.answer.asked.get(choice.specialist) if choice else None
-        return sent if isinstance(sent, Answer) else None
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """See `SentGeneration`."""
-        choice, sent = self.answer.choice, self.written_by
-        call = sent.call if sent is not None else None
-        if choice is None:
-            return {}
-        notes = [choice.why, call.target.note if call else ""]
-        return {
-            "specialist": call.target.specialist if call else choice.specialist,
-            "revision": call.target.revision if call else "",
-            "why": "; ".join(filter(None, notes)),
-            "posterior": {name: round(share, 4) for name, share in choice.posterior.items()},
-        }
-
-    async def begun(self) -> None:
-        """See `SentGeneration`."""
-        self._first = asyncio.create_task(self._next())
-        done, _ = await asyncio.wait([self._first], timeout=BEGUN_S)
-        if done and (error := self._first.exception()) is not None:
-            self._first = None
-            raise error
-
-    def cancel(self) -> None:
-        """See `TextGeneration`."""
-        self.answer.cancel()
-
-    def __aiter__(self) -> AsyncIterator[TextDelta]:
-        return self
-
-    async def __anext__(self) -> TextDelta:
-        """See `TextGeneration`."""
-        first = self._first
-        if first is None:
-            return await self._next()
-        try:
-            return await asyncio.shield(first)  # who stops waiting may come back
-        finally:
-            if first.done():
-                self._first = None
-
-    async def _next(self) -> TextDelta:
-        if self._is_over:
-            raise StopAsyncIteration
-        try:
-            delta = await anext(self.answer)
-        except Exception:
-            self._is_over = True
-            self._on_over(self)
-            raise
-        if delta.finish is not None:
-            self._is_over = True
-            self._on_over(self)
-        return delta
-
-
-def _body(request: TextRequest, tokenizer: str) -> Ask:
-    sampling = request.sampling.model_dump(mode="json", exclude_defaults=True)
-    prompt = request.prompt
-    messages = prompt.messages if isinstance(prompt, Conversation) else ()
-    return Ask(
-        specialist="",
-        revision="",
-        prompt=None if messages or prompt.ids else prompt.text,
-        ids=prompt.ids,
-        messages=tuple(dict(message) for message in messages),
-        sampling=sampling,
-        logprobs=request.logprobs,
-        echo=request.echo,
-        logit_bias={str(index): value for index, value in request.logit_bias.items()},
-        tokenizer=tokenizer,
-    )
 
 
 def _common(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.gateway.calls import nobody_yet
 from tsuzuri.specialists.gateway.dispatch import Gateway, make_topics
-from tsuzuri.specialists.gateway.models import GatewayModel, Only, Reach
+from tsuzuri.specialists.gateway.models import GatewayModel, Only
+from tsuzuri.specialists.gateway.reach import Reach
 from tsuzuri.specialists.gateway.watching import Watch
 from tsuzuri.specialists.messages import Route, new_id
 from tsuzuri.specialists.registry.registry import Registry

@@ -27,7 +27,7 @@ from tsuzuri.specialists.watching.picture import picture
 from tsuzuri.specialists.watching.recent import PART_S, LastMinute
 
 if TYPE_CHECKING:
-    from tsuzuri.specialists.gateway.models import SentAnswer
+    from tsuzuri.specialists.gateway.sent import SentAnswer
 
 LAG_S = 5.0
 """Between two looks at what the broker still holds."""
