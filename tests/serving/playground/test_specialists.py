@@ -165,16 +165,16 @@ def test_it_looks_only_while_somebody_looks_and_keeps_the_focus(served: Served, 
     until(lambda: tab.page.wait_for_timeout(100) or told(tab, "general", "終わりまで").inner_text() != "—")
     assert summary.evaluate("node => node === document.activeElement && node.parentElement.open")
     tab.button("更新を止める").click()
-    tab.page.wait_for_timeout(300)
+    tab.page.wait_for_timeout(500)
     looks.clear()
-    tab.page.wait_for_timeout(5000)
+    tab.page.wait_for_timeout(2600)
     assert looks == []
     tab.button("更新を続ける").click()
     until(lambda: tab.page.wait_for_timeout(100) or len(looks) > 1)
     tab.page.get_by_role("link", name="続きを書く").click()
-    tab.page.wait_for_timeout(3000)
+    tab.page.wait_for_timeout(500)
     looks.clear()
-    tab.page.wait_for_timeout(5000)
+    tab.page.wait_for_timeout(2600)
     assert looks == []
 
 
