@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from buses import OpenBus, until
 from standins import StandIn, record
+from tsuzuri.core.errors import ResourceError
+from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.messages import Order, Outcome, Report, State, Traffic, Wanted, decode
+from tsuzuri.specialists.operators.reaching import Joined, asked
+from tsuzuri.specialists.registry.leases import Held
 from tsuzuri.specialists.registry.registry import CONTROLLER, Registry
 from tsuzuri.specialists.topics import Topics
 
@@ -102,6 +107,41 @@ class Installation:
             envelope = decode(item.value, item.headers)
             if isinstance(envelope.body, Outcome):
                 self.outcomes.setdefault(envelope.id, []).append(envelope.body)
+
+
+class Unled(Registry):
+    """One over which no lease can be asked for, for a while."""
+
+    is_down = True
+    asked = 0
+
+    def lease(self, name: str, *args: Any, **options: Any) -> Held:
+        self.asked += 1
+        if self.is_down and name == CONTROLLER:
+            raise BusDown("nobody answers")
+        return super().lease(name, *args, **options)
+
+
+class Mute:
+    """A bus that takes nothing for a while, or loses what it takes."""
+
+    is_mute = forgets = False
+    kept = 0
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def send(self, item: Record, on_stored: Callable[[Record, BaseException | None], None]) -> None:
+        if self.is_mute:
+            self.kept += 1
+            raise BusFull("so much waits")
+        if self.forgets:
+            on_stored(item, BusDown("the disk is full"))
+        else:
+            self._bus.send(item, on_stored)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
 
 
 @pytest.fixture
@@ -354,6 +394,17 @@ def test_a_specialist_can_be_removed_and_its_requests_go_to_the_generalist(runni
     assert not running.registry.alive("literature", "1")
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_one_whose_workers_are_dead_is_drained_too(running: Installation, times: int) -> None:
+    running.workers[1].stop()
+    until(lambda: not running.registry.alive("literature", "1"))
+    for time in range(times):  # the second time there is nothing left to do
+        running.order(f"d{time}", verb="drain", specialist="literature")
+        assert running.end(f"d{time}") == Outcome(text="literature is gone", state="done")
+    until(lambda: running.state("literature", "1") == "gone")
+    assert running.shares("literature") == {}
+
+
 @pytest.mark.parametrize(
     ("order", "says"),
     [
@@ -420,10 +471,62 @@ def test_so_it_does_with_a_specialist_that_is_new(running: Installation, is_good
     seen = {"finished": 20} if is_good else {"finished": 20, "failed": 20}
 
     def has_ended() -> bool:
-        running.report(Traffic(specialist="news", revision="1", **seen))
+        running.report(Traffic(specialist="news", revision="1", **seen))  # type: ignore[arg-type]
         return running.shares("news") == ({"1": 1.0} if is_good else {})
 
     until(has_ended)
+
+
+def test_who_waits_is_told_that_another_decides(running: Installation) -> None:
+    joined = Joined(running.bus, running.topics, running.registry, "")
+    steps = asked(joined, Order(verb="add", specialist="law", revision="1", source="x"))
+    assert "its workers load" in next(steps).text
+    follow_up(running)
+    with pytest.raises(ResourceError, match="another process decides"):
+        next(steps)
+
+
+def test_an_order_that_comes_while_nobody_decides_is_for_whoever_is_next(running: Installation) -> None:
+    running.controllers[0].close()
+    until(lambda: running.registry.holder(CONTROLLER) is None)
+    bus = running.open_bus()
+    registry = Unled(bus, running.topics)
+    running.registries.append(registry)
+    running.controllers.append(
+        Controller(bus, running.topics, registry, running.config, holder="second", ttl_s=1.0)
+    )
+    until(lambda: registry.asked)
+    running.order("d", verb="drain", specialist="literature")
+    asked_before = registry.asked
+    until(lambda: registry.asked > asked_before + 1)
+    registry.is_down = False
+    assert running.end("d").state == "done"
+
+
+def test_what_can_not_be_said_now_is_said_later(running: Installation) -> None:
+    running.controllers[0].close()
+    bus = Mute(running.open_bus())
+    registry = Registry(running.open_bus(), running.topics)
+    running.registries.append(registry)
+    second = Controller(bus, running.topics, registry, running.config, holder="second", ttl_s=1.0)  # type: ignore[arg-type]
+    running.controllers.append(second)
+    until(lambda: second.is_leading)
+    bus.is_mute = True
+    running.order("x", verb="remove", specialist="literature")
+    until(lambda: running.shares("literature") is None)
+    until(lambda: bus.kept > 3)
+    assert "x" not in running.outcomes
+    bus.is_mute = False
+    assert running.end("x").state == "done"
+    assert not running.registry.alive("literature", "1"), "and its workers were told"
+
+
+def test_an_order_that_is_not_stored_is_told(running: Installation) -> None:
+    bus = Mute(running.open_bus())
+    joined = Joined(bus, running.topics, running.registry, "")  # type: ignore[arg-type]
+    bus.forgets = True
+    with pytest.raises(BusDown, match="did not take the order: the disk is full"):
+        next(asked(joined, Order(verb="drain", specialist="literature")))
 
 
 def test_a_worker_that_begins_again_keeps_what_was_decided(running: Installation) -> None:

@@ -22,7 +22,7 @@ from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.admission import check_fits
 from tsuzuri.specialists.control.draining import Drains, Ending
 from tsuzuri.specialists.control.orders import Orders
-from tsuzuri.specialists.control.standing import Standing
+from tsuzuri.specialists.control.standing import OVER, Standing
 from tsuzuri.specialists.control.succession import Succession
 from tsuzuri.specialists.messages import Descriptor, Order, Report, Wanted
 from tsuzuri.specialists.registry.registry import Key, Registry
@@ -219,9 +219,11 @@ class Conductor:
             key = (name, item.revision)
             if item.state in ("loading", "checking") and not is_removed:
                 self._succession.call_off(key, note, now)  # or else it would count as one that was let in
-            elif is_removed or self._registry.alive(*key):
-                self._drains.begin(key, now, is_removed=is_removed)
+            elif is_removed or item.state not in OVER or self._registry.alive(*key):
+                self._drains.begin(key, now, is_removed=is_removed)  # though its workers may be dead
         self._orders.tell(name, "it is given no more requests; its workers finish")
+        if name not in self._drains:
+            self._orders.end((name, ""), f"{name} is gone", "done")
 
     # Decisions
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -46,6 +48,7 @@ OFF_DOMAIN_TEXTS = 8
 """Of each other domain, on which a revision is measured for the record."""
 
 Decision = tuple[Descriptor | None, Key]
+Item = Envelope | Report | Decision | None
 
 
 class Controller:
@@ -64,8 +67,9 @@ class Controller:
     ) -> None:
         self._bus, self._topics, self._registry, self._config = bus, topics, registry, config
         self._holder, self._ttl_s, self._clock = holder, ttl_s, clock
-        self._inbox: queue.SimpleQueue[Envelope | Report | Decision | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._examinations = Examinations(bus, topics, registry, config, holder, self._inbox.put)
+        self._unsaid: deque[Record] = deque()
         self._lease: Held | None = None
         self._conductor: Conductor | None = None
         self._next_try = 0.0
@@ -117,14 +121,20 @@ class Controller:
     # How
 
     def _run(self) -> None:
+        item: Item = None
         while not self._is_closed.is_set():
             try:
-                item = self._inbox.get(timeout=TICK_S)
+                item = item or self._inbox.get(timeout=TICK_S)
             except queue.Empty:
                 item = None
             try:
                 if self._leads():
-                    self._work(item)
+                    item, taken = None, item
+                    self._work(taken)
+                elif isinstance(item, Envelope) and self._registry.holder(CONTROLLER) is None:
+                    self._is_closed.wait(TICK_S)  # an order is for whoever decides next
+                else:
+                    item = None
             except TsuzuriError as error:  # what is due now is due at the next tick
                 logs.event("controller_waits", problem=error.message)
                 self._is_closed.wait(AGAIN_S)
@@ -145,7 +155,7 @@ class Controller:
         logs.event("controls", holder=self._holder, epoch=self._lease.epoch)
         return True
 
-    def _work(self, item: Envelope | Report | Decision | None) -> None:
+    def _work(self, item: Item) -> None:
         assert self._conductor is not None, "who leads has a conductor"
         now = self._clock()
         if isinstance(item, Envelope) and isinstance(item.body, Order):
@@ -155,10 +165,26 @@ class Controller:
         elif isinstance(item, tuple):
             self._conductor.decide(*item)
         self._conductor.tick(now)
+        self._say_all()
 
     def _say(self, body: Body, number: str = "") -> None:
         value, headers = encode(Envelope(body, id=number, sent_ms=now_ms()))
-        self._bus.send(Record(self._topics.control, value, (number or "*").encode(), tuple(headers)))
+        self._unsaid.append(Record(self._topics.control, value, (number or "*").encode(), tuple(headers)))
+        self._say_all()
+
+    def _say_all(self) -> None:
+        """Send what there is to say; what can't be sent or is not stored waits for the next tick."""
+        for _ in range(len(self._unsaid)):
+            record = self._unsaid.popleft()
+            try:
+                self._bus.send(record, partial(self._said, record))
+            except (BusDown, BusFull):
+                self._unsaid.appendleft(record)
+                return
+
+    def _said(self, record: Record, _: Record, error: BaseException | None) -> None:
+        if error is not None and not self._is_closed.is_set():
+            self._unsaid.append(record)
 
     def _take(self, records: Sequence[Record]) -> None:
         for record in records:

@@ -69,7 +69,7 @@ class Drains:
         registry = self._standing.registry
         if not drain.is_told:
             elapsed_s = now - drain.began
-            is_late = elapsed_s > self._patience_s
+            is_late = elapsed_s > self._patience_s or not registry.alive(*key)
             if elapsed_s < SETTLE_S or not (is_late or self._ending.lag(key) == 0):
                 return False
             drain.is_told = True
@@ -79,12 +79,12 @@ class Drains:
             self._ending.drain(key)
         if registry.alive(*key):
             return False
-        del self._drains[key]
         if drain.is_removed:
+            self._ending.forget(key)  # first, for it may have to be tried again
             self._standing.decided.pop(key, None)
             registry.drop_descriptor(*key)
             registry.drop_wanted(*key)
-            self._ending.forget(key)
         elif (revision := registry.descriptors.get(key)) is not None:
             self._standing.decide(msgspec.structs.replace(revision, state="gone"))
+        del self._drains[key]
         return True

@@ -35,6 +35,8 @@ SUFFIX = ".up"
 """Of the folder that `up` makes beside SPECIALISTS.yaml, where none is named."""
 DEFAULT = Path("specialists" + SUFFIX)
 KNOWN_S = 10.0
+LOOK_S = 0.5
+"""Between two looks at who decides."""
 UNLED_S = 20.0
 """Without anybody who decides, after which nobody follows an order."""
 
@@ -91,39 +93,68 @@ def where_is(config: Path | None, kafka: str | None, out: Path | None) -> BusCon
 
 def ordered(order: Order, where: Mapping[str, Any]) -> Iterator[str]:
     """Ask for it, and tell what comes of it until its end; ResourceError where it came to nothing."""
-    with reach(**where) as joined:
-        if joined.registry.holder(CONTROLLER) is None:
-            raise ResourceError(
-                "nobody is there who decides about specialists",
-                hint="start `tsuzuri specialists up`, or a gateway with a SPECIALISTS.yaml",
-            )
-        number, heard = new_id(), queue.SimpleQueue[Outcome]()
-        following = joined.bus.follow(joined.topics.control, lambda records: _hear(records, number, heard))
+    with reach(**where) as joined, _spinner(f"{order.verb} {order.specialist}") as turn:
+        for outcome in asked(joined, _signed(order)):
+            turn(outcome.text)
+            if outcome.state == "failed":
+                raise ResourceError(outcome.text, hint="tsuzuri specialists list")
+            yield outcome.text
+
+
+def asked(joined: Joined, order: Order) -> Iterator[Outcome]:
+    """What comes of an order, up to its end; ResourceError where nobody is there who would say it."""
+    registry, topics = joined.registry, joined.topics
+    if registry.holder(CONTROLLER) is None:
+        raise ResourceError(
+            "nobody is there who decides about specialists",
+            hint="start `tsuzuri specialists up`, or a gateway with a SPECIALISTS.yaml",
+        )
+    epoch = registry.epoch(CONTROLLER)
+    number, heard = new_id(), queue.SimpleQueue[Outcome]()
+    following = joined.bus.follow(topics.control, lambda records: _hear(records, number, heard))
+    try:
         if not following.wait(KNOWN_S):
-            raise BusDown(f"the broker did not hand over {joined.topics.control} within {KNOWN_S:.0f} s")
-        asked = Envelope(_signed(order), id=number, sent_ms=now_ms())
-        value, headers = encode(asked)
-        joined.bus.send(Record(joined.topics.control, value, number.encode(), tuple(headers)))
-        with _spinner(f"{order.verb} {order.specialist}") as turn:
-            for outcome in _outcomes(joined.registry, heard):
-                turn(outcome.text)
-                if outcome.state == "failed":
-                    raise ResourceError(outcome.text, hint="tsuzuri specialists list")
-                yield outcome.text
+            raise BusDown(f"the broker did not hand over {topics.control} within {KNOWN_S:.0f} s")
+        value, headers = encode(Envelope(order, id=number, sent_ms=now_ms()))
+        _store(joined.bus, Record(topics.control, value, number.encode(), tuple(headers)))
+        yield from _outcomes(registry, heard, epoch)
+    finally:
+        following.close()
 
 
-def _outcomes(registry: Registry, heard: queue.SimpleQueue[Outcome]) -> Iterator[Outcome]:
+def _store(bus: Bus, record: Record) -> None:
+    """Send an order; BusDown where it is not stored."""
+    stored = queue.SimpleQueue[BaseException | None]()
+    bus.send(record, lambda _, error: stored.put(error))
+    try:
+        problem = stored.get(timeout=KNOWN_S)
+    except queue.Empty:
+        problem = TimeoutError(f"nothing came back in {KNOWN_S:.0f} s")
+    if problem is not None:
+        raise BusDown(
+            f"the broker did not take the order: {problem}",
+            hint="tsuzuri specialists list shows whether it was taken after all",
+        ) from problem
+
+
+def _outcomes(registry: Registry, heard: queue.SimpleQueue[Outcome], epoch: int) -> Iterator[Outcome]:
     led_at = time.monotonic()
     while True:
         try:
-            outcome = heard.get(timeout=0.5)
+            outcome = heard.get(timeout=LOOK_S)
         except queue.Empty:
-            if registry.holder(CONTROLLER) is not None:
-                led_at = time.monotonic()
-            elif time.monotonic() - led_at > UNLED_S:
+            if registry.holder(CONTROLLER) is None:
+                if time.monotonic() - led_at > UNLED_S:
+                    raise ResourceError(
+                        "whoever decided has gone, and nobody has taken over",
+                        hint="start `tsuzuri specialists up` again: it goes on where it was",
+                    ) from None
+                continue
+            led_at = time.monotonic()
+            if registry.epoch(CONTROLLER) not in (0, epoch):
                 raise ResourceError(
-                    "whoever decided has gone, and nobody has taken over",
-                    hint="start `tsuzuri specialists up` again: it goes on where it was",
+                    "another process decides now, which goes on with what was begun but can't tell of it",
+                    hint="tsuzuri specialists list, and where nothing was begun yet, the same again",
                 ) from None
             continue
         yield outcome

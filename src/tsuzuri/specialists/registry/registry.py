@@ -135,6 +135,11 @@ class Registry:
         with self._lock:
             return self._view.leases.holder(lease)
 
+    def epoch(self, lease: str) -> int:
+        """Of the last claim to a lease: another one where it has changed hands. 0: none is known."""
+        with self._lock:
+            return self._view.leases.epoch(lease)
+
     def wait(self, timeout_s: float) -> bool:
         """Whether everything is known that was said before this call."""
         until = time.monotonic() + timeout_s
