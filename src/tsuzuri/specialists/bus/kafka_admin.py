@@ -101,7 +101,10 @@ class Admin:
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:
         """The offset that the next record of each partition gets."""
         ends = self._offsets(places, OffsetSpec.latest())
-        return self._probe.ends(ends) if self._client.is_embedded else ends
+        if not self._client.is_embedded:
+            return ends
+        self._probe.begin_anew_for(self._ids({topic for topic, _ in places}))
+        return self._probe.ends(ends)
 
     def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
         if not places:
@@ -246,12 +249,16 @@ class Admin:
         nothing. Topics that are not there are missing."""
         if not self._client.is_embedded:
             return {group: tuple(topics)}
+        return {f"{group}:{of}": (topic,) for topic, of in self._ids(topics).items()}
+
+    def _ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Which one each topic is of those that had its name; those that are not there are missing."""
         there = self.topics().keys() & set(topics)
         if not there:
             return {}
         futures = self._admin.describe_topics(TopicCollection(sorted(there)), request_timeout=self._wait_s)
         return {
-            f"{group}:{self._call(future.result, 'asking for topics').topic_id}": (topic,)
+            topic: str(self._call(future.result, "asking for topics").topic_id)
             for topic, future in futures.items()
         }
 

@@ -36,7 +36,7 @@ from tsuzuri.specialists.bus.kafka_buffer import Buffer
 from tsuzuri.specialists.bus.kafka_follow import as_record
 from tsuzuri.specialists.bus.kafka_reading import Reader
 from tsuzuri.specialists.bus.kafka_words import Send, Words
-from tsuzuri.specialists.bus.members import Members, places
+from tsuzuri.specialists.bus.members import Members
 
 FIRST = 0
 """The offset of the first record there was; where that is gone, of the first there is. (To ask the embedded
@@ -123,14 +123,13 @@ class Assigned(Reader):
 
     def _share_out(self) -> None:
         """Give up what is another's, and begin with what is ours and nobody has."""
-        owners = {topic: self._members.owners(topic, count) for topic, count in self._counts.items()}
-        ours, has = places(owners, self._name), self._buffer.owned(self._topics)
-        lost = {place for place in has - ours if owners.get(place[0])}
+        has = self._buffer.owned(self._topics)
+        lost, new = self._members.moves(self._name, self._counts, has)
         if lost:
             self._consumer.incremental_unassign([TopicPartition(*place) for place in lost])
             self._paused -= lost
             self._commit_now(self._buffer.lend(lost))
-        if new := ours - has - self._members.taken(self._name):
+        if new:
             self._look()
             self._begin({place for place in new if place[0] in self._groups})
 

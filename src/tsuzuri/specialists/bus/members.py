@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -84,9 +84,19 @@ class Members:
         """Of each partition of a topic; nobody's where no member wants any."""
         return allot(topic, partitions, tuple(sorted(n for n, w in self.living.items() if topic in w.topics)))
 
-    def taken(self, name: str) -> set[Place]:
-        """What others than `name` have."""
-        return {place for other, word in self.living.items() if other != name for place in word.has}
+    def moves(
+        self, name: str, partitions: Mapping[str, int], has: Collection[Place]
+    ) -> tuple[set[Place], set[Place]]:
+        """What a member that has some partitions gives up, and what it begins with, given how many each topic
+        has. It keeps what nobody wants."""
+        owners = {
+            (topic, number): owner
+            for topic, count in partitions.items()
+            for number, owner in enumerate(self.owners(topic, count))
+        }
+        ours = {place for place, owner in owners.items() if owner == name}
+        taken = {place for other, word in self.living.items() if other != name for place in word.has}
+        return {place for place in has if owners.get(place, name) != name}, ours - set(has) - taken
 
     def lent(self, name: str) -> dict[Position, str]:
         """What others than `name` work off of partitions that they have given up, and who does."""
@@ -121,10 +131,3 @@ def _scores(topic: str, partitions: int, names: Iterable[str]) -> Iterator[tuple
         for partition in range(partitions):
             drawn = hashlib.blake2b(f"{topic} {partition} {name}".encode(), digest_size=8).digest()
             yield drawn, name, partition
-
-
-def places(owners: Mapping[str, Sequence[str]], name: str) -> set[Place]:
-    """What is a member's, given the owners of each topic's partitions."""
-    return {
-        (topic, number) for topic, of in owners.items() for number, owner in enumerate(of) if owner == name
-    }
