@@ -60,7 +60,7 @@ def served() -> Iterator[Served]:
     with ExitStack() as stack:
         stack.callback(house.close)
         deaf = Deaf(house.open_bus())
-        guest = Specialists(config, bus=deaf)  # type: ignore[arg-type]
+        guest = Specialists(config, bus=deaf)
         address, _ = stack.enter_context(running(ServeConfig(port=0, drain_s=1.0), [guest]))
         yield Served(house, guest, deaf, address)
 
