@@ -26,6 +26,8 @@ from specialists.faults.schedule import SOAK
 from specialists.faults.soak import soak
 
 WORKERS = {"general": 2, "law": 1}
+BEAT_S = 1.0
+"""Between two signs of life: a machine that is busy keeps to that."""
 
 
 def main() -> int:
@@ -51,7 +53,9 @@ def main() -> int:
         if any(folder.iterdir()):
             parser.error(f"{folder} is not empty")
         kind = "apache" if options.kafka_home else "embedded"
-        house = build_house(kind, folder, kafka_home=options.kafka_home, with_link=True, workers=WORKERS)
+        house = build_house(
+            kind, folder, kafka_home=options.kafka_home, with_link=True, workers=WORKERS, beat_s=BEAT_S
+        )
         try:
             house.wait()
             told, violations = soak(

@@ -19,6 +19,7 @@ from buses import until
 from specialists.faults.house import REVISION, RealHouse
 from specialists.faults.link import Mode
 from tsuzuri.specialists.bus.base import Record
+from tsuzuri.specialists.messages import Beat
 
 HEALING_S = 120.0
 JUNK: tuple[bytes | None, ...] = (
@@ -37,7 +38,7 @@ Strike = Callable[[RealHouse, random.Random, float], None]
 
 def kill_worker(house: RealHouse, drawn: random.Random, lasts_s: float) -> None:
     """SIGKILL one of the workers; `up` starts another."""
-    beat = drawn.choice(house.beats())
+    beat = _anybody(house, drawn)
     with house.fault("kill worker", beat.instance):
         os.kill(beat.pid, signal.SIGKILL)
         _healed(
@@ -47,7 +48,7 @@ def kill_worker(house: RealHouse, drawn: random.Random, lasts_s: float) -> None:
 
 def pause_worker(house: RealHouse, drawn: random.Random, lasts_s: float) -> None:
     """SIGSTOP one of the workers, which comes back as a zombie."""
-    beat = drawn.choice(house.beats())
+    beat = _anybody(house, drawn)
     with house.fault("pause worker", beat.instance), paused(beat.pid):
         time.sleep(lasts_s)
 
@@ -189,6 +190,18 @@ def _replace_gateway(
         pid = house.gateway()
         os.kill(pid, number)
         _healed(lambda: pid not in house.children("serve") and house.answers("general"))
+
+
+def _anybody(house: RealHouse, drawn: random.Random) -> Beat:
+    """A worker that lives, once one does: the fault before may have killed them all."""
+    found: list[Beat] = []
+
+    def look() -> bool:
+        found[:] = house.beats()
+        return bool(found)
+
+    until(look, patience_s=HEALING_S)
+    return drawn.choice(found)
 
 
 def _healed(what: Callable[[], object]) -> None:

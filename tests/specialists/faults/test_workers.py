@@ -92,8 +92,8 @@ def test_3_a_worker_that_stood_still_is_not_heard_when_it_comes_back(
 def test_10_a_request_that_kills_workers_is_put_aside_and_nobody_with_it(
     real_house: BuildHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault test 10: its client is told, it becomes a dead letter, and everybody else is answered: of those who
-    were lost with it twice each is tried alone, so that in company it takes a third death."""
+    """Fault test 10: its client is told, it becomes a dead letter, and everybody else is answered: what was
+    lost with it twice is tried alone, so that in company it takes a third death."""
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "sitecustomize.py").write_text(DEADLY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "first"), prepend=os.pathsep)
