@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tsuzuri.specialists.messages import (
@@ -82,6 +82,7 @@ EXAMPLES: dict[str, Body] = {
             Told(text="猫", piece="猫".encode(), offset=3, logprob=-0.5, top=(("犬", b"\xe7\x8a", -1.5),)),
         ),
     ),
+    "delta-prompt": Delta(text="猫", ids=(5,), prompt_tokens=3),
     "final": Final(
         finish="stop",
         text="。",
@@ -111,10 +112,10 @@ EXAMPLES: dict[str, Body] = {
         has_gate=False,
         actor="operator",
     ),
-    "outcome": Outcome(text="読み込み中", state="done"),
     "order-filters": Order(verb="add", specialist="novel", filters=FILTERS),
     "wanted-filters": Wanted(specialist="novel", revision="r1", filters=FILTERS),
     "wanted-had": Wanted(specialist="novel", revision="r1", workers=0, had=4),
+    "outcome": Outcome(text="読み込み中", state="done"),
     "descriptor": Descriptor(
         specialist="novel",
         revision="r1",
@@ -261,7 +262,7 @@ def test_a_record_of_every_schema_so_far_is_read_as_it_was_meant(path: Path) -> 
     fixture = json.loads(path.read_text(encoding="utf-8"))
     headers = [(name, content.encode()) for name, content in fixture["headers"].items()]
     found = decode(json.dumps(fixture["value"]).encode(), headers)
-    assert found == envelope(EXAMPLES[path.stem])
+    assert found == envelope(EXAMPLES[path.stem], **LATER.get(path.stem, {}))
 
 
 def test_there_is_a_record_of_every_kind() -> None:
@@ -348,6 +349,7 @@ VALUES = st.one_of(
 
 
 @given(VALUES, st.lists(st.tuples(NAMES, CONTENTS), max_size=8), st.sampled_from(sorted(KINDS)))
+@example(b"{}", [("x-tsuzuri-attempt", b"0"), ("x-tsuzuri-lane", b"")], "accepted")
 def test_whatever_arrives_is_a_message_or_is_refused_as_none(
     value: bytes | None, headers: list[tuple[str, bytes | None]], word: str
 ) -> None:

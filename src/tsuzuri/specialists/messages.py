@@ -99,10 +99,10 @@ class Embed(Body, frozen=True):
 
 
 class Accepted(Body, frozen=True):
-    """A worker has begun with it."""
+    """A worker has begun with it: said, and stored, before it looks at what it is."""
 
     prompt_tokens: int = 0
-    """As its tokenizer reads the prompt."""
+    """As its tokenizer reads the prompt; 0: that is not known yet."""
 
 
 class Told(Body, frozen=True):
@@ -121,6 +121,8 @@ class Delta(Body, frozen=True):
     text: str = ""
     ids: tuple[int, ...] = ()
     tokens: tuple[Told, ...] = ()
+    prompt_tokens: int = 0
+    """As its tokenizer reads the prompt, in the first of them."""
 
 
 class Final(Body, frozen=True):
@@ -269,10 +271,10 @@ class Wanted(Body, frozen=True):
     """The file of its domain's held-out texts."""
     has_gate: bool = True
     """Whether it has to beat the generalist before it is ready."""
-
-
     filters: dict[str, Any] = {}
     """What it may not write (`serving.config.FilterConfig`)."""
+
+
 class Lease(Body, frozen=True):
     """That somebody alone does something until then. Key: lease/name."""
 

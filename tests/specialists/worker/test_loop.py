@@ -63,7 +63,7 @@ def test_an_answer_comes_in_parts_and_is_acknowledged_at_its_end(
         heard.check()
         begun, *parts, end = heard.bodies
         assert isinstance(begun, Accepted)
-        assert begun.prompt_tokens == end.prompt_tokens > 0
+        assert parts[0].prompt_tokens == end.prompt_tokens > 0  # type: ignore[union-attr]
         assert len(parts) > 2
         assert all(isinstance(part, Delta) for part in parts)
         assert (end.finish, end.completion_tokens, len(heard.ids)) == ("length", 30, 30)
@@ -485,6 +485,42 @@ def test_what_nobody_ever_waited_for_is_given_up_after_a_lease(open_bus: OpenBus
     assert request.is_orphaned(lambda name: None)
     assert not request.is_orphaned({"replies/0": "somebody"}.get)
     assert request.is_orphaned({"replies/0": "another"}.get)
+
+
+class Endless:
+    """A model that comes to no end with one prompt."""
+
+    def __init__(self, model: TextModel) -> None:
+        self.facts, self.stats, self._model = model.facts, model.stats, model
+
+    async def read(self, prompt: Any) -> Any:
+        return await (asyncio.Event().wait() if prompt == "deadly" else self._model.read(prompt))
+
+
+def test_that_it_is_begun_with_is_known_before_a_request_is_looked_at(
+    quick: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    """Or nobody would know what it was that killed a worker."""
+    with working(Endless(quick), open_bus, topics):  # type: ignore[arg-type]
+        heard = gate.ask("deadly")
+        until(lambda: accepted(heard))
+
+
+def test_what_is_cancelled_before_it_has_begun_is_not_written(
+    slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    bus = Stubborn(open_bus())
+    with working(slow, lambda: bus, topics) as running:  # type: ignore[arg-type, return-value]
+        gate.ended(gate.ask())
+        bus.is_full = True
+        heard = gate.ask(sampling=ENDLESS, request_id="early")
+        until(lambda: running.worker is not None and running.worker.is_blocked)
+        gate.control(Cancel(ids=("early",)))
+        until(lambda: gate.lag() == 0)
+        bus.is_full = False
+        until(lambda: gate.registry.beats[running.instance].running == 0)
+        assert slow.stats().generated_tokens < 1000
+        assert not shows(heard)
 
 
 class Stubborn:

@@ -297,6 +297,7 @@ class Ledger:
         if isinstance(body, Final):
             return self._final(entry, body, now)
         entry.state, entry.moved_at = "streaming", now
+        entry.prompt_tokens = body.prompt_tokens or entry.prompt_tokens
         entry.seq += 1
         self._shown(entry, body.text, body.ids)
         entry.completion_tokens += len(body.ids)

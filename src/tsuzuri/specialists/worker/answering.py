@@ -1,6 +1,6 @@
 """From a request to what is said about it: a model's text as messages, with neither bus nor queue.
 
-    Ask    Accepted, Delta …, Final        Score    Accepted, Scored        Embed    Accepted, Embedded
+    Ask    Delta …, Final        Score    Delta …, Scored        Embed    Embedded
 
 What is written goes out at once where nothing went out lately, and else together with what follows within
 some milliseconds. An answer of which nothing can be shown for a while (a filter holds it back, its prompt is
@@ -15,11 +15,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from tsuzuri.core.config import parse_config
 from tsuzuri.core.errors import InputError
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.serving.models import Prompt, Resume, TextDelta, TextGeneration, TextModel, TextRequest
-from tsuzuri.specialists.messages import Accepted, Ask, Body, Delta, Embed, Embedded, Final, Score, Told
+from tsuzuri.specialists.messages import Ask, Body, Delta, Embed, Embedded, Final, Score, Told
 from tsuzuri.specialists.worker.failures import Unsupported
 from tsuzuri.specialists.worker.scoring import score
 
@@ -43,6 +45,8 @@ class Answering:
     """Texts that are scored side by side."""
     is_cancelled: bool = False
     _generation: TextGeneration | None = None
+    _uncounted: int = 0
+    """Tokens of the prompt, as long as nobody was told of them."""
     _seen: tuple[int, ...] = ()
     """Of its engine, when last looked at."""
 
@@ -60,7 +64,6 @@ class Answering:
                 yield message
         elif isinstance(body, Score):
             self._need("prompt_logprobs", "scores no texts")
-            yield Accepted()
             scoring = asyncio.ensure_future(
                 score(
                     self.model,
@@ -79,7 +82,6 @@ class Answering:
         elif isinstance(body, Embed):
             self._need("embeddings", "makes no vectors of texts")
             prompts = [await self.model.read(text) for text in body.texts]
-            yield Accepted(prompt_tokens=sum(len(prompt.ids) for prompt in prompts))
             vectors = await self.model.embed(prompts)
             yield Embedded(
                 vectors=tuple(tuple(row) for row in vectors.tolist()),
@@ -93,22 +95,22 @@ class Answering:
             yield Final(finish="cancelled")
             return
         generation = self._generation = self.model.complete(request)
-        yield Accepted(prompt_tokens=generation.usage.prompt_tokens)
+        self._uncounted = generation.usage.prompt_tokens
         digest = hashlib.sha256((body.resume.text if body.resume else "").encode())
         coming: asyncio.Future[TextDelta] | None = None
         try:
             while True:
                 coming = asyncio.ensure_future(anext(generation))
                 async for alive in self._alive(coming):
-                    yield alive
+                    yield self._counted(alive)
                 delta = coming.result()
                 digest.update(delta.text.encode())
                 *parts, last = _cut(delta)
                 for part in parts:
-                    yield part
+                    yield self._counted(part)
                 if delta.finish is not None:
                     break
-                yield last
+                yield self._counted(last)
                 await asyncio.sleep(self.delta_s)
         finally:
             if coming is not None:
@@ -126,6 +128,11 @@ class Answering:
             filtered=dict(generation.filtered),
             sha256=digest.hexdigest(),
         )
+
+    def _counted(self, part: Delta) -> Delta:
+        """A part; the first tells how long the prompt is."""
+        count, self._uncounted = self._uncounted, 0
+        return msgspec.structs.replace(part, prompt_tokens=count) if count else part
 
     async def _alive(self, coming: asyncio.Future[Any]) -> AsyncIterator[Delta]:
         """Until it has come, that it is on its way."""

@@ -29,7 +29,6 @@ from tsuzuri.specialists.messages import (
     Drain,
     Envelope,
     Failed,
-    Final,
     Lane,
     Malformed,
     Report,
@@ -231,6 +230,7 @@ class Worker:
             if request.deadline is not None and time.monotonic() >= request.deadline:
                 await self._say(request, deadline_passed())
                 return
+            await self._saying.begin(request)
             request.answering = Answering(
                 self._model,
                 envelope.body,
@@ -241,9 +241,10 @@ class Worker:
                 alive_s=self._config.alive_s,
                 width=self._slots,
             )
+            if request.is_stopped:  # before there was anything to stop
+                request.answering.cancel()
             async for message in request.answering.messages():
-                is_stopped = isinstance(message, Final) and message.finish == "cancelled"
-                await self._say(request, request.instead if is_stopped and request.instead else message)
+                await self._say(request, request.outcome(message))
         except Exception as error:
             failed = request.instead or failure_of(error)
             if not isinstance(error, TsuzuriError):

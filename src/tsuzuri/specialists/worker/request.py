@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from tsuzuri.specialists.messages import (
 )
 from tsuzuri.specialists.registry.registry import LEASE_S, REPLIES
 from tsuzuri.specialists.worker.answering import Answering
+from tsuzuri.specialists.worker.failures import handed_back
 
 ASKED = Ask | Score | Embed
 ENDS = Final | Scored | Embedded | Failed
@@ -48,6 +50,9 @@ class Request:
     """Who reads its replies, once known."""
     instead: Failed | None = None
     """What is said at its end, where it was stopped for a reason of this worker's."""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the first that was said of it is stored."""
+    is_stopped: bool = False
     is_unwanted: bool = False
     """Whether nobody waits for it any more: where its end can't be said, it need not be."""
     is_void: bool = False
@@ -90,8 +95,16 @@ class Request:
     def stop(self, instead: Failed | None = None) -> None:
         """Let it end within a step, with something else said than that it was cancelled."""
         self.instead = self.instead or instead
+        self.is_stopped = True
         if self.answering is not None:
             self.answering.cancel()
+
+    def outcome(self, message: Body) -> Body:
+        """What is said in place of a message: of one that was stopped, that it is not whole."""
+        is_cut = isinstance(message, Final) and message.finish == "cancelled"
+        if isinstance(message, Scored) and self.is_stopped:
+            return self.instead or handed_back()
+        return self.instead if is_cut and self.instead else message
 
     def record(self, body: Body, worker: str) -> Record:
         """What is sent to say so."""

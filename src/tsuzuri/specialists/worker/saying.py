@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, NoPlace, Record
-from tsuzuri.specialists.messages import Body, Failed
+from tsuzuri.specialists.messages import Accepted, Body, Failed
 from tsuzuri.specialists.worker.background import Background
 from tsuzuri.specialists.worker.held import Held
 from tsuzuri.specialists.worker.request import ENDS, Request
@@ -17,6 +18,8 @@ BLOCKED_S = 0.1
 """Between two tries to send where the bus takes nothing."""
 AGAIN_S = 1.0
 """Before the end of an answer that was not stored is sent again."""
+BEGUN_S = 1.0
+"""For the broker to store that a request is begun with; then it is begun with in any case."""
 LATE_S = 30.0
 """After a deadline, until the end of an answer may be forgotten that can't be stored."""
 
@@ -41,6 +44,14 @@ class Saying:
         if is_sent:
             request.records.append(record)
         return is_sent
+
+    async def begin(self, request: Request) -> None:
+        """Say that it is begun with, and see that this is stored: a request that kills this process at once
+        is known by whom it was with."""
+        if await self.say(request, Accepted()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEGUN_S):
+                    await request.begun.wait()
 
     async def repeat(self, request: Request, records: Sequence[Record]) -> None:
         """Say once more what was said: whoever has heard it drops it."""
@@ -69,7 +80,10 @@ class Saying:
         """On a thread of the bus: a record is stored, or is not."""
         if error is not None:
             self._background.soon(partial(self._unsent, request, record, is_end))
-        elif is_end:
+            return
+        if not request.begun.is_set():
+            self._background.soon(request.begun.set)
+        if is_end:
             self._background.soon(partial(self._held.settle, request))
 
     def _unsent(self, request: Request, record: Record, is_end: bool) -> None:
