@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import threading
@@ -115,7 +116,7 @@ class Clients:
         self._thread = threading.Thread(target=self._loop.run_forever, name="clients")
         self._thread.start()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=16)
-        self._http = httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(None, connect=10.0))
+        self._http = httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(None, connect=60.0))
 
     def ask(
         self,
@@ -139,6 +140,8 @@ class Clients:
         """Requests at random moments, `rate` a second on the average, whatever becomes of the others (an
         open loop); at the end all have ended."""
         drawn, asked, is_over = random.Random(seed), list[Asked](), threading.Event()
+        for prompt, number in itertools.product(PROMPTS, range(SEEDS)):  # not while anybody waits
+            self._run(self.oracle.tell(prompt, tokens, number))
 
         def run() -> None:
             next_s = time.monotonic()
@@ -172,7 +175,7 @@ class Clients:
         self._thread.join()
         self._loop.close()
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, object]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(HUNG_S)
 
     async def _ask(self, one: Asked, more: dict[str, Any]) -> None:
