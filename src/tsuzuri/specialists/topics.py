@@ -6,10 +6,11 @@ All of them begin with the prefix of an installation, so that several can share 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from tsuzuri.core.errors import InputError
-from tsuzuri.specialists.bus.base import TopicSpec
+from tsuzuri.specialists.bus.base import Bus, TopicSpec
 from tsuzuri.specialists.messages import Lane
 
 LANES: tuple[Lane, ...] = ("interactive", "batch")
@@ -95,6 +96,12 @@ class Topics:
             TopicSpec(name, partitions=partitions, retention_ms=_HOUR_MS)
             for name in self.lanes(specialist, revision)
         )
+
+
+def make_topics(bus: Bus, specs: Sequence[TopicSpec]) -> None:
+    """Make topics that are missing; those that are there may have any number of partitions."""
+    there = bus.topics()
+    bus.ensure([replace(spec, partitions=there.get(spec.name, spec.partitions)) for spec in specs])
 
 
 def partitions_for(workers: int) -> int:

@@ -319,7 +319,7 @@ def test_records_that_are_none_harm_nobody(house: House) -> None:
 
     async def test(gateway: Gateway) -> None:
         for value, headers in ((b"{", ()), (None, ()), (b"{}", (("x-tsuzuri-kind", b"nothing"),))):
-            record = Record(house.topics.replies, value, b"k", headers, partition=gateway._partition)
+            record = Record(house.topics.replies, value, b"k", headers, partition=gateway.seat.partition)
             house.bus.send(record)
         assert await text_of(ask(gateway)) == WANTED
         assert gateway.malformed == 3
@@ -345,7 +345,7 @@ def test_two_gateways_read_partitions_of_their_own(house: House) -> None:
 
     async def test(gateway: Gateway) -> None:
         async with house.gateway() as other:
-            assert gateway._partition != other._partition
+            assert gateway.seat.partition != other.seat.partition
             answers = [ask(gateway), ask(other)]
             assert await asyncio.gather(*map(text_of, answers)) == [WANTED] * 2
             assert not other.ledger.counts["stale"]
@@ -358,7 +358,7 @@ def test_no_partition_left_is_said(house: House) -> None:
         async with house.gateway() as gateway:
             partitions = house.bus.topics()[house.topics.replies]
             for number in range(partitions):
-                if number != gateway._partition:
+                if number != gateway.seat.partition:
                     await asyncio.to_thread(house.registry.lease, f"replies/{number}", "somebody")
             with pytest.raises(BusDown, match="no gateway more can join"):
                 async with house.gateway():

@@ -15,10 +15,13 @@ from tsuzuri.serving.models import PromptTooLong, TextDelta, TextFinish, TextTok
 from tsuzuri.specialists.bus.base import Record
 from tsuzuri.specialists.gateway.ledger import Entry, State
 from tsuzuri.specialists.gateway.living import Target
+from tsuzuri.specialists.judging import repetition
 from tsuzuri.specialists.messages import Body, Delta, Embedded, Failed, Final, Lane, Scored, Told
 
 RETRY_S = 5.0
 """What a client is told to wait where nobody is there."""
+LOOP = 0.5
+"""Share of repeated 4-grams in its last characters from which on an answer goes in circles."""
 BLAMELESS = (
     "overloaded",
     "handed_back",
@@ -34,6 +37,10 @@ BLAMELESS = (
 
 class Sink(Protocol):
     """Whoever waits for an answer."""
+
+    @property
+    def is_poor(self) -> bool:
+        """Whether what was shown is empty, or ends in a loop."""
 
     def part(self, entry: Entry, body: Delta) -> None:
         """More of it."""
@@ -88,6 +95,11 @@ class Answer:
         self._error: BaseException | None = None
         self._is_over = False
         self._woken = asyncio.Event()
+
+    @property
+    def is_poor(self) -> bool:
+        """See `Sink`."""
+        return not self.tail.strip() or repetition(self.tail) > LOOP
 
     def cancel(self) -> None:
         """See `TextGeneration`."""
@@ -144,6 +156,8 @@ class Answer:
 
 class Reply:
     """The one reply to a question that is answered at once."""
+
+    is_poor = False
 
     def __init__(self) -> None:
         self.arrived: asyncio.Future[Scored | Embedded] = asyncio.get_running_loop().create_future()

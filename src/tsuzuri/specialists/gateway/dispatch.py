@@ -12,12 +12,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from tsuzuri.core.errors import InputError, ResourceError
 from tsuzuri.serving import logs
-from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Following, Record, TopicSpec
-from tsuzuri.specialists.control.asking import lease_replies
+from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
 from tsuzuri.specialists.gateway.calls import (
     BLAMELESS,
     Answer,
@@ -32,7 +30,7 @@ from tsuzuri.specialists.gateway.ledger import Effect, End, Entry, Ledger, Send,
 from tsuzuri.specialists.gateway.living import Living
 from tsuzuri.specialists.gateway.pace import Pace
 from tsuzuri.specialists.gateway.post import Post
-from tsuzuri.specialists.judging import repetition
+from tsuzuri.specialists.gateway.seat import Seat
 from tsuzuri.specialists.messages import (
     Accepted,
     Ask,
@@ -47,9 +45,8 @@ from tsuzuri.specialists.messages import (
     decode,
     new_id,
 )
-from tsuzuri.specialists.registry.leases import Held
 from tsuzuri.specialists.registry.registry import LEASE_S, Key, Registry
-from tsuzuri.specialists.topics import Topics, partitions_for
+from tsuzuri.specialists.topics import Topics, make_topics, partitions_for
 
 TICK_S = 0.05
 REPORT_S = 1.0
@@ -61,8 +58,6 @@ NOBODY_S = 0.5
 STRANDED_S = 1.0
 """For which a request may wait with a revision that has no worker any more: one of them may still hand it
 back, or begin with it."""
-LOOP = 0.5
-"""Share of repeated 4-grams in its last characters from which on an answer goes in circles."""
 DEFAULT_S = 600.0
 """For a request that names no deadline."""
 
@@ -92,11 +87,9 @@ class Gateway:
         self._post = Post(bus, topics)
         self._clock = clock
         self._calls: dict[str, Call] = {}
+        self.seat = Seat(bus, topics, registry, name, self._replies)
         self._known: set[Key] = set()
         """Revisions whose topics the bus knows."""
-        self._lease: Held | None = None
-        self._partition = -1
-        self._following: list[Following] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -107,7 +100,7 @@ class Gateway:
         make_topics(self.bus, self.topics.specs())
         if not self.registry.wait(10.0):
             raise BusDown(f"the broker did not hand over {self.topics.registry} within 10 s")
-        self._join()
+        self.seat.take()
         self._refresh()
 
     async def start(self) -> None:
@@ -130,10 +123,7 @@ class Gateway:
 
     def close(self) -> None:
         """Leave: nobody answers to this gateway any more."""
-        for following in self._following:
-            following.close()
-        if self._lease is not None:
-            self._lease.close()
+        self.seat.close()
 
     # What it does for others
 
@@ -175,14 +165,6 @@ class Gateway:
         return reply
 
     # How
-
-    def _join(self) -> None:
-        """Take a partition for replies, and read it before anybody is told to write there."""
-        self._lease, self._partition = lease_replies(self.bus, self.topics, self.registry, self.name)
-        following = self.bus.follow(self.topics.replies, self._replies, partitions=[self._partition])
-        self._following.append(following)
-        if not following.wait(10.0):
-            raise BusDown(f"the broker did not hand over {self.topics.replies} within 10 s")
 
     def _begin(
         self,
@@ -232,7 +214,7 @@ class Gateway:
         self.ledger.sent(entry, tokenizer=target.tokenizer)
         left_s = call.deadline - self._clock()
         call.record = self._post.request(
-            call, entry, sender=self.name, partition=self._partition, left_s=left_s
+            call, entry, sender=self.name, partition=self.seat.partition, left_s=left_s
         )
         attempt = entry.attempt
 
@@ -310,7 +292,7 @@ class Gateway:
                 self._time(call)
             call.sink.end(end.entry, end.state, end.reply)
             began_at = call.accepted_at or call.opened_at
-            pace.served(now - began_at, now - call.opened_at, is_poor=_is_poor(call.sink))
+            pace.served(now - began_at, now - call.opened_at, is_poor=call.sink.is_poor)
         elif end.state in ("cancelled", "expired"):
             call.sink.end(end.entry, end.state, None)
         else:
@@ -357,7 +339,9 @@ class Gateway:
             if now - refreshed_at > REFRESH_S:
                 refreshed_at = now
                 self._refresh()
-                await self._keep_lease()
+                if self.seat.is_taken:
+                    with suppress(ResourceError):
+                        await asyncio.to_thread(self.seat.take)
                 await self._keep_topics()
                 self._look_for_stranded()
             self._apply(self.ledger.tick(now=now, stall_s=self._stall_s))
@@ -383,13 +367,6 @@ class Gateway:
                 await asyncio.to_thread(make_topics, self.bus, specs)
                 self._known.add(key)
 
-    async def _keep_lease(self) -> None:
-        """Another partition for replies, where somebody has taken this one over (after a long pause, say)."""
-        if self._lease is not None and not self._lease.is_held:
-            logs.event("replies_taken_over", partition=self._partition)
-            with suppress(ResourceError):
-                await asyncio.to_thread(self._join)
-
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_S)
@@ -407,13 +384,3 @@ class Gateway:
         if loop is not None:
             with suppress(RuntimeError):  # the loop is closed: so is everything that waits
                 loop.call_soon_threadsafe(work)
-
-
-def make_topics(bus: Bus, specs: Sequence[TopicSpec]) -> None:
-    """Make topics that are missing; those that are there may have any number of partitions."""
-    there = bus.topics()
-    bus.ensure([replace(spec, partitions=there.get(spec.name, spec.partitions)) for spec in specs])
-
-
-def _is_poor(sink: Sink) -> bool:
-    return isinstance(sink, Answer) and (not sink.tail.strip() or repetition(sink.tail) > LOOP)

@@ -21,7 +21,7 @@ from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.gateway.calls import nobody_yet
-from tsuzuri.specialists.gateway.dispatch import Gateway, make_topics
+from tsuzuri.specialists.gateway.dispatch import Gateway
 from tsuzuri.specialists.gateway.models import GatewayModel, Only
 from tsuzuri.specialists.gateway.reach import Reach
 from tsuzuri.specialists.gateway.watching import Watch
@@ -29,7 +29,7 @@ from tsuzuri.specialists.messages import Route, new_id
 from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.routing.base import Router
 from tsuzuri.specialists.routing.trained import load_router
-from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.topics import Topics, make_topics
 
 
 class Specialists:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from tsuzuri.specialists.config import check_files, read_specialists
 from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.messages import Descriptor, Envelope, Order, Wanted, encode, new_id, now_ms
 from tsuzuri.specialists.registry.registry import Key, Registry
-from tsuzuri.specialists.topics import Topics, partitions_for
+from tsuzuri.specialists.topics import Topics, make_topics, partitions_for
 from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
 from tsuzuri.specialists.up.children import Child, end_all
 from tsuzuri.specialists.up.kept import forget_up, read_state, write_state, write_up
@@ -99,7 +98,7 @@ class Up:
             self._bus_config = self._config.bus.model_copy(update={"bootstrap": address})
             bus = open_bus(self._bus_config)
             held.callback(bus.close)
-            ensure(bus, self._topics)
+            make_topics(bus, self._topics.specs())
             registry = Registry(bus, self._topics, keeps_all=True)
             held.callback(registry.close)
             self._registry = registry
@@ -320,9 +319,3 @@ class Up:
 
     def _set(self) -> list[str]:
         return [f"--set={override}" for override in self._overrides]
-
-
-def ensure(bus: Bus, topics: Topics) -> None:
-    """Make the topics that are missing; those that are there may have more partitions than ours would."""
-    there = bus.topics()
-    bus.ensure([replace(item, partitions=there.get(item.name, item.partitions)) for item in topics.specs()])

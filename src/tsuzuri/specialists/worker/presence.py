@@ -13,7 +13,6 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -25,7 +24,7 @@ from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
 from tsuzuri.specialists.control.admission import check_fits
 from tsuzuri.specialists.messages import Beat, Descriptor, Drain, Envelope, State, encode, now_ms
 from tsuzuri.specialists.registry.registry import Registry
-from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.topics import Topics, make_topics
 from tsuzuri.specialists.worker.config import WorkerConfig
 
 KNOWN_S = 20.0
@@ -47,9 +46,8 @@ class Presence:
         self.figures: Callable[[], Mapping[str, Any]] = dict
         """Those of the next beat."""
         self._bus, self._state = bus, "loading"
-        there = bus.topics()
-        specs = [*topics.specs(), *topics.request_specs(*self.key, partitions=config.partitions)]
-        bus.ensure([replace(spec, partitions=there.get(spec.name, spec.partitions)) for spec in specs])
+        requests = topics.request_specs(*self.key, partitions=config.partitions)
+        make_topics(bus, [*topics.specs(), *requests])
         self.registry = Registry(bus, topics)
         if not self.registry.wait(KNOWN_S):
             self.registry.close()
