@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tsuzuri.specialists.gateway.hearing import Hearing
 from tsuzuri.specialists.gateway.ledger import (
     GRACE_S,
     MOST_LOSSES,
@@ -170,6 +171,37 @@ def test_of_several_lost_together_twice_each_is_tried_alone_and_the_deadly_one_a
     assert last.entry.id == "c"
 
 
+def test_an_attempt_that_the_broker_did_not_take_is_withdrawn_for_perhaps_it_did() -> None:
+    held = Held()
+    withdraw, *_ = held.ledger.unsent(ID, 1, now=0.0)
+    assert isinstance(withdraw, Withdraw)
+    assert withdraw.attempt == 1
+    (send,) = held.pass_time(1.1)
+    assert (type(send), held.entry.attempt) == (Send, 2)
+
+
+def test_time_in_which_nothing_could_be_heard_is_nobody_s_silence() -> None:
+    held = Held()
+    held.hear(Accepted())
+    held.now += 5.0
+    held.ledger.excuse(5.0, now=held.now)
+    assert held.pass_time(2.9, stall_s=3.0) == []
+    assert kinds(held.pass_time(0.2, stall_s=3.0)) == ["Withdraw"]
+    assert held.entry.tries == 1
+
+
+def test_a_gateway_hears_nothing_while_it_stands_still_or_everybody_is_silent() -> None:
+    hearing = Hearing(0.0)
+    assert hearing.deaf_s(0.5, 9.0) == 0.0, "an answer came half a second ago"
+    assert [hearing.deaf_s(now, 9.0) for now in (1.0, 1.5, 2.0, 2.5)] == [0.0] * 4
+    assert hearing.deaf_s(3.0, 2.9) == 2.9, "of a silence that is too long all of it"
+    assert hearing.deaf_s(3.5, 3.4) == 0.5
+    hearing.heard(3.6)
+    assert hearing.deaf_s(4.0, 4.0) == 0.0
+    assert hearing.deaf_s(9.0, 0.1) == 5.0, "nobody had looked"
+    assert hearing.deaf_s(9.5, 0.1) == 0.0
+
+
 def test_a_hand_back_is_no_death_and_no_failure() -> None:
     held = Held()
     for attempt in range(1, 12):
@@ -266,7 +298,7 @@ def test_a_broker_that_lost_its_records_is_told_everything_again() -> None:
 def test_what_the_broker_did_not_take_is_sent_again_until_the_deadline() -> None:
     held = Held(deadline=20.0)
     for attempt in range(1, 15):
-        assert held.ledger.unsent(ID, attempt, now=held.now) == []
+        assert kinds(held.ledger.unsent(ID, attempt, now=held.now)) == ["Withdraw"]
         assert kinds(held.pass_time(1.01)) == ["Send"]
     assert held.ledger.unsent(ID, 3, now=held.now) == [], "of an attempt that is past"
 

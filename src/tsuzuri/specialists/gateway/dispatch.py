@@ -26,6 +26,7 @@ from tsuzuri.specialists.gateway.calls import (
     error_of,
     nobody,
 )
+from tsuzuri.specialists.gateway.hearing import Hearing
 from tsuzuri.specialists.gateway.ledger import Effect, End, Entry, Ledger, Send, Show, Withdraw
 from tsuzuri.specialists.gateway.living import Living
 from tsuzuri.specialists.gateway.pace import Pace
@@ -86,6 +87,7 @@ class Gateway:
         """Called when there is anything new of routes, revisions and workers."""
         self._post = Post(bus, topics)
         self._clock = clock
+        self._hearing = Hearing(clock())
         self._calls: dict[str, Call] = {}
         self.seat = Seat(bus, topics, registry, name, self._replies)
         self._known: set[Key] = set()
@@ -247,6 +249,7 @@ class Gateway:
 
     def _take(self, records: Sequence[Record]) -> None:
         now = self._clock()
+        self._hearing.heard(now)
         for record in records:
             try:
                 envelope = decode(record.value, record.headers)
@@ -344,6 +347,7 @@ class Gateway:
                         await asyncio.to_thread(self.seat.take)
                 await self._keep_topics()
                 self._look_for_stranded()
+            self.ledger.excuse(self._hearing.deaf_s(now, self.registry.quiet_s), now=now)
             self._apply(self.ledger.tick(now=now, stall_s=self._stall_s))
 
     def _look_for_stranded(self) -> None:

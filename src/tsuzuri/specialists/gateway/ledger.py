@@ -174,7 +174,7 @@ class Ledger:
         if entry is None or entry.attempt != attempt or entry.state != "queued":
             return []
         self.counts["resent"] += 1
-        return self._again(entry, now, delay_s=UNSENT_S)
+        return [Withdraw(entry, attempt), *self._again(entry, now, delay_s=UNSENT_S)]  # perhaps it did
 
     def postpone(self, entry: Entry, *, delay_s: float, now: float) -> None:
         """There is nobody to send this attempt to: it is due again later."""
@@ -260,6 +260,11 @@ class Ledger:
         """It cannot be answered, as whoever was to send it found."""
         entry = self._entries.get(request_id)
         return [] if entry is None else self._given_up(entry, "error", failure)
+
+    def excuse(self, seconds: float, *, now: float) -> None:
+        """So much of the time could bring nothing: nobody was silent in it."""
+        for entry in self:
+            entry.moved_at = min(now, entry.moved_at + seconds)
 
     def tick(self, *, now: float, stall_s: Callable[[Entry], float]) -> list[Effect]:
         """What time has brought: deadlines, attempts that are due, and silence of more than `stall_s`."""
