@@ -263,6 +263,51 @@ def test_what_waits_with_a_revision_that_has_gone_is_sent_to_another(house: Hous
     running(house, test)
 
 
+class Wedged(FakeWorker):
+    """Begins with none of the first attempts that it is given, and says all the while that it has room."""
+
+    def _answer(self, work: Work, envelope: Envelope) -> None:
+        if envelope.attempt > 1:
+            super()._answer(work, envelope)
+
+
+def test_what_nobody_begins_with_though_there_is_room_is_sent_again(house: House) -> None:
+    house.admit()
+    worker = Wedged(house.open_bus(), house.topics, "general", "r1", "wedged")
+    house.workers.append(worker)
+
+    async def test(gateway: Gateway) -> None:
+        assert await text_of(ask(gateway)) == WANTED
+        assert [one.attempt for one in worker.asked] == [1, 2]
+        assert gateway.ledger.counts == {"stranded": 1}
+        await until(lambda: worker.cancelled)
+
+    running(house, test)
+
+
+def test_a_revision_that_shows_nothing_until_the_time_is_over_has_failed(house: House) -> None:
+    house.admit()
+    house.worker(stop_after=0)
+
+    async def test(gateway: Gateway) -> None:
+        deltas = [delta async for delta in ask(gateway, within_s=0.5)]
+        assert [delta.finish for delta in deltas] == ["timeout"]
+        assert gateway.paces["general", "r1"].failed == 1
+
+    running(house, test)
+
+
+def test_who_leaves_after_a_long_wait_for_the_first_text_has_waited_that_long() -> None:
+    pace = Pace()
+    pace.first(0.1)
+    pace.waited(0.05)
+    pace.waited(20.0)
+    told = pace.report("general", "r1")
+    assert told is not None
+    assert told.first_token_ms == (100.0, 20_000.0)
+    assert pace.stall_s(is_streaming=False) == FIRST_STALL_S, "nobody is given more time for it"
+
+
 def test_who_goes_away_is_not_written_for(house: House) -> None:
     house.admit()
     worker = house.worker(step_s=0.02)

@@ -56,6 +56,8 @@ FAREWELL_S = 0.5
 """After a worker is known to be gone, for what it handed back before to arrive."""
 NOBODY_S = 0.5
 """Between two looks for a worker for a request that was accepted before they all went."""
+UNTAKEN_S = 6.0
+"""For which a request may wait for the worker that reads its partition, where another one has room."""
 STRANDED_S = 1.0
 """For which a request may wait with a revision that has no worker any more: one of them may still hand it
 back, or begin with it."""
@@ -351,11 +353,13 @@ class Gateway:
             self._apply(self.ledger.tick(now=now, stall_s=self._stall_s))
 
     def _look_for_stranded(self) -> None:
-        """Send what waits with a revision whose workers have all gone to somebody else."""
+        """Send again what waits with a revision whose workers have all gone, or for a worker that does not
+        take it though others have room."""
         now = self._clock()
         for entry in list(self.ledger):
-            key = self._calls[entry.id].target.key
-            if key not in self.living.live and now - entry.moved_at > STRANDED_S:
+            key, waited_s = self._calls[entry.id].target.key, now - entry.moved_at
+            is_untaken = waited_s > UNTAKEN_S and self.living.has_room(key)
+            if is_untaken or (key not in self.living.live and waited_s > STRANDED_S):
                 self._apply(self.ledger.stranded(entry.id, now=now))
 
     def _stall_s(self, entry: Entry) -> float:

@@ -10,6 +10,8 @@ from tsuzuri.specialists.messages import Descriptor, Route
 from tsuzuri.specialists.registry.registry import Key, Registry
 from tsuzuri.specialists.registry.shares import pick
 
+IDLE_BEATS = 3
+"""In a row, from which on a worker that says that it has room is believed."""
 UP = ("checking", "ready")
 """States of workers that answer."""
 
@@ -45,6 +47,8 @@ class Living:
         self.slots: dict[Key, int] = {}
         """Requests that all of a revision write together."""
         self._up: dict[str, list[str]] = {}
+        self._idle: dict[str, tuple[int, int]] = {}
+        """The last beat of a worker, and how many before it said that it has room and nobody waits."""
 
     def up(self, alias: str) -> list[str]:
         """Specialists of an alias that answer now."""
@@ -68,11 +72,22 @@ class Living:
         tokenizer = descriptor.tokenizer_sha256 if descriptor else ""
         return Target(*chosen, tokenizer=tokenizer, epoch=route.epoch, note=note)
 
+    def has_room(self, key: Key) -> bool:
+        """Whether a worker of a revision has said for some beats that it could begin with more."""
+        return any(self._idle.get(name, (0, 0))[1] >= IDLE_BEATS for name in self.live.get(key, ()))
+
     def refresh(self) -> None:
         """Look anew who lives."""
         live: defaultdict[Key, list[str]] = defaultdict(list)
         slots: defaultdict[Key, int] = defaultdict(int)
+        idle, self._idle = self._idle, {}
         for instance, beat in self._registry.beats.items():
+            at_ms, beats = idle.get(instance, (0, 0))
+            if beat.running >= beat.slots or beat.waiting:
+                beats = 0
+            elif beat.at_ms != at_ms:
+                beats += 1
+            self._idle[instance] = beat.at_ms, beats
             if beat.state in UP:
                 live[beat.specialist, beat.revision].append(instance)
                 slots[beat.specialist, beat.revision] += beat.slots
