@@ -14,11 +14,12 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.serving.engines.base import EngineFailed, Overloaded
 from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.models import PromptTooLong
-from tsuzuri.specialists.bus.base import BusDown
+from tsuzuri.specialists.bus.base import BusDown, Work
 from tsuzuri.specialists.dead_letters import list_letters
 from tsuzuri.specialists.gateway.dispatch import Gateway
+from tsuzuri.specialists.gateway.pace import FIRST_STALL_S, Pace
 from tsuzuri.specialists.gateway.reach import Reach
-from tsuzuri.specialists.messages import Ask, Delta, Final
+from tsuzuri.specialists.messages import Ask, Delta, Envelope, Final
 
 WANTED = f"general:{TEXT}"[:16]
 

@@ -299,6 +299,7 @@ class Gateway:
             began_at = call.accepted_at or call.opened_at
             pace.served(now - began_at, now - call.opened_at, is_poor=call.sink.is_poor)
         elif end.state in ("cancelled", "expired"):
+            self._note_silence(call, end.state, now)
             call.sink.end(end.entry, end.state, None)
         else:
             failure = end.failure or Failed(code="unknown", message="")
@@ -308,6 +309,15 @@ class Gateway:
             call.sink.fail(end.entry, error_of(failure, call.specialist))
         self._forget(call)
         self.on_end(call, end)
+
+    def _note_silence(self, call: Call, state: str, now: float) -> None:
+        """Of a request that a worker had: nothing was shown until its client went, or its time was over."""
+        if call.accepted_at is None or call.first_at is not None:
+            return
+        if state == "expired":
+            self._blame(call, Failed(code="silent", message="nothing was shown before its time was over"))
+        elif isinstance(call.body, Ask):
+            self.paces[call.target.key].waited(now - call.opened_at)
 
     def _forget(self, call: Call) -> None:
         del self._calls[call.id]

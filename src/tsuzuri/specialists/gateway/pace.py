@@ -79,6 +79,12 @@ class Pace:
         if len(self._reported) < REPORTED:
             self._reported.append(1000 * seconds)
 
+    def waited(self, seconds: float) -> None:
+        """So long somebody waited who then went without having seen anything: no less than the others do, it
+        is a time to the first text that would have been longer still."""
+        if seconds > quantile(self.first_s, 0.95) and len(self._reported) < REPORTED:
+            self._reported.append(1000 * seconds)
+
     def served(self, service_s: float, total_s: float, *, is_poor: bool) -> None:
         """An answer that ended as it should."""
         self.service_s += (SMOOTHING if self.finished else 1.0) * (service_s - self.service_s)
