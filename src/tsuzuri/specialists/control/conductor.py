@@ -21,6 +21,7 @@ from tsuzuri.serving import logs
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.admission import check_fits
 from tsuzuri.specialists.control.draining import Drains, Ending
+from tsuzuri.specialists.control.examining import Examination
 from tsuzuri.specialists.control.orders import Orders
 from tsuzuri.specialists.control.standing import OVER, Standing
 from tsuzuri.specialists.control.succession import Succession
@@ -30,17 +31,10 @@ from tsuzuri.specialists.registry.registry import Key, Registry
 ADMITTED = ("ready", "draining", "gone")
 """States of a revision that was let in, whatever came then."""
 
-
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """What is to be looked at."""
-
-    revision: Descriptor
-    texts: Path | None
-    generalist: Descriptor | None
-    """That it has to beat; none: it need not."""
-    old: Descriptor | None
-    """That it must not be much worse than."""
+FAILED_LOOKS = 5
+"""At a revision about which nothing could be found out, after which it is refused."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+"""Between looks: twice as long after each."""
 
 
 class Effects(Ending, Protocol):
@@ -53,6 +47,15 @@ class Effects(Ending, Protocol):
         """An order's next step, or its end."""
 
 
+@dataclass(slots=True)
+class _Look:
+    """What came of looking at a revision."""
+
+    failures: int = 0
+    pause_s: float = FIRST_PAUSE_S
+    next_at: float = 0.0
+
+
 class Conductor:
     """Decides for one alias."""
 
@@ -63,6 +66,7 @@ class Conductor:
         self._orders = Orders(effects.tell)
         self._succession = Succession(self._standing, self._drains, self._orders, config, effects)
         self._examining: set[Key] = set()
+        self._looks: dict[Key, _Look] = {}
         self._shown: dict[Key, str] = {}
 
     # What comes in
@@ -86,12 +90,25 @@ class Conductor:
         """Note what a gateway saw."""
         self._succession.take(report)
 
-    def decide(self, revision: Descriptor | None, key: Key) -> None:
-        """The end of an examination: the revision, ready or refused; None: it is to be looked at again."""
+    def decide(self, revision: Descriptor | None, key: Key, now: float, problem: str = "") -> None:
+        """The end of an examination: the revision, ready or refused. None: nothing was found out, for a
+        reason of its own or, without a `problem`, of the bus: it is looked at again, if not too often."""
         self._examining.discard(key)
         before = self._standing.decided.get(key)
-        if revision is None or (before is not None and before.state == "refused"):  # it was called off
+        if before is not None and before.state == "refused":  # it was called off
             return
+        if revision is None:
+            look = self._looks.setdefault(key, _Look())
+            look.pause_s, look.failures = 2 * look.pause_s, look.failures + bool(problem)
+            look.next_at = now + min(look.pause_s, LONGEST_PAUSE_S)
+            if problem:
+                self._orders.tell(key[0], f"{'/'.join(key)} could not be looked at: {problem}")
+            known = next((item for item in self._standing.known(key[0]) if item.revision == key[1]), None)
+            if known is None or look.failures < FAILED_LOOKS:
+                return
+            note = f"it could not be looked at, {look.failures} times: {problem}"
+            revision = msgspec.structs.replace(known, state="refused", note=note)
+        self._looks.pop(key, None)
         self._standing.decide(revision)
         if revision.state == "refused":
             self._succession.drop(key, f"refused: {revision.note}")
@@ -103,7 +120,7 @@ class Conductor:
     def tick(self, now: float) -> None:
         """Do what is due."""
         for key, revision in list(self._standing.news()):
-            self._settle(key, revision)
+            self._settle(key, revision, now)
         self._succession.tick(now)
         for name, _ in self._drains.tick(now):
             if name not in self._drains:
@@ -132,6 +149,7 @@ class Conductor:
                 f"{key[0]}/{self._succession.coming(key[0])} is on its way: wait, or roll that back"
             )
         self._orders.is_about(number, key)
+        self._looks.pop(key, None)
         self._standing.reopen(key)
         if order.source:
             old = self._standing.current(order.specialist)
@@ -227,13 +245,13 @@ class Conductor:
 
     # Decisions
 
-    def _settle(self, key: Key, revision: Descriptor) -> None:
+    def _settle(self, key: Key, revision: Descriptor, now: float) -> None:
         """Keep what was decided about a revision, though its workers say again that they begin."""
         if key[0] in self._orders and self._shown.get(key) != revision.state:
             self._shown[key] = revision.state
             self._orders.tell(key[0], f"{'/'.join(key)}: {revision.state}")
         if revision.state in ("loading", "checking"):
-            self._resettle(key, revision)
+            self._resettle(key, revision, now)
             return
         self._standing.decided[key] = revision
         if revision.state == "draining":
@@ -241,11 +259,11 @@ class Conductor:
         if revision.state == "refused" and self._succession.awaited(key[0]) == key[1]:
             self._succession.drop(key, f"refused: {revision.note}")  # its supervisor gave up
 
-    def _resettle(self, key: Key, revision: Descriptor) -> None:
+    def _resettle(self, key: Key, revision: Descriptor, now: float) -> None:
         decided = self._standing.decided.get(key)
         if decided is None:
             if revision.state == "checking":
-                self._examine(key, revision)
+                self._examine(key, revision, now)
             return
         try:
             check_fits(decided, revision)
@@ -258,9 +276,11 @@ class Conductor:
         if decided.state != "gone":
             self._standing.decide(msgspec.structs.replace(decided, source=revision.source or decided.source))
 
-    def _examine(self, key: Key, revision: Descriptor) -> None:
+    def _examine(self, key: Key, revision: Descriptor, now: float) -> None:
         name, general = key[0], self._config.generalist
         if key in self._examining or not self._registry.alive(*key):
+            return
+        if key in self._looks and now < self._looks[key].next_at:
             return
         wanted, own = self._registry.wanted.get(key), self._config.of(name)
         has_gate = wanted.has_gate if wanted else own is None or own.gate != "none"

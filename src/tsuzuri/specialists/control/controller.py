@@ -10,22 +10,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
-
-import msgspec
 
 from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.serving import logs
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
 from tsuzuri.specialists.config import SpecialistsConfig
-from tsuzuri.specialists.control.admission import Examiner, Figures, Refused, held_out, with_figures
-from tsuzuri.specialists.control.asking import Asker, Unanswered
-from tsuzuri.specialists.control.conductor import Conductor, Examination
+from tsuzuri.specialists.control.conductor import Conductor
+from tsuzuri.specialists.control.examining import Decision, Examination, Examinations
 from tsuzuri.specialists.messages import (
     Body,
-    Descriptor,
     Drain,
     Envelope,
     Malformed,
@@ -42,12 +36,7 @@ from tsuzuri.specialists.topics import Topics
 
 TICK_S = 0.1
 AGAIN_S = 1.0
-"""Between two tries to get the lease, or to examine what did not answer."""
-TRIES = 3
-OFF_DOMAIN_TEXTS = 8
-"""Of each other domain, on which a revision is measured for the record."""
-
-Decision = tuple[Descriptor | None, Key]
+"""Between two tries to get the lease."""
 Item = Envelope | Report | Decision | None
 
 
@@ -163,7 +152,8 @@ class Controller:
         elif isinstance(item, Report):
             self._conductor.report(item)
         elif isinstance(item, tuple):
-            self._conductor.decide(*item)
+            revision, key, problem = item
+            self._conductor.decide(revision, key, now, problem)
         self._conductor.tick(now)
         self._say_all()
 
@@ -194,117 +184,3 @@ class Controller:
                 continue  # whoever follows control counts it
             if isinstance(envelope.body, Order):
                 self._inbox.put(envelope)
-
-
-class Examinations:
-    """Looks at one revision after another, on a thread of its own."""
-
-    def __init__(
-        self,
-        bus: Bus,
-        topics: Topics,
-        registry: Registry,
-        config: SpecialistsConfig,
-        holder: str,
-        decide: Callable[[Decision], None],
-    ) -> None:
-        self._bus, self._topics, self._registry = bus, topics, registry
-        self._config, self._holder, self._decide = config, holder, decide
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="examination")
-        self._asker: Asker | None = None
-        self._is_closed = threading.Event()
-
-    def begin(self, task: Examination) -> None:
-        """Look at a revision when it is its turn."""
-        self._pool.submit(self._examine, task)
-
-    def close(self) -> None:
-        """End, the present one too."""
-        self._is_closed.set()
-        self._pool.shutdown(cancel_futures=True)
-
-    def _examine(self, task: Examination) -> None:
-        key = (task.revision.specialist, task.revision.revision)
-        try:
-            found = self._looked_at(task)
-        except BaseException as error:
-            logs.failure("examination", error, specialist=key[0], revision=key[1])
-            found = None
-        self._decide((found, key))
-        if found is not None and found.state == "ready" and task.generalist is not None:
-            try:
-                self._off_domain(task.revision, task.generalist)
-            except TsuzuriError as error:  # it is for the record alone
-                logs.event("off_domain", specialist=key[0], revision=key[1], problem=error.message)
-
-    def _looked_at(self, task: Examination) -> Descriptor | None:
-        """The revision, ready or refused; None: nothing could be found out."""
-        for _ in range(TRIES):
-            if self._is_closed.is_set():
-                return None
-            try:
-                asker = Asker(self._bus, self._topics, self._registry, self._holder)
-            except (BusDown, BusFull):
-                self._is_closed.wait(AGAIN_S)
-                continue
-            try:
-                return self._judged(Examiner(asker, self._config.gate), task)
-            except (Refused, Unanswered) as error:
-                if isinstance(error, Refused) or error.is_final:
-                    figures = error.figures if isinstance(error, Refused) else None
-                    refused = with_figures(task.revision, figures)
-                    return msgspec.structs.replace(refused, state="refused", note=error.message)
-                self._is_closed.wait(AGAIN_S)
-            except (BusDown, BusFull):
-                self._is_closed.wait(AGAIN_S)
-            finally:
-                asker.close()
-        return None
-
-    def _judged(self, examiner: Examiner, task: Examination) -> Descriptor:
-        """The revision, ready, with its figures; Refused."""
-        examiner.golden(task.revision)
-        figures: Figures | None = None
-        if task.generalist is not None or task.old is not None:
-            texts = self._texts(task.texts, task.revision.specialist)
-        if task.generalist is not None:
-            figures = examiner.against(task.revision, task.generalist, texts)
-            examiner.check(figures)
-        if task.old is not None:
-            self._not_worse(examiner, task.revision, task.old, texts)
-        note = f"on its own domain {figures} (the generalist)" if figures else ""
-        return msgspec.structs.replace(with_figures(task.revision, figures), state="ready", note=note)
-
-    def _texts(self, path: Path | None, name: str) -> list[str]:
-        if path is None:
-            raise Refused(f"{name} has no held-out texts on which it could beat the generalist")
-        try:
-            return held_out(path, self._config.gate.texts)
-        except TsuzuriError as error:
-            raise Refused(error.message) from error
-
-    def _not_worse(
-        self, examiner: Examiner, revision: Descriptor, old: Descriptor, texts: Sequence[str]
-    ) -> None:
-        figures = examiner.against(revision, old, texts)
-        worse = self._config.rollout.worse_bits
-        if figures.gain < -worse:
-            refusal = Refused(
-                f"it is worse than revision {old.revision}: {figures}; allowed are {-worse:+.1%}"
-            )
-            refusal.figures = figures
-            raise refusal
-
-    def _off_domain(self, revision: Descriptor, generalist: Descriptor) -> None:
-        """Log what a revision loses on the domains of others; nobody is refused for it."""
-        asker = Asker(self._bus, self._topics, self._registry, self._holder)
-        losses: dict[str, float] = {}
-        try:
-            examiner = Examiner(asker, self._config.gate)
-            for other in self._config.specialists:
-                if other.texts is not None and other.name != revision.specialist:
-                    texts = held_out(other.texts, OFF_DOMAIN_TEXTS)
-                    losses[other.name] = round(-examiner.against(revision, generalist, texts).gain, 4)
-        finally:
-            asker.close()
-        logs.event("off_domain", specialist=revision.specialist, revision=revision.revision, losses=losses)

@@ -1,0 +1,122 @@
+"""The conductor by a clock of the test's, with what it has done by others noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from buses import until
+from standins import StandIn
+from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.memory import MemoryBroker
+from tsuzuri.specialists.config import SpecialistsConfig
+from tsuzuri.specialists.control.conductor import FAILED_LOOKS, Conductor
+from tsuzuri.specialists.control.examining import Examination
+from tsuzuri.specialists.messages import Descriptor, Order
+from tsuzuri.specialists.registry.registry import Key, Registry
+from tsuzuri.specialists.topics import Topics
+
+KEY = ("generalist", "1")
+
+
+class Noted:
+    """Effects that have none."""
+
+    def __init__(self) -> None:
+        self.examined: list[Key] = []
+        self.told: list[tuple[str, str, str]] = []
+        self.drained: list[Key] = []
+        self.forgotten: list[Key] = []
+
+    def examine(self, task: Examination) -> None:
+        self.examined.append((task.revision.specialist, task.revision.revision))
+
+    def tell(self, order: str, text: str, state: str) -> None:
+        self.told.append((order, text, state))
+
+    def drain(self, key: Key) -> None:
+        self.drained.append(key)
+
+    def lag(self, key: Key) -> int:
+        return 0
+
+    def forget(self, key: Key) -> None:
+        self.forgotten.append(key)
+
+
+class House:
+    """A registry, a conductor, and the generalist, which says that it is to be looked at."""
+
+    def __init__(self, broker: MemoryBroker, prefix: str) -> None:
+        self.broker, self.topics = broker, Topics(prefix)
+        self.config = BusConfig(prefix=prefix)
+        bus = broker.bus(self.config)
+        bus.ensure(self.topics.specs())
+        self.registry = Registry(bus, self.topics)
+        self.effects = Noted()
+        config = SpecialistsConfig.model_validate(
+            {"alias": "kana", "specialists": [{"name": KEY[0], "release": "x"}]}
+        )
+        self.conductor = Conductor(self.registry, config, self.effects, "test")
+        self.workers = [self.worker()]
+
+    def worker(self) -> StandIn:
+        return StandIn(lambda: self.broker.bus(self.config), self.topics, *KEY)
+
+    def state(self) -> Descriptor | None:
+        return self.registry.descriptors.get(KEY)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+        self.registry.close()
+
+
+@pytest.fixture
+def house(memory_broker: MemoryBroker, prefix: str) -> Iterator[House]:
+    found = House(memory_broker, prefix)
+    until(lambda: found.state() and found.registry.alive(*KEY))
+    yield found
+    found.close()
+
+
+def test_what_could_not_be_looked_at_is_looked_at_again_after_a_pause_and_refused_in_the_end(
+    house: House,
+) -> None:
+    now, pauses = 0.0, []
+    for number in range(1, FAILED_LOOKS + 1):
+        began = now
+        while len(house.effects.examined) < number:
+            house.conductor.tick(now)
+            now += 0.1
+        pauses.append(now - began)
+        house.conductor.decide(None, KEY, now, "it fell over")
+    assert pauses == sorted(pauses), "each is longer than the one before"
+    assert pauses[1] >= 1.0
+    until(lambda: (found := house.state()) and found.state == "refused")
+    found = house.state()
+    assert found is not None
+    assert found.note == f"it could not be looked at, {FAILED_LOOKS} times: it fell over"
+    house.conductor.tick(now + 1000)
+    assert len(house.effects.examined) == FAILED_LOOKS
+    house.conductor.order("r", Order(verb="replace", specialist=KEY[0], revision=KEY[1]), now)
+    house.workers.append(house.worker())
+
+    def is_looked_at_again() -> bool:
+        house.conductor.tick(now)
+        return len(house.effects.examined) > FAILED_LOOKS
+
+    until(is_looked_at_again)
+
+
+def test_a_broker_that_is_away_is_held_against_nobody(house: House) -> None:
+    now = 0.0
+    for _ in range(3 * FAILED_LOOKS):
+        house.conductor.tick(now)
+        house.conductor.decide(None, KEY, now)
+        now += 100
+    assert house.effects.examined == [KEY] * 3 * FAILED_LOOKS
+    found = house.state()
+    assert found is not None
+    assert found.state == "checking"
