@@ -29,7 +29,8 @@ from tsuzuri.core.processes import tied
 from tsuzuri.specialists.bus.client import EMBEDDED, LOG
 
 HOST = "127.0.0.1"
-STARTING_S = 60.0
+STARTING_S = 180.0
+"""For a broker whose process runs to answer: on a busy machine Apache Kafka takes more than one minute."""
 STOPPING_S = 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 CALM_S = 60.0
