@@ -59,13 +59,15 @@ class Link:
             await self._break()
 
     async def _break(self) -> None:
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _end(self) -> None:
         self._server.close()
-        await self._break()
+        while self._tasks:
+            await self._break()
         await self._server.wait_closed()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,12 +93,12 @@ class Link:
         except (OSError, asyncio.CancelledError):
             pass  # the broker is away, or the link was cut
         finally:
-            self._tasks.discard(task)
             for one in (writer, there):
                 if one is not None:
                     one.close()
                     with suppress(OSError, asyncio.CancelledError):
                         await one.wait_closed()
+            self._tasks.discard(task)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
