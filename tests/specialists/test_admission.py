@@ -44,6 +44,12 @@ def test_the_same_texts_give_the_same_interval() -> None:
     assert first == second
 
 
+def test_a_model_that_texts_cost_nothing_is_no_error() -> None:
+    figures = compare(np.ones(20), np.zeros(20), np.full(20, 300.0), resamples=100)
+    assert figures.gain == 0
+    assert "where it has 0.0000" in str(figures)
+
+
 def test_texts_are_spread_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text("".join(f'{{"text": "{number}"}}\n' for number in range(100)))

@@ -122,6 +122,19 @@ class Unled(Registry):
         return super().lease(name, *args, **options)
 
 
+class Broken:
+    """A bus with a defect."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def lag(self, *_: object) -> Any:
+        raise RuntimeError("a defect")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+
 class Mute:
     """A bus that takes nothing for a while, or loses what it takes."""
 
@@ -501,6 +514,21 @@ def test_an_order_that_comes_while_nobody_decides_is_for_whoever_is_next(running
     until(lambda: registry.asked > asked_before + 1)
     registry.is_down = False
     assert running.end("d").state == "done"
+
+
+def test_one_that_only_fails_lets_another_decide(running: Installation) -> None:
+    running.controllers[0].close()
+    for holder in ("broken", "second"):
+        bus = Broken(running.open_bus()) if holder == "broken" else running.open_bus()
+        registry = Registry(bus, running.topics)  # type: ignore[arg-type]
+        running.registries.append(registry)
+        running.controllers.append(
+            Controller(bus, running.topics, registry, running.config, holder=holder, ttl_s=1.0)  # type: ignore[arg-type]
+        )
+        until(lambda: running.registry.holder(CONTROLLER) == "broken")
+    running.order("d", verb="drain", specialist="literature")
+    until(lambda: running.registry.holder(CONTROLLER) == "second")
+    until(lambda: running.state("literature") == "gone")
 
 
 def test_what_can_not_be_said_now_is_said_later(running: Installation) -> None:

@@ -56,10 +56,11 @@ class Figures:
         return 1 - self.own / self.other if self.other else 0.0
 
     def __str__(self) -> str:
-        return (
-            f"{self.own:.4f} bits a byte where it has {self.other:.4f}: {self.gain:+.1%} "
-            f"(95 %: {self.gain_low / self.other:+.1%} to {self.gain_high / self.other:+.1%})"
-        )
+        figures = f"{self.own:.4f} bits a byte where it has {self.other:.4f}"
+        if not self.other:
+            return figures
+        low, high = self.gain_low / self.other, self.gain_high / self.other
+        return f"{figures}: {self.gain:+.1%} (95 %: {low:+.1%} to {high:+.1%})"
 
 
 class Examiner:

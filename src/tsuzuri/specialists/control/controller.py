@@ -37,6 +37,10 @@ from tsuzuri.specialists.topics import Topics
 TICK_S = 0.1
 AGAIN_S = 1.0
 """Between two tries to get the lease."""
+MOST_FAILURES = 5
+"""One after another, after which whoever decides gives the lease back."""
+RESIGNED_S = 3 * AGAIN_S
+"""For others to ask for it first."""
 Item = Envelope | Report | Decision | None
 
 
@@ -111,6 +115,7 @@ class Controller:
 
     def _run(self) -> None:
         item: Item = None
+        failures = 0
         while not self._is_closed.is_set():
             try:
                 item = item or self._inbox.get(timeout=TICK_S)
@@ -120,13 +125,30 @@ class Controller:
                 if self._leads():
                     item, taken = None, item
                     self._work(taken)
+                    failures = 0
                 elif isinstance(item, Envelope) and self._registry.holder(CONTROLLER) is None:
                     self._is_closed.wait(TICK_S)  # an order is for whoever decides next
                 else:
                     item = None
-            except TsuzuriError as error:  # what is due now is due at the next tick
+            except (BusDown, BusFull) as error:  # what is due now is due at the next tick
                 logs.event("controller_waits", problem=error.message)
                 self._is_closed.wait(AGAIN_S)
+            except Exception as error:
+                told = {"problem": error.message} if isinstance(error, TsuzuriError) else {}
+                logs.failure("controller", error, **told)
+                failures += 1
+                if failures == MOST_FAILURES:
+                    failures = 0
+                    self._resign()
+                self._is_closed.wait(AGAIN_S)
+
+    def _resign(self) -> None:
+        """Let another decide, if there is one, before this one begins anew."""
+        if self._lease is not None:
+            self._lease.close()
+        self._lease = self._conductor = None
+        self._next_try = time.monotonic() + RESIGNED_S
+        logs.event("controller_resigns", holder=self._holder)
 
     def _leads(self) -> bool:
         if self.is_leading:
