@@ -215,6 +215,25 @@ def test_after_an_empty_restart_everybody_says_its_own_again(
     worker.close()
 
 
+def test_what_fails_in_one_reader_of_the_registry_stops_neither_others_nor_its_own_words(
+    open_bus: OpenBus, topics: Topics, registry: Registry
+) -> None:
+    heard: list[str] = []
+
+    def fail(key: str) -> None:
+        raise ZeroDivisionError
+
+    registry.on_change(fail)
+    registry.on_change(heard.append)
+    held = registry.lease("controller", "me", ttl_s=0.6)
+    open_bus().send(
+        record(topics.beats, Beat(instance="w", specialist="a", revision="1", at_ms=1, every_ms=100), "w")
+    )
+    until(lambda: heard.count("beat/w") == 2)  # it came, and died
+    renewed_at = held.renewed_at
+    until(lambda: held.renewed_at > renewed_at)
+
+
 def test_who_claims_a_lease_of_a_broker_that_came_back_empty_holds_it_though_its_holder_died_with_it(
     memory_broker: MemoryBroker, open_bus: OpenBus, topics: Topics, registry: Registry
 ) -> None:

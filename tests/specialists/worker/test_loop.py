@@ -16,7 +16,7 @@ from tsuzuri.serving.config import ModelConfig
 from tsuzuri.serving.engines.base import EngineFailed, EngineStats
 from tsuzuri.serving.loading import load
 from tsuzuri.serving.models import TextModel
-from tsuzuri.specialists.bus.base import Bus, BusFull, NoPlace, Record
+from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, NoPlace, Record, WorkQueue
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.dead_letters import list_letters
 from tsuzuri.specialists.messages import (
@@ -574,6 +574,30 @@ def test_an_answer_that_goes_nowhere_is_in_nobody_s_way_and_is_given_up(
         gate.ended(heard)
         until(lambda: gate.lag() == 0)
         assert lost.replies == []
+
+
+class Stuck:
+    """A queue that fails in a way that nobody had foreseen."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+
+    def take(self, timeout_s: float) -> Any:
+        raise RuntimeError("closed")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+
+def test_a_worker_that_can_take_nothing_more_ends(
+    quick: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    bus = Stubborn(open_bus())
+    bus.queue = lambda *of, **others: Stuck(open_bus().queue(*of, **others))  # type: ignore[attr-defined]
+    with working(quick, lambda: bus, topics) as running:  # type: ignore[arg-type, return-value]
+        running.join()
+        assert isinstance(running.error, BusDown)
+        assert "RuntimeError" in running.error.message
 
 
 def test_a_part_that_is_not_stored_ends_the_attempt_and_an_end_is_sent_again(

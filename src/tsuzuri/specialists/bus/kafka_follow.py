@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
@@ -14,6 +15,8 @@ from tsuzuri.specialists.bus.client import LOG, Client
 
 POLL_S = 0.1
 BATCH_RECORDS = 500
+FAILED_S = 1.0
+"""After what nobody had foreseen."""
 
 
 class KafkaFollowing:
@@ -100,21 +103,27 @@ class Follower:
         return consumer
 
     def _run(self) -> None:
-        while True:
-            with self.changed:
-                if self._is_closed:
-                    break
-                if self._is_stale:
-                    self._consumer.close()
-                    self._consumer = self._connected()
-                    for following in set(self._followings.values()):
-                        self._finish(following, dict.fromkeys(following.left, 0))
-                    self._consumer.incremental_assign(
-                        [TopicPartition(*place, OFFSET_BEGINNING) for place in self._followings]
-                    )
-                    self._is_stale = False
-            self._hand_over(read(self._consumer, POLL_S, BATCH_RECORDS))
+        while not self._is_closed:
+            try:
+                self._step()
+            except Exception:  # who reads nothing more would still look well
+                LOG.exception("what is followed could not be read")
+                time.sleep(FAILED_S)
         self._consumer.close()
+
+    def _step(self) -> None:
+        with self.changed:
+            if self._is_stale:
+                with suppress(RuntimeError):  # it was closed, and another could not be had
+                    self._consumer.close()
+                self._consumer = self._connected()
+                for following in set(self._followings.values()):
+                    self._finish(following, dict.fromkeys(following.left, 0))
+                self._consumer.incremental_assign(
+                    [TopicPartition(*place, OFFSET_BEGINNING) for place in self._followings]
+                )
+                self._is_stale = False
+        self._hand_over(read(self._consumer, POLL_S, BATCH_RECORDS))
 
     def _hand_over(self, messages: Sequence[Message]) -> None:
         """Give what was read to whom it is for, in its order; then note how far it came."""

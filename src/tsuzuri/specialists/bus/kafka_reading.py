@@ -10,6 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -21,6 +22,8 @@ from tsuzuri.specialists.bus.kafka_follow import read
 IDLE_POLL_S, PAUSED_POLL_S = 0.1, 0.005
 BATCH_RECORDS = 256
 LEAVING_S = 5.0
+FAILED_S = 1.0
+"""After what nobody had foreseen."""
 
 
 class Reader(ABC):
@@ -73,7 +76,8 @@ class Reader(ABC):
             try:
                 if self._is_stale:
                     self._is_stale = False
-                    self._consumer.close()
+                    with suppress(RuntimeError):  # it was closed, and another could not be had
+                        self._consumer.close()
                     self._buffer.forget()
                     self._paused.clear()
                     self._consumer = self._connected()
@@ -81,6 +85,10 @@ class Reader(ABC):
             except (KafkaException, BusDown) as error:
                 LOG.warning("a member of %s: %s", self._group, self._client.said(error))
                 time.sleep(IDLE_POLL_S)
+            except Exception:  # of whatever kind: who reads nothing more would still look well
+                LOG.exception("a member of %s begins again", self._group)
+                self._is_stale = True
+                time.sleep(FAILED_S)
         try:
             self._leave()
         except (KafkaException, BusDown) as error:  # what it worked off is given again

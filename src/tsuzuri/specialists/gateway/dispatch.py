@@ -47,6 +47,7 @@ from tsuzuri.specialists.messages import (
     new_id,
 )
 from tsuzuri.specialists.registry.registry import LEASE_S, Key, Registry
+from tsuzuri.specialists.steady import Steady
 from tsuzuri.specialists.topics import Topics, make_topics, partitions_for
 
 TICK_S = 0.05
@@ -87,11 +88,11 @@ class Gateway:
         """Called with each request that has ended."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when there is anything new of routes, revisions and workers."""
+        self.seat = Seat(bus, topics, registry, name, self._replies)
         self._post = Post(bus, topics)
         self._clock = clock
         self._hearing = Hearing(clock())
         self._calls: dict[str, Call] = {}
-        self.seat = Seat(bus, topics, registry, name, self._replies)
         self._known: set[Key] = set()
         """Revisions whose topics the bus knows."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -347,20 +348,21 @@ class Gateway:
         self._apply(self.ledger.resend(now=self._clock()))
 
     async def _tick(self) -> None:
-        refreshed_at = self._clock()
+        refreshed_at, steady = self._clock(), Steady("tick_failed")
         while True:
             await asyncio.sleep(TICK_S)
             now = self._clock()
-            if now - refreshed_at > REFRESH_S:
-                refreshed_at = now
-                self._refresh()
-                if self.seat.is_taken:
-                    with suppress(ResourceError):
-                        await asyncio.to_thread(self.seat.take)
-                await self._keep_topics()
-                self._look_for_stranded()
-            self.ledger.excuse(self._hearing.deaf_s(now, self.registry.quiet_s), now=now)
-            self._apply(self.ledger.tick(now=now, stall_s=self._stall_s))
+            with steady:
+                self.ledger.excuse(self._hearing.deaf_s(now, self.registry.quiet_s), now=now)
+                self._apply(self.ledger.tick(now=now, stall_s=self._stall_s))
+                if now - refreshed_at > REFRESH_S:
+                    refreshed_at = now
+                    self._refresh()
+                    if self.seat.is_taken:
+                        with suppress(ResourceError):
+                            await asyncio.to_thread(self.seat.take)
+                    await self._keep_topics()
+                    self._look_for_stranded()
 
     def _look_for_stranded(self) -> None:
         """Send again what waits with a revision whose workers have all gone, or for a worker that does not
@@ -386,10 +388,13 @@ class Gateway:
                 self._known.add(key)
 
     async def _report(self) -> None:
+        steady = Steady("report_failed")
         while True:
             await asyncio.sleep(REPORT_S)
-            traffic = [told for key, pace in self.paces.items() if (told := pace.report(*key)) is not None]
-            self._post.report(self.name, traffic, every_s=REPORT_S)
+            with steady:
+                told = [pace.report(*key) for key, pace in self.paces.items()]
+                traffic = [item for item in told if item is not None]
+                self._post.report(self.name, traffic, every_s=REPORT_S)
 
     def _refresh(self) -> None:
         self.living.refresh()

@@ -22,6 +22,7 @@ from tsuzuri.specialists.gateway.ledger import End
 from tsuzuri.specialists.gateway.post import Post
 from tsuzuri.specialists.messages import Ask, Figures, Routed, now_ms
 from tsuzuri.specialists.registry.registry import Key
+from tsuzuri.specialists.steady import Steady
 from tsuzuri.specialists.watching.look import Look
 from tsuzuri.specialists.watching.picture import picture
 from tsuzuri.specialists.watching.recent import PART_S, LastMinute
@@ -204,15 +205,19 @@ class Watch:
         )
 
     async def _measure(self, look: Look) -> None:
+        steady = Steady("measure_failed")
         while True:
-            await asyncio.to_thread(look.measure)
+            with steady:
+                await asyncio.to_thread(look.measure)
             await asyncio.sleep(LAG_S)
 
     async def _say(self) -> None:
+        steady = Steady("figures_failed")
         while True:
-            figures = self._figures()
-            routed = tuple(map(_said, figures.routed[:SAID_ROUTINGS]))
-            self._post.figures(msgspec.structs.replace(figures, routed=routed))
+            with steady:
+                figures = self._figures()
+                routed = tuple(map(_said, figures.routed[:SAID_ROUTINGS]))
+                self._post.figures(msgspec.structs.replace(figures, routed=routed))
             await asyncio.sleep(SAID_S)
 
 

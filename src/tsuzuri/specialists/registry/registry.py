@@ -32,6 +32,7 @@ from tsuzuri.specialists.messages import (
 from tsuzuri.specialists.registry.leases import Held, LeaseTaken
 from tsuzuri.specialists.registry.pulse import Clock
 from tsuzuri.specialists.registry.view import LEASE, ROUTE, View
+from tsuzuri.specialists.steady import Steady
 from tsuzuri.specialists.topics import Topics
 
 CONTROLLER = "controller"
@@ -67,6 +68,7 @@ class Registry:
         self._readers: list[Callable[[Report], None]] = []
         self._watchers: list[Callable[[Figures], None]] = []
         self._is_lost = self._is_closed = False
+        self._steady = Steady("registry_failed")
         bus.on_lost(self._note_loss)
         self._followed = [
             bus.follow(topics.registry, self._take, begin="beginning", is_urgent=False),
@@ -309,7 +311,8 @@ class Registry:
     def _tell(self, keys: Sequence[str]) -> None:
         for key in keys:
             for callback in self._callbacks:
-                callback(key)
+                with self._steady:
+                    callback(key)
 
     def _note_loss(self, _: str) -> None:
         with self._lock:
@@ -339,7 +342,9 @@ class Registry:
                     if item.is_held and (is_lost or now - item.renewed_at > item.ttl_s / RENEWALS)
                 ]
             for key in sorted(unsent):
-                self._send(key)
+                with self._steady:
+                    self._send(key)
             for item in due:
-                self._renew(item)
+                with self._steady:
+                    self._renew(item)
             self._tell([f"beat/{name}" for name in dead])

@@ -22,7 +22,7 @@ from tsuzuri.core.errors import InputError, ResourceError, TsuzuriError
 from tsuzuri.serving import logs
 from tsuzuri.serving.engines.base import EngineFailed
 from tsuzuri.serving.models import TextModel
-from tsuzuri.specialists.bus.base import Bus, Record, Work, WorkQueue
+from tsuzuri.specialists.bus.base import Bus, BusDown, Record, Work, WorkQueue
 from tsuzuri.specialists.messages import (
     Body,
     Cancel,
@@ -69,6 +69,8 @@ class Worker:
         self._running: set[Request] = set()
         self._finished = self._failed = 0
         self._failure: str | None = None
+        self._broken: Exception | None = None
+        """Why nothing more can be taken."""
         self._stopping = asyncio.Event()
         self._is_stopping = threading.Event()
 
@@ -116,6 +118,9 @@ class Worker:
         logs.event("ended", finished=self._finished, failed=self._failed, failure=self._failure)
         if self._failure is not None:
             raise EngineFailed(f"the engine {self._failure}", hint="look at its log, then start the worker")
+        if self._broken is not None:
+            message = f"nothing more could be taken from the broker ({type(self._broken).__name__})"
+            raise BusDown(message, hint="look at the log, then start the worker") from self._broken
 
     def _join(self) -> WorkQueue:
         key, capacity = self._presence.key, self._slots + self._config.read_ahead
@@ -143,6 +148,11 @@ class Worker:
                 logs.event("cannot_take", problem=error.message)
                 self._is_stopping.wait(AGAIN_S)
                 continue
+            except Exception as error:  # who takes nothing more is of no use
+                logs.failure("cannot_take", error)
+                self._broken = error
+                self.drain()
+                return
             if work is not None:
                 self._background.soon(partial(self._taken, work))
 
