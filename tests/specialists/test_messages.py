@@ -175,6 +175,9 @@ EXAMPLES: dict[str, Body] = {
         host="h",
         pid=42,
     ),
+    "report-sent": Report(
+        gateway="g1", at_ms=1_700_000_000_000, traffic=(Traffic(specialist="novel", revision="r2", sent=9),)
+    ),
     "report": Report(
         gateway="g1",
         at_ms=1_700_000_000_000,

@@ -49,6 +49,17 @@ def test_a_step_without_requests_ends_too() -> None:
     assert rollout.share == 0.25
 
 
+@pytest.mark.parametrize("seen", [{"sent": 3}, {"sent": 1, "failed": 1}])
+def test_a_step_in_which_nobody_was_answered_does_not(seen: dict[str, int]) -> None:
+    rollout = Rollout(CONFIG, NEW, OLD, now=0)
+    rollout.take(report(traffic(NEW, **seen)))
+    assert not rollout.look(1000, is_alive=True)
+    assert rollout.share == 0.05
+    rollout.take(report(traffic(NEW, finished=1)))
+    assert rollout.look(1001, is_alive=True)
+    assert rollout.share == 0.25
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

@@ -103,7 +103,7 @@ class RolloutConfig(Config):
     least_answers: int = Field(default=20, ge=0)
     """Of the new revision in each step, unless `idle_s` is over."""
     idle_s: float = Field(default=120.0, ge=0)
-    """After which a step is over, however few asked."""
+    """After which a step is over, however few asked, unless none of them was answered."""
     errors_above: float = Field(default=0.02, ge=0)
     """Of the old revision's share of failed answers, by which the new one's may surely not exceed it."""
     poor_above: float = Field(default=0.1, ge=0)

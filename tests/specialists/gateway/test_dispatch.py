@@ -19,7 +19,7 @@ from tsuzuri.specialists.dead_letters import list_letters
 from tsuzuri.specialists.gateway.dispatch import Gateway
 from tsuzuri.specialists.gateway.pace import FIRST_STALL_S, Pace
 from tsuzuri.specialists.gateway.reach import Reach
-from tsuzuri.specialists.messages import Ask, Delta, Envelope, Final
+from tsuzuri.specialists.messages import Ask, Delta, Envelope, Final, Traffic
 
 WANTED = f"general:{TEXT}"[:16]
 
@@ -307,6 +307,14 @@ def test_who_leaves_after_a_long_wait_for_the_first_text_has_waited_that_long() 
     assert told is not None
     assert told.first_token_ms == (100.0, 20_000.0)
     assert pace.stall_s(is_streaming=False) == FIRST_STALL_S, "nobody is given more time for it"
+
+
+def test_what_is_sent_is_reported_though_nothing_comes_of_it() -> None:
+    pace = Pace()
+    pace.begin("batch")
+    assert pace.in_flight == {"batch": 1}
+    assert pace.report("general", "r1") == Traffic(specialist="general", revision="r1", sent=1)
+    assert pace.report("general", "r1") is None
 
 
 def test_who_goes_away_is_not_written_for(house: House) -> None:

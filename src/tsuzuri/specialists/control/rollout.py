@@ -3,7 +3,8 @@
 What counts is what gateways report: of the new revision within the present step, of the old one (or of the
 generalist, for a specialist that is new) since the rollout began. A share is surely higher where the lower
 end of its 95 % interval (Wilson 1927) lies above what is allowed, and two answers speak for it; times are
-compared by their median and 95 % point from twenty of each on.
+compared by their median and 95 % point from twenty of each on. A step in which few ask ends too, but not one
+in which the revision was asked and answered nobody.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ Key = tuple[str, str]
 class Tally:
     """What gateways saw of a revision."""
 
+    sent: int = 0
     finished: int = 0
     failed: int = 0
     poor: int = 0
@@ -72,6 +74,7 @@ class Rollout:
             for tally in ([self._new] if key == self.new else []) + (
                 [self._old] if key == self.baseline else []
             ):
+                tally.sent += item.sent
                 tally.finished += item.finished
                 tally.failed += item.failed
                 tally.poor += item.poor
@@ -95,7 +98,9 @@ class Rollout:
             return True
         elapsed_s = now - self._began
         is_watched = elapsed_s >= self._config.watch_s and self._new.answers >= self._config.least_answers
-        if not is_watched and elapsed_s < max(self._config.watch_s, self._config.idle_s):
+        is_idle = elapsed_s >= max(self._config.watch_s, self._config.idle_s)
+        is_silent = self._new.sent > 0 and not self._new.finished  # it was asked, and has answered nobody
+        if not is_watched and (is_silent or not is_idle):
             return False
         self._step += 1
         if self._step == len(self._config.shares):

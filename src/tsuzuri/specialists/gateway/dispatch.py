@@ -154,11 +154,18 @@ class Gateway:
         return answer
 
     async def score(
-        self, alias: str, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()
+        self,
+        alias: str,
+        specialist: str,
+        texts: Sequence[str],
+        befores: Sequence[str] = (),
+        *,
+        deadline: float | None = None,
+        lane: Lane = "interactive",
     ) -> Scored:
         """How likely texts are to a specialist."""
         body = Score(specialist=specialist, revision="", texts=tuple(texts), befores=tuple(befores))
-        reply = await self._question(alias, specialist, body)
+        reply = await self._question(alias, specialist, body, deadline, lane)
         assert isinstance(reply, Scored)
         return reply
 
@@ -185,7 +192,7 @@ class Gateway:
         trace: dict[str, str] | None = None,
     ) -> Call:
         now, key = self._clock(), key or request_id
-        target = self.living.target(alias, specialist, key, is_strict=is_strict)
+        target = self.living.target(alias, specialist, key, is_strict=is_strict, body=body)
         if target is None:
             raise nobody(specialist)
         until = now + DEFAULT_S if deadline is None else deadline
@@ -194,7 +201,7 @@ class Gateway:
             request_id, alias, specialist, body, lane, until, sink, target, is_strict, now, key, trace or {}
         )
         self._calls[request_id] = call
-        self.paces[target.key].in_flight[lane] += 1
+        self.paces[target.key].begin(lane)
         entry = self.ledger.open(request_id, deadline=until, now=now)
         try:
             self._transmit(call, entry)
@@ -204,9 +211,16 @@ class Gateway:
             raise bus_full() if isinstance(error, BusFull) else error from None
         return call
 
-    async def _question(self, alias: str, specialist: str, body: Body) -> Scored | Embedded:
+    async def _question(
+        self,
+        alias: str,
+        specialist: str,
+        body: Body,
+        deadline: float | None = None,
+        lane: Lane = "interactive",
+    ) -> Scored | Embedded:
         request_id, reply = new_id(), Reply()
-        self._begin(request_id, alias, specialist, body, reply, None, "interactive", True)
+        self._begin(request_id, alias, specialist, body, reply, deadline, lane, True)
         try:
             return await reply.arrived
         except asyncio.CancelledError:
@@ -233,12 +247,14 @@ class Gateway:
         """Send another attempt, to whoever is there now."""
         call, now = self._calls[entry.id], self._clock()
         self._blame(call, entry.failure)
-        target = self.living.target(call.alias, call.specialist, call.key, is_strict=call.is_strict)
+        target = self.living.target(
+            call.alias, call.specialist, call.key, is_strict=call.is_strict, body=call.body
+        )
         if target is None:
             self.ledger.postpone(entry, delay_s=NOBODY_S, now=now)
             return
         self.paces[call.target.key].in_flight[call.lane] -= 1
-        self.paces[target.key].in_flight[call.lane] += 1
+        self.paces[target.key].begin(call.lane)
         call.target, call.accepted_at, call.last_at = target, None, None
         try:
             self._transmit(call, entry)

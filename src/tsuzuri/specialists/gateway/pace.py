@@ -68,6 +68,11 @@ class Pace:
             message = f"a request to {name} would wait for {wait_s:.0f} s, and has {left_s:.0f} s"
             raise Overloaded(message, retry_after_s=max(1.0, wait_s - left_s))
 
+    def begin(self, lane: Lane) -> None:
+        """A request is sent to it."""
+        self.in_flight[lane] += 1
+        self._since["sent"] += 1
+
     def gap(self, seconds: float) -> None:
         """Between two parts of one answer."""
         self.gaps_s.append(seconds)
