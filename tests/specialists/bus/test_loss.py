@@ -20,6 +20,7 @@ from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.kafka import KafkaBus
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.bus.opening import open_bus as opened
+from tsuzuri.specialists.dead_letters import list_letters
 from tsuzuri.specialists.topics import Topics
 from tsuzuri.specialists.up.brokers import start_embedded
 
@@ -99,6 +100,25 @@ def test_a_broker_that_dies_again_and_again_comes_back(tmp_path: Path) -> None:
     bus.close()
     broker.stop()
     assert not broker.alive
+
+
+def test_what_is_too_large_for_a_dead_letter_is_put_aside_in_part(tmp_path: Path) -> None:
+    broker = start_embedded(tmp_path)
+    bus, huge = (
+        opened(BusConfig(bootstrap=broker.address, record_bytes=most)) for most in (1_000_000, 4_000_000)
+    )
+    bus.ensure([*Topics().specs(), TopicSpec("t")])
+    queue = bus.queue(["t"], "g", capacity=1)
+    store(huge, [Record("t", b"x" * 2_000_000), Record("t", b"next")])
+    queue.reject(take(queue), reason="body", message="no message")
+    queue.ack(take(queue))
+    until(lambda: list_letters(bus, Topics().dead_letters))
+    (letter,) = list_letters(bus, Topics().dead_letters)
+    assert letter.record.value == b"x" * 65_536
+    assert letter.message == "the first 65,536 of 2,000,000 bytes: no message"
+    for one in (bus, huge):
+        one.close()
+    broker.stop()
 
 
 def test_a_producer_that_the_broker_disowns_is_made_anew(tmp_path: Path) -> None:

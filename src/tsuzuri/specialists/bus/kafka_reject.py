@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+from tsuzuri.core.errors import InputError
 from tsuzuri.specialists.bus.base import BusFull, Record, Work
 from tsuzuri.specialists.bus.client import LOG, Client
 from tsuzuri.specialists.dead_letters import dead_letter
@@ -14,6 +16,8 @@ from tsuzuri.specialists.topics import Topics
 Send = Callable[[Record, Callable[[Record, BaseException | None], None]], None]
 
 REJECT_AGAIN_S = 1.0
+CUT_BYTES = 65_536
+"""Of a record that is too large to be put aside whole: a broker that takes any size had it."""
 
 
 class Rejecting(ABC):
@@ -31,11 +35,19 @@ class Rejecting(ABC):
         """See `WorkQueue`."""
 
     def reject(self, work: Work, *, reason: str, message: str = "") -> None:
-        """It becomes a dead letter, and is acknowledged once that is stored."""
-        topic = Topics(self._client.config.prefix).dead_letters
-        letter = dead_letter(work.record, topic=topic, group=self._group, reason=reason, message=message)
+        """It becomes a dead letter (its beginning, where it is larger than a record may be), and is acknowledged
+        once that is stored."""
+        topic, record = Topics(self._client.config.prefix).dead_letters, work.record
+        letter = dead_letter(record, topic=topic, group=self._group, reason=reason, message=message)
         try:
             self._send(letter, partial(self._rejected, work))
+        except InputError:
+            whole = record.value or b""
+            if len(whole) <= CUT_BYTES:
+                raise
+            message = f"the first {CUT_BYTES:,} of {len(whole):,} bytes: {message}"
+            cut = replace(record, value=whole[:CUT_BYTES])
+            self.reject(replace(work, record=cut), reason=reason, message=message)
         except BusFull as error:
             self._rejected(work, letter, error)
 
