@@ -35,8 +35,8 @@ class Rejecting(ABC):
         """See `WorkQueue`."""
 
     def reject(self, work: Work, *, reason: str, message: str = "") -> None:
-        """It becomes a dead letter (its beginning, where it is larger than a record may be), and is acknowledged
-        once that is stored."""
+        """It becomes a dead letter (its beginning, where it is larger than records may be), and is
+        acknowledged once that is stored."""
         topic, record = Topics(self._client.config.prefix).dead_letters, work.record
         letter = dead_letter(record, topic=topic, group=self._group, reason=reason, message=message)
         try:
