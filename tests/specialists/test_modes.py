@@ -64,6 +64,7 @@ class Pool:
         self.asked: dict[str, Speaking] = {}
         self.scored: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
         self.fields: list[str] = []
+        self.likes: list[TextRequest | None] = []
 
     def up(self) -> Collection[str]:
         return list(self.texts)
@@ -74,7 +75,15 @@ class Pool:
         self.asked[specialist] = begun
         return begun
 
-    async def score(self, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()) -> Scored:
+    async def score(
+        self,
+        specialist: str,
+        texts: Sequence[str],
+        befores: Sequence[str] = (),
+        *,
+        like: TextRequest | None = None,
+    ) -> Scored:
+        self.likes.append(like)
         self.scored.append((specialist, tuple(texts), tuple(befores)))
         nats = self.nats.get(specialist, {})
         if isinstance(nats, BaseException):
@@ -174,6 +183,44 @@ def test_rerank_does_not_judge_what_is_too_late_nor_the_prompt() -> None:
     pool = Pool({name: PROMPT + text for name, text in TWO.items()}, SHARES)
     answered("rerank", pool, echo=True)
     assert pool.scored[0][1] == (TWO["news"], TWO["literature"])
+
+
+class Slow(Pool):
+    """One of whom judges nothing until it is told that nobody wants it."""
+
+    is_judging = False
+
+    async def score(self, specialist: str, *of: Any, **others: Any) -> Scored:
+        if specialist == "literature":
+            self.is_judging = True
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                self.is_judging = False
+        return await super().score(specialist, *of, **others)
+
+
+def test_rerank_leaves_out_who_has_not_judged_by_the_deadline() -> None:
+    pool = Slow(TWO, SHARES, {"news": {TWO["news"]: 90.0, TWO["literature"]: 1.0}})
+    text, _, answer = answered("rerank", pool, deadline=time.monotonic() + 0.5)
+    assert text == TWO["literature"]
+    assert not pool.is_judging
+    assert pool.likes == [answer.asking.request]
+
+
+def test_rerank_that_is_cancelled_stops_who_judges() -> None:
+    pool = Slow(TWO, SHARES)
+
+    async def cancelled() -> str | None:
+        answer = MODES["rerank"].answer(asking(pool))
+        task = asyncio.ensure_future(whole(answer))
+        while not pool.is_judging:
+            await asyncio.sleep(0)
+        answer.cancel()
+        return (await task)[1]
+
+    asyncio.run(cancelled())
+    assert not pool.is_judging
 
 
 def test_who_repeats_loses() -> None:

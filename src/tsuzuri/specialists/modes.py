@@ -32,8 +32,16 @@ class Dispatcher(Protocol):
     def ask(self, specialist: str, request: TextRequest) -> TextGeneration:
         """Begin an answer; of the prompt its text counts. Errors that come later come with it."""
 
-    async def score(self, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()) -> Scored:
-        """How likely texts are to a specialist, each after what stands before it."""
+    async def score(
+        self,
+        specialist: str,
+        texts: Sequence[str],
+        befores: Sequence[str] = (),
+        *,
+        like: TextRequest | None = None,
+    ) -> Scored:
+        """How likely texts are to a specialist, each after what stands before it; as urgent as a request, and
+        by its deadline."""
 
     def up(self) -> Collection[str]:
         """Specialists that answer now."""
@@ -96,6 +104,8 @@ class Answer:
         self.inner: TextGeneration | None = None
         self.asked: dict[str, TextGeneration] = {}
         """Everybody who was asked to write, by name."""
+        self.judging: list[asyncio.Future[Scored]] = []
+        """Of everybody who was asked to judge."""
         self.is_cancelled = False
         self._begin, self._is_over = begin, False
 
@@ -114,6 +124,8 @@ class Answer:
         self.is_cancelled = True
         for generation in self.asked.values():
             generation.cancel()
+        for judge in self.judging:
+            judge.cancel()
 
     async def choose(self) -> Choice:
         """Who of those that are up answers the prompt."""
@@ -246,7 +258,7 @@ async def _whole_answers(
 
 
 async def _likeliest(answer: Answer, written: Mapping[str, Replayed], shares: Mapping[str, float]) -> str:
-    """Whose answer is best in the judgement of all."""
+    """Whose answer is best in the judgement of all who judge in time."""
     asking = answer.asking
     prompt = asking.request.prompt.text
     skipped = len(prompt) if asking.request.echo else 0
@@ -255,13 +267,21 @@ async def _likeliest(answer: Answer, written: Mapping[str, Replayed], shares: Ma
     if not texts:
         return next(iter(written))
     befores = [prompt] * len(texts)
-    scored = await asyncio.gather(
-        *(asking.dispatcher.score(name, list(texts.values()), befores) for name in shares),
-        return_exceptions=True,
-    )
+    request = asking.request
+    answer.judging = judging = [
+        asyncio.ensure_future(asking.dispatcher.score(name, list(texts.values()), befores, like=request))
+        for name in shares
+    ]
+    left_s = None if request.deadline is None else request.deadline - time.monotonic()
+    try:
+        await asyncio.wait(judging, timeout=left_s)
+    finally:  # of who is late, and of all where nobody wants the answer any more
+        for judge in judging:
+            judge.cancel()
+    scored = await asyncio.gather(*judging, return_exceptions=True)
     judges = {name: one.nats for name, one in zip(shares, scored, strict=True) if isinstance(one, Scored)}
     for one in scored:
-        if not isinstance(one, Scored | TsuzuriError):
+        if not isinstance(one, Scored | TsuzuriError | asyncio.CancelledError):
             raise one
     weight, free = asking.config.repetition_weight, asking.config.repetition_free
     values = judgement(list(texts.values()), judges, shares, repetition_weight=weight, repetition_free=free)

@@ -61,9 +61,23 @@ class Reach:
             key=request.prompt.key if isinstance(request.prompt, Conversation) else "",
         )
 
-    async def score(self, specialist: str, texts: Sequence[str], befores: Sequence[str] = ()) -> Scored:
+    async def score(
+        self,
+        specialist: str,
+        texts: Sequence[str],
+        befores: Sequence[str] = (),
+        *,
+        like: TextRequest | None = None,
+    ) -> Scored:
         """See `Dispatcher`."""
-        return await self.gateway.score(self.alias, specialist, texts, befores)
+        return await self.gateway.score(
+            self.alias,
+            specialist,
+            texts,
+            befores,
+            deadline=like.deadline if like else None,
+            lane="batch" if like and like.is_patient else "interactive",
+        )
 
     def up(self) -> Collection[str]:
         """See `Dispatcher`."""
