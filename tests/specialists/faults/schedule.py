@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from specialists.faults.house import RealHouse
 from specialists.faults.nemeses import STRIKES
+from tsuzuri.specialists.bus.base import BusDown
 
 SOAK = (
     "kill worker",
@@ -71,4 +73,5 @@ def carry_out(house: RealHouse, faults: Sequence[Planned], *, until_s: float = f
         time.sleep(one.after_s)
         if time.monotonic() > until_s:
             return
-        STRIKES[one.name](house, random.Random(one.seed), one.lasts_s)
+        with suppress(BusDown):  # the broker is still away: who strikes over the bus can't
+            STRIKES[one.name](house, random.Random(one.seed), one.lasts_s)
