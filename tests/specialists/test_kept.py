@@ -67,3 +67,26 @@ def test_patience_has_an_end(tmp_path: Path) -> None:
     child.tend()
     end_all([child], 60, lambda: True)
     assert not child.is_running
+
+
+STUCK = """
+import pathlib, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(__file__).with_name("begun").touch()
+time.sleep(600)
+"""
+
+
+def test_what_does_not_end_when_it_is_asked_to_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STUCK)
+    child = Child("stuck", ["--version"], tmp_path, {"PYTHONPATH": str(tmp_path)})
+    child.tend()
+    until((tmp_path / "begun").exists)
+    child.stop(patience_s=3600)
+    assert child.tend() is None
+    child.stop(patience_s=0.1)
+    ends: list[int] = []
+    until(lambda: ends or ((status := child.tend()) is not None and ends.append(status)))
+    assert ends == [-signal.SIGKILL]
+    assert child.tend() is None, "it is started no more"
+    assert not child.is_running

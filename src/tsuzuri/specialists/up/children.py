@@ -6,6 +6,7 @@ of this is for one thread, which must live as long as they do.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -41,6 +42,7 @@ class Child:
     _next: float = 0.0
     _pause_s: float = FIRST_PAUSE_S
     _is_stopping: bool = False
+    _kill_at: float = math.inf
 
     @property
     def log(self) -> Path:
@@ -63,11 +65,14 @@ class Child:
             if not self._is_stopping and time.monotonic() >= self._next:
                 self._start()
             return None
-        status = self.process.poll()
+        status, now = self.process.poll(), time.monotonic()
         if status is None:
+            if now >= self._kill_at:
+                logs.event("child_killed", name=self.name, pid=self.process.pid)
+                self.process.kill()
+                self._kill_at = math.inf
             return None
         self.process = None
-        now = time.monotonic()
         if now - self._began > CALM_S:
             self.ends, self._pause_s = 0, FIRST_PAUSE_S
         self.ends += 1
@@ -76,9 +81,9 @@ class Child:
             logs.event("child_ended", name=self.name, status=status, ends=self.ends)
         return status
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ask it to end, and start it no more."""
-        self._is_stopping = True
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, patience_s: float = math.inf) -> None:
+        """Ask it to end, and start it no more; `tend` kills it where it has not ended in time."""
+        self._is_stopping, self._kill_at = True, time.monotonic() + patience_s
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)

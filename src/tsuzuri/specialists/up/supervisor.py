@@ -32,6 +32,7 @@ from tsuzuri.specialists.topics import Topics, make_topics, partitions_for
 from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
 from tsuzuri.specialists.up.children import Child, end_all
 from tsuzuri.specialists.up.kept import forget_up, read_state, write_state, write_up
+from tsuzuri.specialists.worker.config import WorkerConfig
 from tsuzuri.specialists.worker.naming import revision_of
 
 TICK_S = 0.05
@@ -42,7 +43,7 @@ FAILED_STARTS = 3
 """Of a worker that never had loaded, after which its revision counts as one that can't be."""
 USER_ERROR = 2
 """The status of a command that says what its user can mend."""
-GRACE_S = 10.0
+GRACE_S = 20.0
 """Beyond the time to drain."""
 GATEWAY = "gateway"
 
@@ -227,10 +228,7 @@ class Up:
     def _tend_workers(self) -> None:
         wanted = self._registry.wanted
         places = {(key, number) for key, item in wanted.items() for number in range(item.workers)}
-        for place in [place for place in self._workers if place not in places]:
-            child = self._workers.pop(place)
-            child.stop()
-            self._leaving.append(child)
+        self._let_go([place for place in self._workers if place not in places])
         self._leaving = [child for child in self._leaving if child.tend() is None and child.process]
         for key, number in sorted(places - set(self._workers)):
             self._workers[key, number] = self._worker(wanted[key], number)
@@ -244,6 +242,13 @@ class Up:
             known = self._registry.descriptors.get(key)
             if is_hopeless and (known is None or known.state in ("loading", "checking", "refused")):
                 self._give_up(key, child, known)
+
+    def _let_go(self, places: Sequence[tuple[Key, int]]) -> None:
+        """Let workers finish that are no longer wanted; those that don't are killed."""
+        for place in places:
+            child = self._workers.pop(place)
+            child.stop(patience_s=WorkerConfig(name=place[0][0]).drain_s + GRACE_S)
+            self._leaving.append(child)
 
     def _worker(self, wanted: Wanted, number: int) -> Child:
         name = f"{wanted.specialist}-{wanted.revision}-{number}"
@@ -276,7 +281,7 @@ class Up:
             Descriptor(specialist=key[0], revision=key[1], state="refused", title=title, note=note)
         )
         self._registry.drop_wanted(*key)
-        self._workers = {place: item for place, item in self._workers.items() if place[0] != key}
+        self._let_go([place for place in self._workers if place[0] == key])
 
     def _show(self) -> None:
         for key, item in self._registry.descriptors.items():
