@@ -268,10 +268,11 @@ async def _likeliest(answer: Answer, written: Mapping[str, Replayed], shares: Ma
         return next(iter(written))
     befores = [prompt] * len(texts)
     request = asking.request
-    answer.judging = judging = [
+    judging: list[asyncio.Future[Scored]] = [
         asyncio.ensure_future(asking.dispatcher.score(name, list(texts.values()), befores, like=request))
         for name in shares
     ]
+    answer.judging = judging
     left_s = None if request.deadline is None else request.deadline - time.monotonic()
     try:
         await asyncio.wait(judging, timeout=left_s)

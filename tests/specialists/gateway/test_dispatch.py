@@ -19,7 +19,7 @@ from tsuzuri.specialists.dead_letters import list_letters
 from tsuzuri.specialists.gateway.dispatch import Gateway
 from tsuzuri.specialists.gateway.pace import FIRST_STALL_S, Pace
 from tsuzuri.specialists.gateway.reach import Reach
-from tsuzuri.specialists.messages import Ask, Delta, Envelope, Final, Traffic
+from tsuzuri.specialists.messages import Ask, Delta, Descriptor, Envelope, Final, Route, Traffic
 
 WANTED = f"general:{TEXT}"[:16]
 
@@ -222,6 +222,33 @@ def test_the_generalist_answers_for_a_specialist_without_a_worker(house: House) 
         assert "nobody who should answer for law is up" in answer.call.target.note
         with pytest.raises(ApiError):
             Reach(gateway, ALIAS, is_strict=True).ask("law", request())
+
+    running(house, test)
+
+
+def test_a_conversation_is_not_sent_to_a_generalist_that_reads_none(house: House) -> None:
+    house.admit("general", "law")
+    house.registry.put_descriptor(Descriptor(specialist="general", revision="r1", state="ready"))
+    house.registry.put_route(
+        ALIAS, Route(epoch=0, shares={"general": {"r1": 1.0}, "law": {"r1": 0.05}}, generalist="general")
+    )
+    house.worker()
+    house.worker("law")
+    talk = Ask(specialist="", revision="", messages=({"role": "user", "content": "むかし"},))
+    text = Ask(specialist="", revision="", prompt="むかし")
+
+    async def test(gateway: Gateway) -> None:
+        def asked(body: Ask, name: str = "law") -> set[str]:
+            found = [
+                gateway.living.target(ALIAS, name, str(number), is_strict=False, body=body)
+                for number in range(200)
+            ]
+            return {target.specialist if target else "" for target in found}
+
+        await until(lambda: gateway.living.routes[ALIAS].epoch == 2)
+        assert asked(text) == {"law", "general"}
+        assert asked(talk) == {"law"}
+        assert asked(talk, "news") == {""}, "nobody is up who could answer it"
 
     running(house, test)
 

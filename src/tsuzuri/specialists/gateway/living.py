@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from tsuzuri.specialists.messages import Descriptor, Route
+from tsuzuri.specialists.messages import Ask, Body, Descriptor, Route
 from tsuzuri.specialists.registry.registry import Key, Registry
 from tsuzuri.specialists.registry.shares import pick
 
@@ -54,18 +54,23 @@ class Living:
         """Specialists of an alias that answer now."""
         return self._up.get(alias, [])
 
-    def target(self, alias: str, specialist: str, key: str, *, is_strict: bool) -> Target | None:
-        """Who is to be sent a request: as the route shares them out by its key, of those that live."""
+    def target(
+        self, alias: str, specialist: str, key: str, *, is_strict: bool, body: Body | None = None
+    ) -> Target | None:
+        """Who is to be sent a request: as the route shares them out by its key, of those that live; nobody
+        else than the specialist who could not read it."""
         route = self.routes.get(alias)
         if route is None:
             return None
         chosen, note = pick(route, specialist, key), ""
         if chosen is not None and chosen[0] != specialist:
             note = f"of the requests for {specialist} a share goes to {chosen[0]}"
+            if not self._can_read(chosen, body):
+                chosen, note = self._instead(route.shares, [specialist]), ""
         if chosen is None or chosen not in self.live or (is_strict and chosen[0] != specialist):
             names: Collection[str] = [specialist] if is_strict else (specialist, route.generalist)
             chosen = self._instead(route.shares, names)
-            if chosen is None:
+            if chosen is None or (chosen[0] != specialist and not self._can_read(chosen, body)):
                 return None
             note = "" if is_strict else f"nobody who should answer for {specialist} is up"
         descriptor = self.descriptors.get(chosen)
@@ -98,6 +103,15 @@ class Living:
             for alias, route in self.routes.items()
         }
         self.version += 1
+
+    def _can_read(self, key: Key, body: Body | None) -> bool:
+        """Whether a revision reads what a request holds, as far as is known."""
+        known = self.descriptors.get(key)
+        if known is None or not isinstance(body, Ask):
+            return True
+        return (known.has_chat or not body.messages) and (
+            not body.ids or known.tokenizer_sha256 == body.tokenizer
+        )
 
     def _instead(self, shares: dict[str, dict[str, float]], names: Collection[str]) -> Key | None:
         for name in names:
