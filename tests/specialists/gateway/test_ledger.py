@@ -11,18 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tsuzuri.specialists.gateway.entry import Effect, End, Entry, Send, Show, Withdraw
 from tsuzuri.specialists.gateway.hearing import Hearing
-from tsuzuri.specialists.gateway.ledger import (
-    GRACE_S,
-    MOST_LOSSES,
-    Effect,
-    End,
-    Entry,
-    Ledger,
-    Send,
-    Show,
-    Withdraw,
-)
+from tsuzuri.specialists.gateway.ledger import GRACE_S, MOST_LOSSES, Ledger
 from tsuzuri.specialists.messages import Accepted, Body, Delta, Envelope, Failed, Final, Scored
 
 ID = "request"

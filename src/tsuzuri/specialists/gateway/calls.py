@@ -13,7 +13,7 @@ from tsuzuri.serving.engines.base import EngineFailed, Overloaded
 from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.models import PromptTooLong, TextDelta, TextFinish, TextToken, Usage
 from tsuzuri.specialists.bus.base import Record
-from tsuzuri.specialists.gateway.ledger import Entry, State
+from tsuzuri.specialists.gateway.entry import Entry, State
 from tsuzuri.specialists.gateway.living import Target
 from tsuzuri.specialists.judging import repetition
 from tsuzuri.specialists.messages import Body, Delta, Embedded, Failed, Final, Lane, Scored, Told

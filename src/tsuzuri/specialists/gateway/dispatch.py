@@ -26,8 +26,9 @@ from tsuzuri.specialists.gateway.calls import (
     error_of,
     nobody,
 )
+from tsuzuri.specialists.gateway.entry import Effect, End, Entry, Send, Show, Withdraw
 from tsuzuri.specialists.gateway.hearing import Hearing
-from tsuzuri.specialists.gateway.ledger import Effect, End, Entry, Ledger, Send, Show, Withdraw
+from tsuzuri.specialists.gateway.ledger import Ledger
 from tsuzuri.specialists.gateway.living import Living
 from tsuzuri.specialists.gateway.pace import Pace
 from tsuzuri.specialists.gateway.post import Post

@@ -11,7 +11,7 @@ from tsuzuri.core.errors import InputError, ResourceError
 from tsuzuri.specialists.bus.base import Bus, Record
 from tsuzuri.specialists.dead_letters import dead_letter
 from tsuzuri.specialists.gateway.calls import Call
-from tsuzuri.specialists.gateway.ledger import Entry
+from tsuzuri.specialists.gateway.entry import Entry
 from tsuzuri.specialists.messages import (
     Ask,
     Body,
