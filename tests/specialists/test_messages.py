@@ -188,6 +188,11 @@ EXAMPLES: dict[str, Body] = {
             ),
         ),
     ),
+    "report-in_flight": Report(
+        gateway="g1",
+        at_ms=1_700_000_000_000,
+        traffic=(Traffic(specialist="novel", revision="r1", in_flight={"interactive": 3, "batch": 1}),),
+    ),
     "figures": Figures(
         gateway="g1",
         at_ms=1_700_000_000_000,

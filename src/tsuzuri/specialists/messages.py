@@ -335,6 +335,8 @@ class Traffic(Body, frozen=True):
     """Of those finished, with an answer that is empty or ends in a loop."""
     first_token_ms: tuple[float, ...] = ()
     """From acceptance to the first text, of some requests drawn evenly."""
+    in_flight: dict[Lane, int] = {}
+    """Requests sent to it and not ended, at the end of the interval."""
     sent: int = 0
     """Requests that it was sent, whatever became of them."""
 

@@ -420,6 +420,33 @@ def test_questions_are_answered(house: House) -> None:
     running(house, test)
 
 
+def test_two_gateways_let_in_together_what_fits_and_each_its_part(house: House) -> None:
+    house.admit()
+    house.worker(slots=4, step_s=0.1)
+
+    async def test(gateway: Gateway) -> None:
+        async with house.gateway() as other:
+            await until(lambda: all(one.paces["general", "r1"].gateways == 2 for one in (gateway, other)))
+            answers = [ask(gateway) for _ in range(8)]
+            await until(lambda: other.paces["general", "r1"].others["interactive"] == 8)
+            late = [ask(other) for _ in range(4)]
+            with pytest.raises(Overloaded, match="12 requests"):
+                ask(other)
+            assert await asyncio.gather(*map(text_of, [*answers, *late])) == [WANTED] * 12
+            await until(lambda: not other.paces["general", "r1"].others)
+
+    running(house, test)
+
+
+def test_scores_say_nothing_of_how_long_a_text_takes() -> None:
+    pace = Pace(slots=1)
+    pace.served(0.01, 0.01, is_text=False, is_poor=False)
+    assert pace.service_s == 0.0
+    pace.served(8.0, 8.0, is_text=True, is_poor=False)
+    pace.served(0.01, 0.01, is_text=False, is_poor=False)
+    assert pace.service_s == 8.0
+
+
 def test_two_gateways_read_partitions_of_their_own(house: House) -> None:
     house.admit()
     house.worker()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -30,6 +30,7 @@ from tsuzuri.specialists.gateway.entry import Effect, End, Entry, Send, Show, Wi
 from tsuzuri.specialists.gateway.hearing import Hearing
 from tsuzuri.specialists.gateway.ledger import Ledger
 from tsuzuri.specialists.gateway.living import Living
+from tsuzuri.specialists.gateway.others import Others
 from tsuzuri.specialists.gateway.pace import Pace
 from tsuzuri.specialists.gateway.post import Post
 from tsuzuri.specialists.gateway.seat import Seat
@@ -93,6 +94,7 @@ class Gateway:
         self._post = Post(bus, topics)
         self._clock = clock
         self._hearing = Hearing(clock())
+        self._others = Others(name)
         self._calls: dict[str, Call] = {}
         self._known: set[Key] = set()
         """Revisions whose topics the bus knows."""
@@ -114,6 +116,7 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._refresh()
         self.registry.on_change(lambda key: self._soon(lambda: self._changed(key)))
+        self.registry.on_report(lambda report: self._soon(lambda: self._others.hear(report, self._clock())))
         self.bus.on_lost(lambda identity: self._soon(self._broker_lost))
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._report())]
 
@@ -315,7 +318,8 @@ class Gateway:
                 self._time(call)
             call.sink.end(end.entry, end.state, end.reply)
             began_at = call.accepted_at or call.opened_at
-            pace.served(now - began_at, now - call.opened_at, is_poor=call.sink.is_poor)
+            is_text, is_poor = isinstance(call.body, Ask), call.sink.is_poor
+            pace.served(now - began_at, now - call.opened_at, is_text=is_text, is_poor=is_poor)
         elif end.state in ("cancelled", "expired"):
             self._note_silence(call, end.state, now)
             call.sink.end(end.entry, end.state, None)
@@ -415,8 +419,11 @@ class Gateway:
 
     def _refresh(self) -> None:
         self.living.refresh()
-        for key in {*self.living.slots, *self.paces}:
-            self.paces[key].slots = self.living.slots.get(key, 0)
+        others, held = self._others.look(self._clock())
+        for key in {*self.living.slots, *self.paces, *held}:
+            pace = self.paces[key]
+            pace.slots, pace.others = self.living.slots.get(key, 0), held.get(key, Counter())
+            pace.gateways = 1 + others
 
     def _soon(self, work: Callable[[], None]) -> None:
         """Do it on the event loop; from any thread."""

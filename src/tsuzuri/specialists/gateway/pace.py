@@ -41,8 +41,12 @@ class Pace:
     """Places of its live workers."""
     in_flight: Counter[Lane] = field(default_factory=Counter)
     """Requests sent to it and not ended."""
+    others: Counter[Lane] = field(default_factory=Counter)
+    """Those of other gateways, as they said last."""
+    gateways: int = 1
+    """That share its places."""
     service_s: float = 0.0
-    """Mean, from acceptance to the end."""
+    """Mean, from acceptance to the end, of what is written."""
     gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     queued_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     first_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -58,10 +62,12 @@ class Pace:
     _gaps: int = 0
 
     def admit(self, lane: Lane, *, name: str, left_s: float) -> None:
-        """Overloaded where one more would wait too long, or too many wait already."""
-        running, slots = self.in_flight[lane], max(1, self.slots)
+        """Overloaded where one more would wait too long, or too many wait already: all gateways' together, of
+        which each may have its part whatever the others have."""
+        own, slots = self.in_flight[lane], max(1, self.slots)
+        running, most = own + self.others[lane], IN_FLIGHT_PER_SLOT * slots
         wait_s = max(0, running - slots + 1) * self.service_s / slots
-        if running >= IN_FLIGHT_PER_SLOT * slots:
+        if running >= most and own >= most / self.gateways:
             message = f"{running} requests are with {name}, as many as may"
             raise Overloaded(message, retry_after_s=max(1.0, self.service_s))
         if wait_s > left_s:
@@ -90,9 +96,10 @@ class Pace:
         if seconds > quantile(self.first_s, 0.95) and len(self._reported) < REPORTED:
             self._reported.append(1000 * seconds)
 
-    def served(self, service_s: float, total_s: float, *, is_poor: bool) -> None:
-        """An answer that ended as it should."""
-        self.service_s += (SMOOTHING if self.finished else 1.0) * (service_s - self.service_s)
+    def served(self, service_s: float, total_s: float, *, is_text: bool, is_poor: bool) -> None:
+        """An answer that ended as it should; a score or a vector is there sooner than a text."""
+        if is_text:
+            self.service_s += (SMOOTHING if self.service_s else 1.0) * (service_s - self.service_s)
         self.total_s.append(total_s)
         self.finished += 1
         self._since["finished"] += 1
@@ -115,9 +122,16 @@ class Pace:
         """What happened since the last report; None: nothing."""
         since, self._since = self._since, Counter()
         first_ms, self._reported = tuple(round(value, 1) for value in self._reported), []
-        if not since and not first_ms:
+        in_flight = {lane: count for lane, count in self.in_flight.items() if count}
+        if not since and not first_ms and not in_flight:
             return None
-        return Traffic(specialist=specialist, revision=revision, first_token_ms=first_ms, **since)
+        return Traffic(
+            specialist=specialist,
+            revision=revision,
+            first_token_ms=first_ms,
+            in_flight=in_flight,
+            **since,
+        )
 
     def told(self) -> dict[str, float | int]:
         """For people."""
