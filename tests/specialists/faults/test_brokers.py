@@ -134,7 +134,7 @@ def test_8_parts_that_are_missing_or_in_disorder_are_noticed(real_house: BuildHo
     try:
         house.clients.oracle.others["liar"] = lambda prompt, most: f"liar:{TEXT}"[:most]
         admit(house.registry, ALIAS, {"liar": {"r1": 1.0}}, generalist="liar")
-        until(lambda: ALIAS in {one["alias"] for one in house.told()["routes"]}, patience_s=60)
+        until(lambda: ALIAS in house.told()["aliases"])
         one = house.clients.ask(tokens=24, model=ALIAS).wait()
         assert not house.judge()
         counts = house.counts()
