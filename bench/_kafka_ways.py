@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
@@ -22,7 +23,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from _client import Client, Seen
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.serving.models import Prompt, TextRequest
-from tsuzuri.specialists.bus.base import Record
+from tsuzuri.specialists.bus.base import Record, Work, WorkQueue
 from tsuzuri.specialists.bus.client import Client as Kafka
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.kafka_admin import Admin
@@ -295,7 +296,12 @@ def answer_over_the_bus(config: BusConfig, name: str) -> None:
         work = queue.take(1.0)
         if work is not None:
             answer = Record(f"{name}-answered", work.record.value, key=work.record.key)
-            bus.send(answer, lambda _, error, work=work: error or queue.ack(work))
+            bus.send(answer, partial(_stored, queue, work))
+
+
+def _stored(queue: WorkQueue, work: Work, _: Record, error: BaseException | None) -> None:
+    if error is None:
+        queue.ack(work)
 
 
 def answer_bare(config: BusConfig, name: str) -> None:

@@ -24,8 +24,9 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from _kafka_house import SHORT_TOKENS, STREAM_TOKENS, House, Meter, make_topics, process
@@ -209,9 +210,11 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        starts = {} if options.apache_only else {"embedded": lambda: start_embedded(folder / "embedded")}
+        starts: dict[str, Callable[[], Broker]] = {}
+        if not options.apache_only:
+            starts["embedded"] = partial(start_embedded, folder / "embedded")
         if options.kafka_home:
-            starts["apache"] = lambda: start_apache(options.kafka_home, folder / "apache")
+            starts["apache"] = partial(start_apache, options.kafka_home, folder / "apache")
         for kind, start in starts.items():
             (folder / f"{kind}-house").mkdir()
             broker = start()
