@@ -17,6 +17,12 @@ from specialists.faults.house import RealHouse
 
 pytestmark = [pytest.mark.large, pytest.mark.timeout(1800)]
 TRIES = 4
+PATIENT = {
+    "broker.session.timeout.ms": "20000",
+    "controller.quorum.fetch.timeout.ms": "10000",
+    "controller.quorum.election.timeout.ms": "5000",
+}
+"""So that a node of a busy machine does not count as dead."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def cluster(kafka_home: Path, tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster("", command, folder)
     try:
         with suppress(subprocess.CalledProcessError):  # on a busy machine they come up later
-            made.order("start", "--nodes", "3")
+            made.order("start", "--nodes", "3", *(f"--set={name}={value}" for name, value in PATIENT.items()))
         yield replace(made, address=made.bring_back())
     finally:
         made.stop()
