@@ -139,6 +139,22 @@ def test_what_is_out_is_worked_off_by_whoever_has_it_when_its_partition_moves(
     assert not drained(second)
 
 
+def test_who_drains_lets_others_have_the_rest_meanwhile(reach: Opened, bus: Bus, topic: str) -> None:
+    first = bus.queue([topic], topic, capacity=1)
+    one_each(bus, topic, b"old")
+    out = take(first)
+    leaving = threading.Thread(target=first.close, kwargs={"drain_s": PATIENCE_S})
+    leaving.start()
+    second = reach().queue([topic], topic, capacity=PARTITIONS)
+    until(lambda: has_all(bus, topic, second))
+    assert leaving.is_alive()
+    assert bus.lag(topic, [topic])[topic].records >= 1
+    first.ack(out)
+    leaving.join()
+    until(lambda: not bus.lag(topic, [topic])[topic].records)
+    assert not drained(second)
+
+
 def test_what_is_out_when_its_holder_dies_is_given_to_another(bus: Bus, topic: str, start: Start) -> None:
     one_each(bus, topic)
     first = bus.queue([topic], topic, capacity=2 * PARTITIONS)

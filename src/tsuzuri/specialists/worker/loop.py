@@ -127,12 +127,15 @@ class Worker:
         return self._bus.queue(self._topics.lanes(*key), self._topics.group(*key), capacity=capacity)
 
     async def _end(self) -> None:
-        """Finish what runs within the time for it, hand back the rest."""
+        """Finish what runs within the time for it, hand back the rest; what comes is others' from now on."""
         self._start()
-        await self._held.until_empty(0.0 if self._failure else self._config.drain_s)
+        drain_s = 0.0 if self._failure else self._config.drain_s
+        leaving = asyncio.create_task(asyncio.to_thread(self._queue.close, drain_s=drain_s + END_S))
+        await self._held.until_empty(drain_s)
         for request in self._held:
             request.stop(handed_back())
         await self._held.until_empty(END_S)
+        await leaving
 
     # What comes
 
