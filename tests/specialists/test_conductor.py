@@ -13,7 +13,7 @@ from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.conductor import FAILED_LOOKS, Conductor
 from tsuzuri.specialists.control.examining import Examination
-from tsuzuri.specialists.messages import Descriptor, Order
+from tsuzuri.specialists.messages import Descriptor, Order, Route, State, Wanted
 from tsuzuri.specialists.registry.registry import Key, Registry
 from tsuzuri.specialists.topics import Topics
 
@@ -120,3 +120,24 @@ def test_a_broker_that_is_away_is_held_against_nobody(house: House) -> None:
     found = house.state()
     assert found is not None
     assert found.state == "checking"
+
+
+def test_of_revisions_that_went_only_the_last_are_kept(house: House) -> None:
+    name = "literature"
+    states: dict[str, State] = {"0": "ready"}  # the oldest of all, and it answers
+    states |= {str(number): "gone" if number % 2 else "refused" for number in range(1, 13)}
+    for number, state in states.items():
+        house.registry.put_descriptor(Descriptor(specialist=name, revision=number, state=state))
+        house.registry.put_wanted(Wanted(specialist=name, revision=number, workers=0))
+    house.registry.put_wanted(Wanted(specialist=name, revision="2", workers=1))  # it is to be brought back
+    house.registry.put_route("kana", Route(epoch=0, shares={name: {"0": 1.0}}, generalist=KEY[0]))
+    until(lambda: house.registry.route("kana") and (name, "12") in house.registry.wanted)
+    until(lambda: house.registry.wanted[name, "2"].workers)
+    for now in range(0, 200, 5):
+        house.conductor.tick(now)
+        until(lambda: not set(house.effects.forgotten) & set(house.registry.descriptors))
+    gone, refused = ["1", "3", "5"], ["4", "6"]
+    assert sorted(house.effects.forgotten) == sorted((name, number) for number in gone + refused)
+    left = {(name, number) for number in states if number not in gone + refused}
+    until(lambda: {key for key in house.registry.descriptors if key[0] == name} == left)
+    until(lambda: set(house.registry.wanted) == left)

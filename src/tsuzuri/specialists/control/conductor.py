@@ -23,6 +23,7 @@ from tsuzuri.specialists.control.admission import check_fits
 from tsuzuri.specialists.control.draining import Drains, Ending
 from tsuzuri.specialists.control.examining import Examination
 from tsuzuri.specialists.control.orders import Orders
+from tsuzuri.specialists.control.retiring import Retiring
 from tsuzuri.specialists.control.standing import OVER, Standing
 from tsuzuri.specialists.control.succession import Succession
 from tsuzuri.specialists.messages import Descriptor, Order, Report, Wanted
@@ -65,6 +66,7 @@ class Conductor:
         self._drains = Drains(self._standing, effects, config.rollout.drain_s)
         self._orders = Orders(effects.tell)
         self._succession = Succession(self._standing, self._drains, self._orders, config, effects)
+        self._retiring = Retiring(self._standing, self._succession, effects)
         self._examining: set[Key] = set()
         self._looks: dict[Key, _Look] = {}
         self._shown: dict[Key, str] = {}
@@ -103,7 +105,7 @@ class Conductor:
             look.next_at = now + min(look.pause_s, LONGEST_PAUSE_S)
             if problem:
                 self._orders.tell(key[0], f"{'/'.join(key)} could not be looked at: {problem}")
-            known = next((item for item in self._standing.known(key[0]) if item.revision == key[1]), None)
+            known = self._standing.of(key)
             if known is None or look.failures < FAILED_LOOKS:
                 return
             note = f"it could not be looked at, {look.failures} times: {problem}"
@@ -125,6 +127,7 @@ class Conductor:
         for name, _ in self._drains.tick(now):
             if name not in self._drains:
                 self._orders.end((name, ""), f"{name} is gone", "done")
+        self._retiring.tick(now)
 
     # Orders
 

@@ -81,9 +81,7 @@ class Drains:
             return False
         if drain.is_removed:
             self._ending.forget(key)  # first, for it may have to be tried again
-            self._standing.decided.pop(key, None)
-            registry.drop_descriptor(*key)
-            registry.drop_wanted(*key)
+            self._standing.forget(key)
         elif (revision := registry.descriptors.get(key)) is not None:
             self._standing.decide(msgspec.structs.replace(revision, state="gone"))
         del self._drains[key]

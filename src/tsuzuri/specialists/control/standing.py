@@ -76,6 +76,18 @@ class Standing:
             self._stale[key] = tuple(found)
             self._again.add(key)
 
+    def of(self, key: Key) -> Descriptor | None:
+        """A revision, by the last word about it."""
+        return self.decided.get(key, self.registry.descriptors.get(key))
+
+    def forget(self, key: Key) -> None:
+        """Say nothing about a revision any more, and want none of it."""
+        for said in (self.decided, self._stale):
+            said.pop(key, None)
+        self._again.discard(key)
+        self.registry.drop_descriptor(*key)
+        self.registry.drop_wanted(*key)
+
     def known(self, name: str) -> list[Descriptor]:
         """A specialist's revisions."""
         seen = {key: item for key, item in self.registry.descriptors.items() if key[0] == name}

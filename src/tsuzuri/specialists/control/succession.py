@@ -75,8 +75,7 @@ class Succession:
             self._drains.begin(key, now)
             self._orders.end(key, note, "failed")
             return
-        known = next((item for item in self._standing.known(key[0]) if item.revision == key[1]), None)
-        known = known or Descriptor(specialist=key[0], revision=key[1], state="refused")
+        known = self._standing.of(key) or Descriptor(specialist=key[0], revision=key[1], state="refused")
         self._standing.decide(msgspec.structs.replace(known, state="refused", note=note))
         self.drop(key, note)
 
