@@ -15,7 +15,7 @@ from specialists.faults.house import ENGINE
 from tsuzuri.cli import main
 
 pytestmark = [pytest.mark.large, pytest.mark.timeout(3000)]
-SWAPS, BACK_EVERY, RATE = 20, 4, 10
+SWAPS, BACK_EVERY, RATE = 20, 4, 5
 USER_ERROR = 2
 """The status of a command that was not even begun."""
 
@@ -23,7 +23,8 @@ USER_ERROR = 2
 def test_13_twenty_swaps_under_load_fail_nobody(real_house: BuildHouse) -> None:
     """Fault test 13, with two specialists of different tokenizers: every fourth swap is taken back, so that
     the revision before comes again; each answer is whole, and of one revision."""
-    house = real_house(workers={"general": 1, "other": 1})
+    roomy = {**ENGINE, "slots": 64}  # what is refused for want of room is no matter of swaps
+    house = real_house(workers={"general": 1, "other": 1}, engine=roomy, beat_s=2.0)
 
     def command(*words: str) -> int:
         """Its status; a broker that is too busy to answer is asked again."""
