@@ -393,6 +393,25 @@ def test_figures_for_people_and_for_prometheus_hold_no_text(
     assert guest.watch.dead_letters == {}
 
 
+def test_of_a_revision_that_is_forgotten_nothing_more_is_told(
+    served: tuple[str, Server, Specialists], house: House
+) -> None:
+    address, _, _ = served
+    ask(address, "/v1/completions", asked(prompt="民法"))
+    told = (
+        b'tsuzuri:specialist_requests_total{outcome="done",revision="r1",specialist="law"}',
+        b'tsuzuri:specialist_request_seconds_count{revision="r1",specialist="law"}',
+        b'tsuzuri:specialist_in_flight{revision="r1",specialist="law"}',
+    )
+    text = ask(address, "/metrics")[2]
+    assert all(name in text for name in told)
+    for worker in house.workers:
+        if worker.specialist == "law":
+            worker.die()
+    house.registry.drop_descriptor("law", "r1")
+    until(lambda: not any(name in ask(address, "/metrics")[2] for name in told))
+
+
 def test_a_lag_that_is_not_known_is_not_told_as_none(served: tuple[str, Server, Specialists]) -> None:
     address, _, guest = served
     look = guest.watch.look

@@ -88,6 +88,8 @@ class Gateway:
         """Replies that were none."""
         self.on_end: Callable[[Call, End], None] = lambda call, end: None
         """Called with each request that has ended."""
+        self.on_forgotten: Callable[[Key], None] = lambda key: None
+        """Called with a revision that is known no more."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when there is anything new of routes, revisions and workers."""
         self.seat = Seat(bus, topics, registry, name, self._replies)
@@ -424,6 +426,11 @@ class Gateway:
             pace = self.paces[key]
             pace.slots, pace.others = self.living.slots.get(key, 0), held.get(key, Counter())
             pace.gateways = 1 + others
+        spared = {*self.living.slots, *self.living.descriptors, *held}
+        for key in [key for key in self.paces if key not in spared and not self.paces[key].in_flight.total()]:
+            del self.paces[key]
+            self._known.discard(key)
+            self.on_forgotten(key)
 
     def _soon(self, work: Callable[[], None]) -> None:
         """Do it on the event loop; from any thread."""

@@ -63,7 +63,7 @@ class Watch:
         self._queued = self._histogram("queue", "From a request's acceptance to its worker's", TTFT_BUCKETS)
         self._first = self._histogram("first_token", "From acceptance to the first text", TTFT_BUCKETS)
         self._total = self._histogram("request", "From acceptance to the end", LATENCY_BUCKETS)
-        gateway.on_end = self.note
+        gateway.on_end, gateway.on_forgotten = self.note, self.forget
 
     def start(self, registry: CollectorRegistry) -> None:
         """Look after lags and dead letters from now on, and tell Prometheus and whoever watches."""
@@ -81,6 +81,13 @@ class Watch:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.look is not None:
             await asyncio.to_thread(self.look.close)
+
+    def forget(self, key: Key) -> None:
+        """Tell nothing more of a revision."""
+        for histogram in (self._queued, self._first, self._total):
+            histogram.remove(*key)
+        for of in [of for of in self.outcomes if of[:2] == key]:
+            del self.outcomes[of]
 
     def note(self, call: Call, end: End) -> None:
         """A request has ended."""
