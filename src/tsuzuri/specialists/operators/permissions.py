@@ -2,8 +2,9 @@
 
 A worker that is broken into can answer wrongly for its own specialist, and can't read what others are asked,
 write routes, or remove anything. It can say untrue things in the registry and by beats, though (of other
-revisions too, and of who holds which lease), which mislead whoever decides: ACLs know topics, not keys. Whoever makes topics again after they were lost needs `create` and
-`describe_configs`: that is every role, within the prefix of the installation alone.
+revisions too, and of who holds which lease), which mislead whoever decides: ACLs know topics, not keys.
+Whoever makes topics again after they were lost needs `create` and `describe_configs`: that is every role,
+within the prefix of the installation alone.
 """
 
 from __future__ import annotations
