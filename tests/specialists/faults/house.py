@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -26,6 +25,7 @@ import yaml
 
 import servers
 from buses import until
+from specialists.faults.books import CLIENTS, HOUSE, Books
 from specialists.faults.checker import Violation, check
 from specialists.faults.clients import Clients, Oracle
 from specialists.faults.history import History
@@ -33,7 +33,6 @@ from specialists.faults.link import Link
 from specialists.faults.witness import Witness
 from tsuzuri.core.files import write_text
 from tsuzuri.core.processes import tied
-from tsuzuri.serving.accounts.commands import keys_create, plans_set
 from tsuzuri.specialists.bus.base import Bus
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.opening import open_bus
@@ -51,7 +50,6 @@ KEYWORDS = {"law": "民法", "other": "東京"}
 ENGINE = {"kind": "mock", "tokens_per_s": 100.0, "slots": 8}
 PATIENCE_S = 180.0
 BEAT_S = 0.5
-PLAN = "faults"
 
 
 class RealHouse:
@@ -70,7 +68,7 @@ class RealHouse:
         """`link`: through which everybody reaches the broker; `settings` go over those of the file."""
         self.folder, self.broker, self.topics = folder, broker, Topics()
         self.workers = dict(workers or {"general": 2})
-        self.out, self.database = folder / "out", f"sqlite:///{folder / 'accounts.db'}"
+        self.out, self.books = folder / "out", Books(folder / "accounts.db")
         self.link = link
         self.kafka = f"127.0.0.1:{link.port}" if link is not None else broker.address
         self.history = History(folder / "history.jsonl")
@@ -82,7 +80,6 @@ class RealHouse:
         self.engine = dict(engine or ENGINE)
         self.file = folder / "specialists.yaml"
         write_text(self.file, yaml.safe_dump(self._values(settings), allow_unicode=True))
-        self._keys = [self._key(name) for name in ("clients", "house")]
         self.bus: Bus = open_bus(BusConfig(bootstrap=self.kafka))
         self.bus.ensure(self.topics.specs())
         self.registry = Registry(self.bus, self.topics)
@@ -91,7 +88,7 @@ class RealHouse:
             "up", "specialists", "up", str(self.file), f"--out={self.out}", f"--kafka={self.kafka}"
         )
         oracle = Oracle(self.releases, self.history)
-        self.clients = Clients(lambda: self.address, self._keys[0], ALIAS, oracle, self.history)
+        self.clients = Clients(lambda: self.address, self.books.keys[CLIENTS], ALIAS, oracle, self.history)
 
     # Its parts
 
@@ -117,7 +114,7 @@ class RealHouse:
         """Whether a specialist answers, on the house's own account."""
         body = {"model": ALIAS, "prompt": prompt or KEYWORDS.get(name, "本"), "max_tokens": 1}
         try:
-            status, _, answer = servers.ask(self.address, "/v1/completions", body, key=self._keys[1])
+            status, _, answer = servers.ask(self.address, "/v1/completions", body, key=self.books.keys[HOUSE])
         except OSError:
             return False
         return status == 200 and answer["tsuzuri"]["specialist"] == name
@@ -194,8 +191,11 @@ class RealHouse:
         """Wait for the last to be settled, read the books, and judge the history."""
         for one in self.clients.asked:
             one.wait()
-        until(lambda: not any(self._held()), patience_s=60)
-        self._read_books()
+        with suppress(AssertionError):  # what stays reserved is a violation
+            until(lambda: not any(self.books.held()))
+        self.books.copy(self.history, self.log_lines())
+        self.history.note("letters", reasons=self.letters())
+        self.history.note("over")
         return check(self.history.read())
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class RealHouse:
         rules = [
             {"specialist": name, "keywords": [KEYWORDS[name]]} for name in self.workers if name in KEYWORDS
         ]
-        accounts = {"database": {"url": self.database}, "address_requests_per_minute": 10**9}
+        accounts = {"database": {"url": self.books.url}, "address_requests_per_minute": 10**9}
         values: dict[str, Any] = {
             "alias": ALIAS,
             "generalist": "general",
@@ -251,54 +251,6 @@ class RealHouse:
             values[name] = {**values.get(name, {}), **value} if isinstance(value, Mapping) else value
         return values
 
-    def _key(self, account: str) -> str:
-        most = 10**9
-        limits = {"requests_per_minute": most, "tokens_per_day": most, "concurrent_requests": 10_000}
-        plans_set(PLAN, database=self.database, **limits)
-        return str(json.loads(keys_create(account, database=self.database, plan=PLAN, as_json=True))["key"])
-
-    def _rows(self, question: str, *values: str) -> list[tuple[Any, ...]]:
-        path = self.database.removeprefix("sqlite:///")
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
-        try:
-            return connection.execute(question, values).fetchall()
-        finally:
-            connection.close()
-
-    def _held(self) -> tuple[int, int]:
-        """(requests, tokens) that are reserved."""
-        question = "select coalesce(sum(requests), 0), coalesce(sum(tokens), 0) from holds"
-        (found,) = self._rows(question)
-        return int(found[0]), int(found[1])
-
-    def _read_books(self) -> None:
-        """Into the history: bills, what is reserved, what the gateway closed, dead letters."""
-        note = self.history.note
-        requests, tokens = self._held()
-        note("held", requests=requests, tokens=tokens)
-        lines = [line for line in self.log_lines() if line.get("trace")]
-        clients = {line["request_id"]: _client(line) for line in lines if line["event"] == "completion"}
-        for request_id, outcome, completion in self._rows(
-            "select r.request_id, r.outcome, r.completion_tokens from requests r "
-            "join accounts a on a.id = r.account_id where a.name = ?",
-            "clients",
-        ):
-            client = clients.get(request_id, "")
-            note("usage", request_id=request_id, id=client, outcome=outcome, tokens=completion)
-        for line in lines:
-            if line["event"] == "specialist_request":
-                note(
-                    "closed",
-                    id=_client(line),
-                    outcome=line["outcome"],
-                    attempts=line["attempts"],
-                    specialist=line["specialist"],
-                    revision=line["revision"],
-                    worker=line["worker"],
-                )
-        note("letters", reasons=self.letters())
-        note("over")
-
     def letters(self) -> dict[str, int]:
         """Dead letters by reason, as the gateway counts them."""
         found: dict[str, int] = self.told()["dead_letters"]
@@ -311,7 +263,7 @@ class RealHouse:
 
     def told(self) -> dict[str, Any]:
         """What the gateway tells administrators."""
-        status, _, told = servers.ask(self.address, "/admin/specialists", key=self._keys[1])
+        status, _, told = servers.ask(self.address, "/admin/specialists", key=self.books.keys[HOUSE])
         assert status == 200, told
         found: dict[str, Any] = told
         return found
@@ -354,11 +306,6 @@ def _start_broker(kind: str, folder: Path, kafka_home: Path | None, *, seen_at: 
     assert kafka_home is not None
     seen = {"advertised.listeners": f"CLIENTS://127.0.0.1:{seen_at}"} if seen_at else {}
     return start_apache(kafka_home, folder, settings=seen)
-
-
-def _client(line: Mapping[str, Any]) -> str:
-    """The id of the request that a line of the log is of."""
-    return str(line["trace"]).split("-")[1]
 
 
 def _children(pid: int) -> Sequence[int]:

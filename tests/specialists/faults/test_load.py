@@ -13,7 +13,6 @@ from contextlib import suppress
 
 import pytest
 
-import servers
 from buses import until
 from specialists.faults.clients import PROMPTS, SEEDS, Asked
 from specialists.faults.conftest import BuildHouse
@@ -125,6 +124,4 @@ def answered(asked: Sequence[Asked]) -> int:
 
 def held(house: RealHouse) -> int:
     """Requests that the gateway has let in and not answered yet."""
-    status, _, told = servers.ask(house.address, "/admin/specialists", key=house._keys[1])
-    assert status == 200
-    return sum(int(one["in_flight"]) for one in told["specialists"])
+    return sum(int(one["in_flight"]) for one in house.told()["specialists"])
