@@ -14,7 +14,7 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.serving.engines.base import EngineFailed, Overloaded
 from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.models import PromptTooLong
-from tsuzuri.specialists.bus.base import BusDown, Work
+from tsuzuri.specialists.bus.base import BusDown, BusFull, Work
 from tsuzuri.specialists.dead_letters import list_letters
 from tsuzuri.specialists.gateway.dispatch import Gateway
 from tsuzuri.specialists.gateway.pace import FIRST_STALL_S, Pace
@@ -206,6 +206,27 @@ def test_nobody_there_is_503_and_come_again(house: House) -> None:
         with pytest.raises(ApiError) as told:
             ask(gateway)
         assert (told.value.status, told.value.retry_after_s) == (503, 5.0)
+
+    running(house, test)
+
+
+@pytest.mark.parametrize(("error", "code"), [(BusDown, "bus_down"), (BusFull, "bus_full")])
+def test_a_broker_that_takes_nothing_is_503_and_come_again(
+    house: House, error: type[Exception], code: str
+) -> None:
+    house.worker()
+    house.admit()
+
+    class Away:
+        def send(self, *_: Any) -> None:
+            raise error("as asked")
+
+    async def test(gateway: Gateway) -> None:
+        bus, gateway.bus = gateway.bus, Away()  # type: ignore[assignment]
+        with pytest.raises(ApiError) as told:
+            ask(gateway)
+        gateway.bus = bus
+        assert (told.value.status, told.value.code, told.value.retry_after_s) == (503, code, 5.0)
 
     running(house, test)
 

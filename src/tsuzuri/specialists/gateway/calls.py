@@ -12,7 +12,7 @@ from tsuzuri.core.errors import InputError, TsuzuriError
 from tsuzuri.serving.engines.base import EngineFailed, Overloaded
 from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.models import PromptTooLong, TextDelta, TextFinish, TextToken, Usage
-from tsuzuri.specialists.bus.base import Record
+from tsuzuri.specialists.bus.base import BusFull, Record
 from tsuzuri.specialists.gateway.entry import Entry, State
 from tsuzuri.specialists.gateway.living import Target
 from tsuzuri.specialists.judging import repetition
@@ -197,10 +197,15 @@ def nobody_yet(alias: str) -> ApiError:
     return ApiError(503, "no_specialist", message, retry_after_s=RETRY_S)
 
 
-def bus_full() -> ApiError:
-    """What a client is told where the broker does not take more."""
-    message = "more waits for the broker than may: ask again"
-    return ApiError(503, "bus_full", message, retry_after_s=RETRY_S)
+def unsent(error: TsuzuriError) -> TsuzuriError:
+    """What a client is told of a request that could not be sent: where that may pass, to come again."""
+    if isinstance(error, InputError):
+        return error
+    is_full = isinstance(error, BusFull)
+    message = "more waits for the broker than may" if is_full else "the broker takes nothing"
+    return ApiError(
+        503, "bus_full" if is_full else "bus_down", f"{message}: ask again", retry_after_s=RETRY_S
+    )
 
 
 def error_of(failure: Failed, name: str) -> TsuzuriError:

@@ -15,16 +15,16 @@ from contextlib import suppress
 
 from tsuzuri.core.errors import InputError, ResourceError
 from tsuzuri.serving import logs
-from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
+from tsuzuri.specialists.bus.base import Bus, BusDown, Record
 from tsuzuri.specialists.gateway.calls import (
     BLAMELESS,
     Answer,
     Call,
     Reply,
     Sink,
-    bus_full,
     error_of,
     nobody,
+    unsent,
 )
 from tsuzuri.specialists.gateway.entry import Effect, End, Entry, Send, Show, Withdraw
 from tsuzuri.specialists.gateway.hearing import Hearing
@@ -214,7 +214,7 @@ class Gateway:
         except (ResourceError, InputError) as error:
             self.ledger.cancel(request_id)
             self._forget(call)
-            raise bus_full() if isinstance(error, BusFull) else error from None
+            raise unsent(error) from None
         return call
 
     async def _question(
