@@ -15,12 +15,14 @@ from tsuzuri.core.errors import InputError
 from tsuzuri.serving.config import ModelConfig
 from tsuzuri.serving.loading import load
 from tsuzuri.serving.models import TextModel
+from tsuzuri.specialists.bus.base import Record
 from tsuzuri.specialists.messages import Descriptor, State
 from tsuzuri.specialists.topics import Topics
 from tsuzuri.specialists.worker.clocks import Clocks
 from tsuzuri.specialists.worker.config import WorkerConfig
 from tsuzuri.specialists.worker.naming import revision_of
 from tsuzuri.specialists.worker.presence import Presence
+from tsuzuri.specialists.worker.remembered import MOST_BYTES, Remembered
 from workers import KEY, Gate, working
 
 pytestmark = pytest.mark.parametrize("broker_kind", ["memory"], indirect=True)
@@ -128,6 +130,17 @@ def test_a_clock_is_known_by_the_quickest_message(ahead_ms: int, open_bus: OpenB
     assert clocks.ahead_ms("nobody") == 0
     assert clocks.ahead_ms("nobody", now - 70) == 70
     assert clocks.deadline(0, "gateway") is None
+    for number in range(1000):
+        clocks.heard(f"gateway-{number}", now)
+    assert clocks.ahead_ms("gateway", now - 70) == 70, "who has not been heard for long is forgotten"
+
+
+def test_an_answer_that_is_kept_again_takes_no_more_room(open_bus: OpenBus) -> None:
+    remembered, large = Remembered(8), [Record("replies", b"x" * (MOST_BYTES // 4))]
+    remembered.keep(("other", 1), large)
+    for _ in range(10):
+        remembered.keep(("one", 1), large)
+    assert remembered.get(("other", 1)) == large
 
 
 def test_a_revision_is_called_by_its_weights_or_by_its_upstream(

@@ -24,8 +24,8 @@ class Remembered:
 
     def keep(self, attempt: Attempt, records: Sequence[Record]) -> None:
         """Keep an answer, and of those before as many as there is room for."""
+        self._bytes += _bytes(records) - _bytes(self._answers.pop(attempt, ()))
         self._answers[attempt] = records
-        self._bytes += _bytes(records)
         while len(self._answers) > self._most or self._bytes > MOST_BYTES:
             _, old = self._answers.popitem(last=False)
             self._bytes -= _bytes(old)
