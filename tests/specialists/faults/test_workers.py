@@ -31,6 +31,20 @@ if "worker" in sys.orig_argv:
     mock.MockEngine._id = dying
 """
 """What Python reads first: a worker ends at the seventh token of such a request."""
+DEADLY_PROMPT = "毒を食らわば皿まで。"
+DEADLY_TO_READ = f"""
+import sys
+if "worker" in sys.orig_argv:
+    import os
+    from tsuzuri.serving.served import ServedModel
+    read = ServedModel.read
+    async def dying(model, prompt):
+        if prompt == {DEADLY_PROMPT!r}:
+            os._exit(9)
+        return await read(model, prompt)
+    ServedModel.read = dying
+"""
+"""Or as soon as it looks at its prompt."""
 
 
 def test_1_a_worker_killed_in_mid_answer_is_followed_by_another(real_house: BuildHouse) -> None:
@@ -89,18 +103,19 @@ def test_3_a_worker_that_stood_still_is_not_heard_when_it_comes_back(
     assert not house.judge()
 
 
+@pytest.mark.parametrize("deadly", [DEADLY, DEADLY_TO_READ], ids=["to write", "to read"])
 def test_10_a_request_that_kills_workers_is_put_aside_and_nobody_with_it(
-    real_house: BuildHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real_house: BuildHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deadly: str
 ) -> None:
     """Fault test 10: its client is told, it becomes a dead letter, and everybody else is answered: what was
     lost with it twice is tried alone, so that in company it takes a third death."""
     (tmp_path / "first").mkdir()
-    (tmp_path / "first" / "sitecustomize.py").write_text(DEADLY)
+    (tmp_path / "first" / "sitecustomize.py").write_text(deadly)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "first"), prepend=os.pathsep)
     house = real_house(workers={"general": 3})
     others = [house.clients.ask(tokens=100, seed=seed) for seed in range(6)]
     with house.fault("poison request"):
-        poison = house.clients.ask(seed=DEADLY_SEED).wait()
+        poison = house.clients.ask(DEADLY_PROMPT, seed=DEADLY_SEED).wait()
         for one in others:
             one.wait()
     assert poison.how in ("marked", "refused"), poison.how
