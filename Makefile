@@ -11,8 +11,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/tsuzuri build recipes/quickstart.yaml --out $(OUT) $(OPTIONS)
 
+# Files of tests are shared out among a few processes: much of what they do is waiting for servers and brokers.
 test: .venv/dev
-	$(BIN)/python -m pytest -m 'not large and not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m 'not large and not gpu' $(PYTEST)
 
 lint: .venv/dev
 	$(BIN)/ruff check .
