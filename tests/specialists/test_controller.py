@@ -520,10 +520,10 @@ def test_one_that_only_fails_lets_another_decide(running: Installation) -> None:
     running.controllers[0].close()
     for holder in ("broken", "second"):
         bus = Broken(running.open_bus()) if holder == "broken" else running.open_bus()
-        registry = Registry(bus, running.topics)  # type: ignore[arg-type]
+        registry = Registry(bus, running.topics)
         running.registries.append(registry)
         running.controllers.append(
-            Controller(bus, running.topics, registry, running.config, holder=holder, ttl_s=1.0)  # type: ignore[arg-type]
+            Controller(bus, running.topics, registry, running.config, holder=holder, ttl_s=1.0)
         )
         until(lambda: running.registry.holder(CONTROLLER) == "broken")
     running.order("d", verb="drain", specialist="literature")
