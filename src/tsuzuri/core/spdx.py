@@ -46,6 +46,8 @@ _KNOWN = {
     "パブリックドメイン": "LicenseRef-public-domain",
 }
 _OPERATOR = re.compile(r"\s+(AND|OR|WITH)\s+")
+_MISPLACED = re.compile(r"[^\s(]\s*\(|\)\s*[^\s)]|(?:^|[\s()])(?:AND|OR|WITH)(?:$|[\s()])|^[\s()]*$")
+"""Between operators: a parenthesis behind a name or before one, another operator, nothing."""
 _CC_URL = re.compile(
     r"<?(?:https?:)?//(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z-]+)"
     r"/(\d\.\d)(?:/([a-z]{2}|igo)(?=[/]|$))?",
@@ -102,6 +104,8 @@ def _expression(line: str) -> str:
     pieces = _OPERATOR.split(line)
     if len(pieces) == 1:
         return _one(line)
+    if any(map(_MISPLACED.search, pieces[::2])):
+        return line  # no expression: nobody knows what it says
     pieces[::2] = [
         "".join(_one(part) if part not in "()" else part for part in re.split(r"([()])", piece))
         for piece in pieces[::2]
