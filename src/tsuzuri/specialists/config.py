@@ -154,8 +154,8 @@ class SpecialistsConfig(Config):
     """The API."""
     broker_bytes: int = Field(default=2**30, ge=2**26)
     """Memory of the embedded broker, which forgets nothing, above which `up` has it begin anew, empty, once
-    nothing is being answered; twice as much: in any case. So it does where a topic has grown long, which makes
-    that broker slow. What is unanswered is sent again."""
+    nothing is being answered; twice as much: in any case. So it does where a topic has grown long, which
+    makes that broker slow. What is unanswered is sent again."""
     beat_s: float = Field(default=2.0, gt=0, le=60)
     """Between two signs of life of a worker; three that are missing are its death."""
 
