@@ -7,6 +7,7 @@ waits. It asks in the batch lane, behind whatever clients ask.
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,15 +61,19 @@ class Answer:
 class Asker:
     """Asks, one question at a time."""
 
-    def __init__(self, bus: Bus, topics: Topics, registry: Registry, holder: str) -> None:
+    def __init__(
+        self, bus: Bus, topics: Topics, registry: Registry, holder: str, closing: threading.Event
+    ) -> None:
+        """Once `closing` is set, no answer is waited for any more."""
         self._bus, self._topics, self._registry, self._name = bus, topics, registry, holder
+        self._closing = closing
         self._lease, self._partition = lease_replies(bus, topics, registry, holder, is_backwards=True)
         self._replies: queue.SimpleQueue[Envelope] = queue.SimpleQueue()
         self._following = bus.follow(topics.replies, self._take, partitions=[self._partition])
         self._following.wait(LOOK_S)
 
     def answer(self, key: Key, prompt: str, sampling: dict[str, Any], timeout_s: float) -> Answer:
-        """What a revision writes after a prompt; Unanswered."""
+        """What a revision writes after a prompt; Unanswered, BusDown."""
         began, first_s, text = time.monotonic(), None, ""
         body = Ask(specialist=key[0], revision=key[1], prompt=prompt, sampling=sampling)
         for reply in self._ask(key, body, timeout_s):
@@ -80,7 +85,7 @@ class Asker:
         raise AssertionError("questions end with an answer or an error")
 
     def score(self, key: Key, texts: Sequence[str], timeout_s: float) -> Scored:
-        """How likely texts are to a revision; Unanswered."""
+        """How likely texts are to a revision; Unanswered, BusDown."""
         parts = []
         for first in range(0, len(texts), BATCH_TEXTS):
             body = Score(specialist=key[0], revision=key[1], texts=tuple(texts[first : first + BATCH_TEXTS]))
@@ -97,8 +102,8 @@ class Asker:
         self._lease.close()
 
     def _ask(self, key: Key, body: Body, timeout_s: float) -> Iterator[Body]:
-        """The replies as they come, of which the last ends it; Unanswered."""
-        identity, now = new_id(), now_ms()
+        """The replies as they come, of which the last ends it; Unanswered, BusDown."""
+        identity, now, cluster = new_id(), now_ms(), self._bus.identity()
         envelope = Envelope(
             body,
             id=identity,
@@ -118,6 +123,10 @@ class Asker:
             try:
                 reply = self._replies.get(timeout=LOOK_S)
             except queue.Empty:
+                if self._closing.is_set():
+                    raise BusDown("whoever asked is being stopped") from None
+                if self._bus.identity() != cluster:
+                    raise BusDown("the broker has lost the question: it came back empty") from None
                 if not self._registry.alive(*key):
                     raise Unanswered(f"nobody is there any more who could answer for {name}") from None
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class Examinations:
     ) -> None:
         self._bus, self._topics, self._registry = bus, topics, registry
         self._config, self._holder, self._decide = config, holder, decide
+        self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="examination")
 
     def begin(self, task: Examination) -> None:
@@ -59,7 +61,8 @@ class Examinations:
         self._pool.submit(self._examine, task)
 
     def close(self) -> None:
-        """Begin none any more."""
+        """Begin none any more, and wait for no answer to one that runs."""
+        self._closing.set()
         self._pool.shutdown(cancel_futures=True)
 
     def _examine(self, task: Examination) -> None:
@@ -83,7 +86,7 @@ class Examinations:
 
     def _looked_at(self, task: Examination) -> Descriptor:
         """The revision, ready or refused; BusDown, BusFull, Unanswered where nothing could be found out."""
-        asker = Asker(self._bus, self._topics, self._registry, self._holder)
+        asker = Asker(self._bus, self._topics, self._registry, self._holder, self._closing)
         try:
             return self._judged(Examiner(asker, self._config.gate), task)
         except (Refused, Unanswered) as error:
@@ -131,7 +134,7 @@ class Examinations:
 
     def _off_domain(self, revision: Descriptor, generalist: Descriptor) -> None:
         """Log what a revision loses on the domains of others; nobody is refused for it."""
-        asker = Asker(self._bus, self._topics, self._registry, self._holder)
+        asker = Asker(self._bus, self._topics, self._registry, self._holder, self._closing)
         losses: dict[str, float] = {}
         try:
             examiner = Examiner(asker, self._config.gate)
