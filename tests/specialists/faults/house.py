@@ -32,7 +32,7 @@ from specialists.faults.history import History
 from specialists.faults.link import Link
 from specialists.faults.witness import Witness
 from tsuzuri.core.files import write_text
-from tsuzuri.core.processes import tied
+from tsuzuri.core.processes import resident_bytes, tied
 from tsuzuri.specialists.bus.base import Bus
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.opening import open_bus
@@ -176,9 +176,8 @@ class RealHouse:
         named |= {f"gateway {pid}": pid for pid in self.children("serve")}
         named |= {f"worker {beat.instance}": beat.pid for name in self.workers for beat in self.beats(name)}
         for name, pid in named.items():
-            with suppress(OSError):
-                pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-                self.history.note("memory", process=name, bytes=pages * os.sysconf("SC_PAGE_SIZE"))
+            if size := resident_bytes(pid):
+                self.history.note("memory", process=name, bytes=size)
 
     # Faults and the end
 
