@@ -37,4 +37,5 @@ while [ -n "$signal" ]; do # it was that signal which ended the waiting
   signal= status=0
   wait "$agent" || status=$?
 done
+[ "$status" -ge 0 ] || status=1 # bash 5.2 loses one that comes with a signal: of a run that is to go on
 exit "$status"

@@ -20,6 +20,7 @@ from tsuzuri.lab.config import PlanConfig, ProjectConfig, StageConfig
         ({"usd_per_hour": -1}, "usd_per_hour: Input should be greater than 0"),
         ({"jpy_per_usd": 0}, "jpy_per_usd: Input should be greater than 0"),
         ({"tokens": 1, "days": 1}, "tokens and days are two budgets"),
+        ({"preemptible": True, "jpy_per_kwh": 30}, "preemptible is a price of the table"),
         ({"devise": "h100"}, "unknown key 'devise' .did you mean 'device'"),
     ],
 )
@@ -35,6 +36,7 @@ def test_budgets_that_cannot_be_are_refused(values: dict[str, Any], message: str
         ({"name": "a", "months": 1, "plan": {}}, "either months or a plan"),
         ({"name": "a", "months": -1}, "months: Input should be greater than 0"),
         ({"name": "a", "plan": {}, "usd_per_hour": 1}, "plan.usd_per_hour"),
+        ({"name": "a", "plan": {"jpy_per_usd": 110}}, "the exchange rate is the project's jpy_per_usd"),
     ],
 )
 def test_a_stage_has_one_length(stage: dict[str, Any], message: str) -> None:
@@ -43,7 +45,7 @@ def test_a_stage_has_one_length(stage: dict[str, Any], message: str) -> None:
 
 
 def test_a_project_has_stages() -> None:
-    with pytest.raises(RecipeError, match="at least 1 item"):
+    with pytest.raises(RecipeError, match="a list of at least 1"):
         parse_config(ProjectConfig, {"stages": []}, where="project")
     assert PlanConfig()
     assert ProjectConfig()

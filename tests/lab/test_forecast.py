@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from tsuzuri.lab.devices import DEVICES
 from tsuzuri.lab.forecast import predicted_bytes
 from tsuzuri.lab.memory import predict
@@ -46,7 +44,12 @@ def test_on_several_it_is_that_of_one_rank() -> None:
     assert predicted_bytes(MODEL, config, "cuda", "bfloat16", True, 8) == expected
 
 
-@pytest.mark.parametrize(("kind", "parallel"), [("tpu", {}), ("cuda", {"shard": 2, "replicate": 2})])
-def test_of_what_no_plan_knows_nothing_is_said(kind: str, parallel: dict[str, int]) -> None:
-    processes = 4 if parallel else 1
-    assert predicted_bytes(MODEL, train(parallel=parallel), kind, "bfloat16", True, processes) is None
+def test_a_copy_of_sharded_weights_is_like_a_run_on_its_share_of_the_batch() -> None:
+    copies = train(batch_rows=32, parallel={"replicate": 4, "shard": 2, "tensor": 2})
+    alone = train(batch_rows=8, parallel={"shard": 2, "tensor": 2})
+    found = predicted_bytes(MODEL, copies, "cuda", "bfloat16", True, 16)
+    assert found == predicted_bytes(MODEL, alone, "cuda", "bfloat16", True, 4)
+
+
+def test_of_what_nobody_has_measured_nothing_is_said() -> None:
+    assert predicted_bytes(MODEL, train(), "tpu", "bfloat16", True, 1) is None

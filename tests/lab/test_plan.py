@@ -124,7 +124,7 @@ def test_the_ladder_of_memory_is_walked_from_the_best_quality() -> None:
 @pytest.mark.parametrize(
     ("size", "vocab_size", "device", "servers"),
     [
-        *(("gpt3-2.7b", 32_000, device, 1) for device in ("rtx3090", "cpu", "h100x8", "tpu-v3-8")),
+        *(("gpt3-2.7b", 32_000, device, 1) for device in ("rtx3090", "cpu", "h100x8", "tpu-v4-8")),
         ("gpt3-13b", 32_000, "p4d.24xlarge", 2),
         ("gpt3-175b", 32_000, "h200x8", 8),
         ("gpt2-large", 20_573, "tpu-v5e-8", 1),  # a vocabulary that nothing divides
@@ -140,7 +140,7 @@ def test_training_can_be_told_to_make_the_step_that_is_planned(
     options = [word for line in describe(made) for word in line.split() if word.startswith("train.")]
     values = {**apply_overrides({"train": {}}, options)["train"], "steps": 100}
     train = TrainConfig.model_validate(values)
-    require_shares(train, step.model, step.data_ranks, step.tensor)
+    require_shares(train, step.model, step.devices)
     assert train.parallel.over(step.devices) == (1 if step.sharded else step.data_ranks, *shares(step))
     assert train.tokens_per_step == step.tokens
     assert recipe_of(train.optimizer) == step.recipe
@@ -190,7 +190,7 @@ def test_the_host_and_the_disk_hold_checkpoints() -> None:
     )
     parameters = card.fit.step.model.num_parameters
     assert card.fit.memory.host_bytes == 12 * parameters, "weights and two moments, copied before they change"
-    assert node.fit.memory.host_bytes == 8 * 12 * parameters, "by each process of a server"
+    assert node.fit.memory.host_bytes == 12 * parameters, "of which each process of a server copies its share"
     tokens, checkpoints = 2 * card.tokens / 1e9, 4 * 12 * parameters / 1e9
     assert f"{tokens + checkpoints:,.1f} GB: tokens, and 4 checkpoints of 1.3 GB" in "\n".join(describe(card))
     here = plan(memory_recipe="adamw", device="cpu").fit.memory
@@ -203,8 +203,44 @@ def test_the_page_says_what_it_rests_on() -> None:
     for part in ("adafactor", "muon needs", "quality", "GiB", "tokens/s", "bound by", "modula", "kWh at ¥30"):
         assert part in page
     unset = "\n".join(describe(plan(device="a100-40", size="15m")))
-    assert "price unset" in unset
-    assert "without devices and storage" in unset
+    assert "  all              price unset" in unset
+
+
+def test_a_card_of_ones_own_costs_its_electricity_and_no_rent() -> None:
+    own = plan(jpy_per_kwh=30)
+    assert own.kwh
+    assert [(line.name, line.jpy) for line in own.bill] == [("electricity", 30 * own.kwh), ("storage", None)]
+    unknown = "\n".join(describe(plan(device="cpu", size="tiny", jpy_per_kwh=30)))
+    assert "electricity           price unset  power of these devices unknown" in unknown
+    hired = plan(jpy_per_kwh=30, usd_per_hour=1)  # where the price of renting leaves power out
+    assert [line.name for line in hired.bill] == ["devices", "electricity", "storage"]
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("tpu-v3-8", "does not run on these devices: torch_tpu takes TPU v4 and later"),
+        ("tpu-v4-8", "has run on one H100 and on CPUs, not on several of these devices"),
+        ("h100x8", "has run on one H100 and on CPUs, not on several of these devices"),
+        ("h200", "has run on one H100 and on CPUs, not on these devices"),
+        ("h100", None),
+        ("cpu", None),
+    ],
+)
+def test_the_page_says_where_nothing_of_ours_has_run(device: str, said: str | None) -> None:
+    page = "\n".join(describe(plan(device=device, size="15m")))
+    assert ("unproven" in page) == (said is not None)
+    assert said is None or f"unproven    our training {said}" in page
+    assert ("settings" in page) == (device != "tpu-v3-8"), "which no recipe could use"
+
+
+def test_a_learning_rate_of_another_optimizer_is_named() -> None:
+    made = plan(size="gpt3-2.7b")
+    said = "(train.optimizer.learning_rate is not planned: 0.006 was chosen for muon)"
+    assert made.recipe == "adafactor"
+    assert said in "\n".join(describe(made))
+    own = TrainConfig.model_validate({"optimizer": {"kind": "adafactor"}})
+    assert said not in "\n".join(describe(made, own))
 
 
 @pytest.mark.parametrize(

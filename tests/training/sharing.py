@@ -26,6 +26,7 @@ from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.training import checkpoint
 from tsuzuri.training.peers import Peers, Votes
 from tsuzuri.training.saving import Checkpoints
+from tsuzuri.training.shards import local
 
 WHOLE = {
     "rows": torch.arange(35.0).view(7, 5),
@@ -50,6 +51,12 @@ def state(shape: tuple[int, ...], *, filled: bool) -> dict[str, Tensor]:
         name: distribute_tensor(tensor, mesh, placements[name]) if name in placements else tensor
         for name, tensor in whole.items()
     }
+
+
+def copied_bytes(shape: tuple[int, ...]) -> int:
+    """What this rank of a mesh of that shape copies to write it."""
+    share = checkpoint.own_share(state(shape, filled=True), Peers())
+    return sum(local(tensor).nbytes for tensor in share.values())
 
 
 def saved(folder: Path, step: int, shape: tuple[int, ...]) -> list[str]:
@@ -122,12 +129,13 @@ def agreed() -> list[Any]:
     ]
 
 
-def taken_over(folder: Path, step: int, shape: tuple[int, ...]) -> tuple[bool, list[str]]:
-    """Go on from the newest checkpoint and save one more: whether it was right, and the new one's files."""
+def taken_over(folder: Path, step: int, shape: tuple[int, ...]) -> tuple[bool, list[str], int]:
+    """Go on from the newest checkpoint and save one more: whether it was right, the new one's files, and the
+    bytes that this rank copies for it."""
     if torch.Size(shape).numel() > 1:
         dist.init_process_group("gloo")
     right = step == 1 or is_loaded(folder, shape)
-    return right, saved(folder, step, shape)
+    return right, saved(folder, step, shape), copied_bytes(shape)
 
 
 def gone_wrong(folder: Path) -> dict[str, Any]:

@@ -21,12 +21,15 @@ from torch.distributed.tensor import DTensor
 import runs
 from _ranks import in_ranks
 from tsuzuri.core.errors import TsuzuriError
+from tsuzuri.training.config import BLOCK
 from tsuzuri.training.devices import DEVICES
 from tsuzuri.training.layout import layout
 from tsuzuri.training.parallelize import new_model
 from tsuzuri.training.step import Trainer
 
 SHAPE = runs.MODEL.model_copy(update={"num_key_value_heads": 2})
+IN_BLOCKS = SHAPE.model_copy(update={"head_dim": BLOCK, "intermediate_size": 2 * BLOCK})
+"""Its rows are of two blocks of 8-bit moments."""
 LAYOUTS = {
     "one": (1, ()),
     "replicate": (2, ("parallel.replicate=2",)),
@@ -42,9 +45,10 @@ def trained(overrides: tuple[str, ...]) -> tuple[list[float], dict[str, Tensor]]
     world = dist.get_world_size() if dist.is_initialized() else 1
     rank = dist.get_rank() if world > 1 else 0
     config = runs.train_config("optimizer.learning_rate=0.01", *overrides)
+    shape = IN_BLOCKS if config.optimizer.kind == "adamw-8bit" else SHAPE
     try:
-        place = layout(config, SHAPE, "cpu", rank=rank, world=world)
-        model = new_model(SHAPE, place, "cpu", config.seed)
+        place = layout(config, shape, "cpu", rank=rank, world=world)
+        model = new_model(shape, place, "cpu", config.seed)
         trainer = Trainer(model, config, DEVICES["cpu"], dtype=torch.float32, compiled=False, layout=place)
         losses = []
         for step in range(STEPS):

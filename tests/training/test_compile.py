@@ -15,6 +15,7 @@ from torch.nn.attention.flex_attention import create_block_mask
 import runs
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.packing import document_block_mask
+from tsuzuri.training.devices import DEVICES, can_compile
 
 CLASSIC = ModelConfig.model_validate(
     {**runs.MODEL.as_mapping(), "model_type": "gpt2", "num_key_value_heads": 2}
@@ -39,9 +40,10 @@ def _forgotten() -> Iterator[None]:
 @pytest.mark.parametrize("shape", [runs.MODEL, CLASSIC])
 def test_a_compiled_run_comes_near_an_eager_one(inputs: Path, tmp_path: Path, shape: ModelConfig) -> None:
     runs.run(inputs, tmp_path / "eager", model=shape)
+    assert can_compile(DEVICES["cpu"])  # its trial of the compiler, made once in a process, counts too
     graphs = counters["stats"]["unique_graphs"]
     runs.run(inputs, tmp_path / "compiled", "compile=always", model=shape)
-    assert counters["stats"]["unique_graphs"] > graphs + 1  # the first is the trial of the compiler
+    assert counters["stats"]["unique_graphs"] > graphs
     values = yaml.safe_load((tmp_path / "compiled" / "run.yaml").read_text(encoding="utf-8"))
     assert values["resolved"]["compile"] is True
     assert runs.losses(tmp_path / "compiled") == pytest.approx(runs.losses(tmp_path / "eager"), rel=1e-4)

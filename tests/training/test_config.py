@@ -19,7 +19,7 @@ def test_the_defaults_construct() -> None:
     [
         (
             "batch_rows=5",
-            r"^test: TrainConfig: batch_rows \(5\) must be a multiple of micro_batch_rows \(2\)\n",
+            r"^test: batch_rows \(5\) must be a multiple of micro_batch_rows \(2\)\n",
         ),
         ("steps=1", r"schedule.warmup_steps \(1\) must be below steps \(1\)"),
         ("optimizer.learning_rate=0", "optimizer.learning_rate: Input should be greater than 0"),

@@ -13,7 +13,14 @@ import torch
 import runs
 from tsuzuri.core.errors import ResourceError
 from tsuzuri.training.config import TrainConfig
-from tsuzuri.training.devices import DEVICES, Choices, choose, choose_device, probe_precision
+from tsuzuri.training.devices import (
+    DEVICES,
+    Choices,
+    choose,
+    choose_device,
+    memory_errors,
+    probe_precision,
+)
 
 CPU = DEVICES["cpu"]
 
@@ -102,3 +109,9 @@ def test_a_compiler_that_fails_is_named(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "torch.compile does not work here, running without it:" in done.stderr
+
+
+def test_what_runs_out_of_memory_in_another_command_has_its_own_hint() -> None:
+    with pytest.raises(ResourceError) as error, memory_errors(runs.train_config(), hint="--size tiny"):
+        raise MemoryError
+    assert error.value.hint == "--size tiny"

@@ -201,10 +201,10 @@ def test_weights_that_are_no_numbers_are_never_saved(
 
 def test_speeds_are_recorded_outside_the_hashed_files(finished: Path) -> None:
     readings = runs.lines(finished, "timings.jsonl")
-    assert [line["stage"] for line in readings] == ["machine", "train", "memory", "run"]
-    assert readings[1]["tokens_per_s"] > 0
-    assert readings[1]["peak_memory_bytes"] > 1e6
-    assert "predicted_bytes" not in readings[2]
+    assert [line["stage"] for line in readings] == ["machine", "memory", "train", "run"]
+    assert "predicted_bytes" not in readings[1], "of a run whose caller makes no plans"
+    assert readings[2]["tokens_per_s"] > 0
+    assert readings[2]["peak_memory_bytes"] > 1e6
     assert "timings.jsonl" not in read_manifest(finished).files
 
 
@@ -224,6 +224,18 @@ def test_the_peak_that_was_predicted_stands_beside_the_measured_one(
     reading = next(line for line in runs.lines(tmp_path, "timings.jsonl") if line["stage"] == "memory")
     assert reading["predicted_bytes"] == 3 * 2**30
     assert reading["held_bytes"] > 0
+
+
+def test_a_run_that_was_stopped_has_told_its_peak(inputs: Path, tmp_path: Path) -> None:
+    def stop(*facts: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    watch = Watch(full_speed=stop, predicted_memory=lambda *facts: 2.0**30)
+    options = ("checkpoint_every=6", "optimizer.kind=adagrad")
+    with pytest.raises(Stopped, match="saved after step 1 of 6"):
+        runs.run(inputs, tmp_path, *options, hooks=[], watch=watch)
+    told = [line for line in runs.lines(tmp_path, "timings.jsonl") if line["stage"] == "memory"]
+    assert [line["predicted_bytes"] for line in told] == [2**30]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+import runs
 from tsuzuri.core.errors import RecipeError
+from tsuzuri.model.ladder import model_config
 from tsuzuri.training.config import ParallelConfig
+from tsuzuri.training.layout import require_shares
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,10 @@ def test_a_rank_whose_peer_died_says_so_and_ends(told: dict[str, Any]) -> None:
     assert first.startswith("ResourceError: rank 0 has lost the others: ")
 
 
+def test_an_error_of_all_ranks_is_said_by_the_first(told: dict[str, Any]) -> None:
+    assert told["ended"] == [[False, True], [False, False]]
+
+
 def test_only_the_first_rank_speaks(told: dict[str, Any]) -> None:
     assert "rank 0 of 2\n" in told["errors"]
     assert "rank 1 of 2" not in told["errors"]
@@ -68,11 +75,32 @@ def test_only_the_first_rank_speaks(told: dict[str, Any]) -> None:
         ("mesh", "train.parallel: replicate any × shard 3 × tensor 1 does not make 2 processes"),
         ("heads", "num_attention_heads of 2 cannot be shared equally by train.parallel.tensor=4"),
         ("rows", "train.batch_rows of 4 cannot be shared equally by 3 ranks"),
+        (
+            "backward",
+            "train.optimizer.in_backward is for one process: others would miss the gradients it frees",
+        ),
+        (
+            "offload",
+            "train.optimizer.offload is for weights that are whole on one device, and these are sharded",
+        ),
     ],
 )
 def test_what_ranks_cannot_share_is_refused_on_every_rank(told: dict[str, Any], what: str, said: str) -> None:
     assert told[what] == [f"RecipeError: {said}"] * len(told[what])
     assert told["left"] == []  # a run that was refused is as if never begun
+
+
+@pytest.mark.parametrize(
+    ("size", "columns"), [("gpt3-1.3b", "intermediate_size of 5504"), ("gpt3-125m", "× head_dim of 768")]
+)
+def test_no_block_of_8_bit_moments_is_divided(size: str, columns: str) -> None:
+    """Of 5,504 columns 22 scales are as many as twice 11 of 2,752: by other ranks they would be misread."""
+    model = model_config(size, vocab_size=32_000)
+    shared = runs.train_config("optimizer.kind=adamw-8bit", "parallel.tensor=2")
+    with pytest.raises(RecipeError, match=f"{columns} cannot be shared by .*tensor=2 in whole blocks"):
+        require_shares(shared, model, 4)
+    require_shares(shared, model_config("gpt3-760m", vocab_size=32_000), 4)
+    require_shares(runs.train_config("optimizer.kind=adamw-8bit"), model, 4)
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,21 @@ WORLDS = [1, 2, 4, 1, 4]
 
 
 def test_another_number_of_ranks_reads_the_same_tensors(shared: dict[str, Any]) -> None:
-    assert [[right for right, _ in ranks] for ranks in shared["taken over"]] == [[True] * n for n in WORLDS]
+    assert [[right for right, *_ in ranks] for ranks in shared["taken over"]] == [[True] * n for n in WORLDS]
 
 
 def test_every_rank_writes_its_own_file(shared: dict[str, Any]) -> None:
     for world, ranks in zip(WORLDS, shared["taken over"], strict=True):
         files = [".metadata", *(f"__{rank}_0.distcp" for rank in range(world)), "sha256.json"]
-        assert [found for _, found in ranks] == [files] * world
+        assert [found for _, found, _ in ranks] == [files] * world
+
+
+def test_ranks_copy_together_what_one_would_alone(shared: dict[str, Any]) -> None:
+    numbers = 35 + 35 + 6 + 1  # of float32, however many ranks hold them alike
+    for ranks in shared["taken over"]:
+        copied = [size for _, _, size in ranks]
+        assert sum(copied) == 4 * numbers
+        assert max(copied) < 4 * numbers or len(ranks) == 1
 
 
 @pytest.mark.parametrize(

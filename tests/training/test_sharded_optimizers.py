@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 ROUNDING, CODES, NOISE = (1e-5, 2e-5), (1e-4, 5e-3), (0.05, 0.1)
-"""How far a loss, and a weight, may be off: sums in another order; the codes of blocks that tensor parallel
-cuts elsewhere; weights rounded by other random numbers."""
+"""How far a loss, and a weight, may be off: sums in another order; codes and short numbers that they are
+rounded to; weights rounded by other random numbers."""
 BOUNDS = {
     "optimizer.kind=muon": ROUNDING,
     "optimizer.kind=adamw": ROUNDING,

@@ -27,6 +27,9 @@ from tsuzuri.core.progress import say
 from tsuzuri.training.devices import DEVICES
 from tsuzuri.training.ranks import Ranks, ranks, started_with
 
+BACKWARD = ("optimizer.in_backward=true", "micro_batch_rows=4")
+OFFLOAD = ("optimizer.offload=true", "parallel.shard=2")
+
 
 def error_of(work: Callable[[], Any]) -> str:
     """What its error says."""
@@ -95,6 +98,16 @@ def run_of(inputs: Path, box: Path, *overrides: str) -> str:
     return error_of(lambda: runs.run(inputs, box, *overrides, hooks=[]).counts["steps"])
 
 
+def ended(message: str) -> bool:
+    """Whether a rank leaves it to the first one to say what went wrong."""
+    error = InputError(message.format(environment.rank()))
+    try:
+        with ranks():
+            raise error
+    except InputError:
+        return error.is_repeated
+
+
 def spoken() -> None:
     """The first rank alone is heard."""
     say(f"rank {environment.rank()} of {environment.world()}")
@@ -109,11 +122,14 @@ def main(folder: Path) -> None:
         "agreed": in_ranks(2, partial(agreed, same)),
         "disagreed": in_ranks(2, partial(agreed, partial(with_other_steps, inputs))),
         "left alone": in_ranks(2, left_alone),
+        "ended": [in_ranks(2, partial(ended, said)) for said in ("of both", "of rank {}")],
         "spoken": in_ranks(2, spoken),
         "alone": Ranks().lead(lambda work: work(), lambda: "done"),
         "mesh": in_ranks(2, partial(run_of, inputs, folder / "mesh", "parallel.shard=3")),
         "heads": in_ranks(4, partial(run_of, inputs, folder / "heads", "parallel.tensor=4")),
         "rows": in_ranks(3, partial(run_of, inputs, folder / "rows")),
+        "backward": in_ranks(2, partial(run_of, inputs, folder / "backward", *BACKWARD)),
+        "offload": in_ranks(2, partial(run_of, inputs, folder / "offload", *OFFLOAD)),
         "left": sorted(str(path.relative_to(folder)) for path in folder.glob("*/run.yaml")),
     }
     print(json.dumps(found))

@@ -15,10 +15,11 @@ class PlanConfig(Config):
     """A model, devices and a budget of tokens or days."""
 
     size: str = "gpt3-125m"
-    """A name of `model.ladder.LADDER`."""
+    """A row of the ladder of sizes; a wrong one is answered with all of them."""
     vocab_size: int = Field(default=32_000, ge=1)
+    """Pieces of the tokenizer."""
     device: str = "rtx3090"
-    """A name of `lab.devices.DEVICES`."""
+    """A row of the table of devices, or TPUs as v5e:2x4; a wrong one is answered with all of them."""
     servers: int = Field(default=1, ge=1)
     """How many of that row."""
     tokens: float | None = Field(default=None, gt=0)
@@ -31,7 +32,7 @@ class PlanConfig(Config):
     sequence_length: int | None = Field(default=None, ge=2)
     """Tokens a row; by default the model's context."""
     memory_recipe: str | None = None
-    """A name of `training.memory.RECIPES`; by default the first that fits."""
+    """A rung of the memory ladder; by default the first that fits."""
     spread: Literal["auto", "replicated", "sharded"] = "auto"
     """Over several devices. auto: the faster one that fits."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -47,7 +48,7 @@ class PlanConfig(Config):
     jpy_per_usd: float | None = Field(default=None, gt=0)
     """The exchange rate; without it each currency is added up for itself."""
     jpy_per_kwh: float | None = Field(default=None, gt=0)
-    """Price of electricity, for devices of one's own."""
+    """Price of electricity, for devices of one's own, which are not rented."""
     usd_per_gb_month: float | None = Field(default=None, gt=0)
     """Price of storage."""
     corpus_licence_jpy: float | None = Field(default=None, gt=0)
@@ -57,6 +58,8 @@ class PlanConfig(Config):
     def _check(self) -> PlanConfig:
         if self.tokens is not None and self.days is not None:
             raise ValueError("tokens and days are two budgets: give one of them")
+        if self.preemptible and (self.usd_per_hour or self.jpy_per_kwh):
+            raise ValueError("preemptible is a price of the table: give it, usd_per_hour or jpy_per_kwh")
         return self
 
 
@@ -85,6 +88,7 @@ class StageConfig(Config):
     """A stage of a project: a plan, or a time that is known."""
 
     name: str
+    """What it is called."""
     months: float | None = Field(default=None, gt=0)
     """Of 730 hours."""
     usd_per_hour: float | None = Field(default=None, gt=0)
@@ -100,6 +104,8 @@ class StageConfig(Config):
             raise ValueError("a stage has either months or a plan")
         if self.plan is not None and self.usd_per_hour is not None:
             raise ValueError("the price of a stage with a plan is plan.usd_per_hour")
+        if self.plan is not None and self.plan.jpy_per_usd is not None:
+            raise ValueError("the exchange rate is the project's jpy_per_usd, not plan.jpy_per_usd")
         return self
 
 
@@ -107,7 +113,9 @@ class ProjectConfig(Config):
     """Stages that follow each other."""
 
     name: str = "project"
+    """The first line of its page."""
     start: datetime.date = datetime.date(2027, 1, 1)
+    """The first day of the first stage."""
     jpy_per_usd: float | None = Field(default=None, gt=0)
     """The exchange rate of all stages."""
     stages: tuple[StageConfig, ...] = Field(default=(StageConfig(name="training", months=1),), min_length=1)

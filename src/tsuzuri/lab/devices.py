@@ -65,6 +65,10 @@ class Device:
     preemptible: Price = field(default_factory=Price)
     names: str = ""
     """What torch calls a card of it, as a regular expression; others of its family have other peaks."""
+    untrained: str = ""
+    """Why our training cannot run on it, though that of others may."""
+    tried: bool = False
+    """Whether our training has run on one of it."""
 
     @property
     def precision(self) -> Precision:
@@ -135,6 +139,7 @@ H100 = Device(
     power_w=700,
     on_demand=Price(2.69, "RunPod Secure Cloud, by spheron.network", "2026-05-22"),
     names="H100 80GB HBM3$",
+    tried=True,
 )
 H200 = Device(
     "cuda",
@@ -265,6 +270,7 @@ DEVICES: dict[str, Device] = {
         efficiency_source=f"Gopher 280B: {PALM}",
         power_w=110.0,
         link=82 * GIGA,
+        untrained="torch_tpu takes TPU v4 and later",
     ),
     "tpu-v4-8": _tpu("v4", 275, 32 * GIB, 1200 * GIGA, 12.88, 3.69, count=4, power_w=170.0, link=150 * GIGA),
     "tpu-v5e-8": _tpu("v5e", 197, 16 * GIGA, 819 * GIGA, 9.60, 1.96, count=8, link=200 * GIGA),
@@ -279,6 +285,7 @@ DEVICES: dict[str, Device] = {
         "15M to 110M, compiled: 98 to 103 of 106 GFLOP/s",
         "two cores of an AMD EPYC with AVX2, measured",
         "2026-11-22",
+        tried=True,
     ),
 }
 

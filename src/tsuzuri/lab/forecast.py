@@ -18,16 +18,20 @@ ROWS = {"cuda": "h100", "cpu": "cpu"}
 def predicted_bytes(
     model: ModelConfig, train: TrainConfig, kind: str, precision: Precision, compiled: bool, processes: int
 ) -> float | None:
-    """Bytes that each process comes to hold on its device; None of what no plan is made for."""
-    replicate, shard, tensor = train.parallel.over(processes)
-    if kind not in ROWS or (replicate > 1 and shard > 1):
+    """Bytes that each process comes to hold on its device; None of a kind that nobody has measured.
+
+    Copies of sharded weights are each like a run of its own, on its share of the batch.
+    """
+    if kind not in ROWS:
         return None
+    replicate, shard, tensor = train.parallel.over(processes)
+    copies = replicate if shard > 1 else 1
     step = Step(
         model=model,
         recipe=recipe_of(train.optimizer),
-        device=replace(DEVICES[ROWS[kind]], count=processes),
+        device=replace(DEVICES[ROWS[kind]], count=processes // copies),
         precision=precision,
-        batch_tokens=train.tokens_per_step,
+        batch_tokens=train.tokens_per_step // copies,
         length=train.sequence_length,
         graph="compiled" if compiled else "eager",
         rows=min(train.micro_batch_rows, train.batch_rows // (replicate * shard)),

@@ -70,7 +70,7 @@ def run_steps(step: Step) -> tuple[float, int]:
     values = {**step.train_values(), "steps": STEPS + 1, "schedule": {"warmup_steps": 0}}
     config = parse_config(TrainConfig, values, where="plan --measure")
     compiled = step.graph == "compiled"
-    with memory_errors(config):
+    with memory_errors(config, hint="another --memory-recipe, a smaller --size or --sequence-length"):
         model = GPT(step.model, torch.Generator().manual_seed(config.seed)).to(device.kind)
         trainer = Trainer(model, config, device, dtype=getattr(torch, step.precision), compiled=compiled)
         generator = torch.Generator().manual_seed(config.seed)

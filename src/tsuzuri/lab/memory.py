@@ -2,8 +2,8 @@
 
 Bytes of activations are counted from our own model's code: what autograd keeps for the backward pass, and in
 the compiled graph what the minimal cut of torch.compile keeps: the residual stream, the inputs and outputs of
-products, and the weights as they were cast. Tests compare both with autograd itself, on a CPU; a GPU's peak
-has not been compared yet, which `tsuzuri plan --measure` does. The plain graph adds what attention without a
+products, and the weights as they were cast. Tests compare both with autograd itself, on a CPU; what an H100
+held without compilation was 6 to 10 % more (`bench/memory.py`). The plain graph adds what attention without a
 fused kernel keeps (Korthikanti et al. 2022, arXiv 2205.05198, §4.1) and the steps of GELU's formula. Of TPUs
 nothing is known that would spare attention's scores: they are counted as libtpu's compiler holds them.
 
@@ -100,14 +100,14 @@ def predict(step: Step) -> Memory:
     if step.device.kind == "tpu":
         parts["attention's scores"] = scores_bytes(step)
     masters = recipe.host_bytes_per_parameter * model.num_parameters
-    copy = stored_bytes(step) / step.shards
+    copy = stored_bytes(step) / step.devices
     if step.device.kind == "cpu":  # its memory is the host's
         return Memory(largest.moment, {**parts, "masters": masters, "checkpoint copy": copy})
     return Memory(largest.moment, parts, step.device.count * (masters + copy))
 
 
 def stored_bytes(step: Step) -> float:
-    """Bytes of a checkpoint, of which each process copies its part into the host's memory to write it:
+    """Bytes of a checkpoint, of which each process copies its share into the host's memory to write it:
     weights, float32 masters where they are offloaded, and the optimizer's states."""
     recipe = step.recipe
     masters = FLOAT32 if recipe.offload else 0

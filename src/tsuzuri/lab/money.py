@@ -53,8 +53,10 @@ def rent(days: float, servers: int, usd_per_hour: float | None, note: str = "") 
     return Line("devices", usd=usd, note=note)
 
 
-def electricity(kwh: float, jpy_per_kwh: float) -> Line:
+def electricity(kwh: float | None, jpy_per_kwh: float) -> Line:
     """The line for power of one's own devices."""
+    if kwh is None:
+        return Line("electricity", note="power of these devices unknown")
     return Line("electricity", jpy=kwh * jpy_per_kwh, note=f"{kwh:,.0f} kWh at ¥{jpy_per_kwh:g}")
 
 
@@ -87,10 +89,13 @@ def describe(lines: Sequence[Line], jpy_per_usd: float | None) -> Iterator[str]:
         elif line.jpy is not None:
             amount = f"¥{line.jpy:,.0f}"
         yield f"  {line.name:16} {amount:>16}  {line.note}".rstrip()
-    yield f"  {'all':16} {total(lines, jpy_per_usd)}{without(lines)}"
+    yield f"  {'all':16} {summed(lines, jpy_per_usd)}"
 
 
-def without(lines: Sequence[Line]) -> str:
-    """What a total leaves out, in words: the lines without a price."""
-    names = dict.fromkeys(line.name for line in lines if line.usd is None and line.jpy is None)
-    return f" without {' and '.join(names)}" if names else ""
+def summed(lines: Sequence[Line], jpy_per_usd: float | None) -> str:
+    """The total in words, with what it leaves out: the lines without a price."""
+    unpriced = [line.name for line in lines if line.usd is None and line.jpy is None]
+    if unpriced and len(unpriced) == len(lines):
+        return "price unset"
+    left_out = f" without {' and '.join(dict.fromkeys(unpriced))}" if unpriced else ""
+    return f"{total(lines, jpy_per_usd)}{left_out}"

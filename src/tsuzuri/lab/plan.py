@@ -114,6 +114,8 @@ def describe(plan: Plan, train: TrainConfig = TrainConfig()) -> Iterator[str]:  
         f"on {step.data_ranks}, {speed.step_s:.3g} s"
     )
     yield from _settings(step, train)
+    if unproven := _unproven(step):
+        yield f"unproven    {unproven}"
     yield (
         f"speed       {speed.tokens_per_s:,.0f} tokens/s, {speed.mfu:.0%} of the peak in {step.precision}, "
         f"bound by {speed.bound}"
@@ -162,14 +164,13 @@ def _bill(config: PlanConfig, fit: Fit, tokens: float, days: float, kwh: float |
     device, step = fit.step.device, fit.step
     price = device.preemptible if config.preemptible else device.on_demand
     if config.usd_per_hour is not None:
-        note = f"at ${config.usd_per_hour:g} an hour"
-        yield money.rent(days, step.servers, config.usd_per_hour, note)
-    elif price.usd_per_hour is not None:
+        yield money.rent(days, step.servers, config.usd_per_hour, f"at ${config.usd_per_hour:g} an hour")
+    elif config.jpy_per_kwh is None and price.usd_per_hour is not None:
         note = f"at ${price.usd_per_hour:g} an hour ({price.source}, {price.date or 'undated'})"
         yield money.rent(days, step.servers, price.usd_per_hour, note)
     elif config.jpy_per_kwh is None:
         yield money.rent(days, step.servers, None, "give --usd-per-hour, or --jpy-per-kwh for your own")
-    if config.jpy_per_kwh is not None and kwh is not None:
+    if config.jpy_per_kwh is not None:
         yield money.electricity(kwh, config.jpy_per_kwh)
     token_bytes = 2 if step.model.vocab_size <= 2**16 else 4
     yield money.storage(token_bytes * tokens, stored_bytes(step), days, config.usd_per_gb_month)
@@ -190,12 +191,26 @@ def _form(step: Step) -> str:
 
 def _settings(step: Step, train: TrainConfig) -> Iterator[str]:
     """How a recipe is told to make this step, where training can make it and the recipe does not say so."""
-    if step.precision == UNTRAINED or step.graph == "plain":
+    if step.precision == UNTRAINED or step.graph == "plain" or step.device.untrained:
         return
     now, wanted = (dict(_leaves(values)) for values in (train.as_mapping(), step.train_values()))
     options = [f"--set train.{key}={_typed(value)}" for key, value in wanted.items() if now[key] != value]
     for start in range(0, len(options), 3):
         yield f"{'' if start else 'settings':12}{' '.join(options[start : start + 3])}"
+    if train.optimizer.kind != step.recipe.optimizer:
+        rate = f"{train.optimizer.learning_rate:g} was chosen for {train.optimizer.kind}"
+        yield f"            (train.optimizer.learning_rate is not planned: {rate})"
+
+
+def _unproven(step: Step) -> str:
+    """What of such a run has never been made; "" where it has."""
+    device = step.device
+    if device.untrained:
+        return f"our training does not run on these devices: {device.untrained}"
+    if step.devices > 1 or not device.tried:
+        several = " several of" if step.devices > 1 else ""
+        return f"our training has run on one H100 and on CPUs, not on{several} these devices"
+    return ""
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -57,18 +57,17 @@ def describe_project(config: ProjectConfig) -> Iterator[str]:
     yield config.name
     for stage in stages:
         plan = f"  {stage.plan.tokens:.3g} tokens by {stage.plan.recipe}" if stage.plan else ""
-        amount = money.total(stage.bill, config.jpy_per_usd)
         months = stage.days / DAYS_A_MONTH
         yield (
             f"  {stage.name:{width}}  {stage.start} to {stage.end}  {months:6.2f} months  "
-            f"{amount}{money.without(stage.bill)}{plan}"
+            f"{money.summed(stage.bill, config.jpy_per_usd)}{plan}"
         )
     days = sum(stage.days for stage in stages)
     bill = [line for stage in stages for line in stage.bill]
     months = days / DAYS_A_MONTH
     yield (
         f"  {'all':{width}}  {config.start} to {stages[-1].end}  {months:6.2f} months  "
-        f"{money.total(bill, config.jpy_per_usd)}{money.without(bill)}"
+        f"{money.summed(bill, config.jpy_per_usd)}"
     )
 
 

@@ -14,7 +14,7 @@ from tsuzuri.lab.speed import Speed, predict_speed
 from tsuzuri.lab.step import Step
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.ladder import LADDER, model_config
-from tsuzuri.training.config import shared_sizes
+from tsuzuri.training.config import why_not_shared
 from tsuzuri.training.memory import MemoryRecipe
 
 ENOUGH_TOKENS = 16_384
@@ -117,7 +117,6 @@ def _ways(question: Question, recipe: MemoryRecipe) -> Iterator[Step]:
     """Every way in which training makes a step: recompute or not, replicated or sharded, tensors shared, rows
     at once."""
     step = replace(question.step, recipe=recipe)
-    shared, count = shared_sizes(step.model, step.length).values(), step.device.count
     spreads = {"auto": (False, True), "replicated": (False,), "sharded": (True,)}[question.spread]
     recomputes = (False,) if step.graph == "plain" else (False, True)  # nothing was recomputed then
     if recipe.in_backward and step.devices > 1:
@@ -125,7 +124,7 @@ def _ways(question: Question, recipe: MemoryRecipe) -> Iterator[Step]:
     for tensor in (1, 2, 4, 8):
         if tensor > 1 and (question.spread == "replicated" or recipe.offload):
             continue
-        if count % tensor or any(size % tensor for size in shared):
+        if step.device.count % tensor or why_not_shared(step.model, step.length, recipe.optimizer, tensor):
             continue
         for sharded in spreads if step.devices > tensor else (False,):
             if sharded and recipe.offload:

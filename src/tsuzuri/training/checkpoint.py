@@ -18,13 +18,16 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint import (
     api,
+    default_planner,
     filesystem,
     metadata,
     planner,
     state_dict_loader,
     state_dict_saver,
     storage,
+    utils,
 )
+from torch.distributed.checkpoint._dedup_save_plans import dedup_save_plans
 from torch.futures import Future
 
 from tsuzuri.core.errors import IntegrityError, ResourceError
@@ -63,6 +66,18 @@ def save(
         with disk_errors(path):
             _write(path, {"step": step, "milestone": milestone, "regular": regular}, tensors, peers)
     peers.first(lambda: _remove_old(folder, keep))
+
+
+def own_share(tensors: Mapping[str, Tensor], peers: Peers) -> dict[str, Tensor]:
+    """Those of a state's tensors of which this rank writes its part: of what several hold alike one does."""
+    ranks = utils._DistWrapper(peers.group, peers.group is not None, coordinator_rank=0)
+    plan: planner.SavePlan = ranks.reduce_scatter(
+        "share",
+        lambda: default_planner.create_default_local_save_plan(dict(tensors), is_coordinator=False),
+        dedup_save_plans,
+    )
+    names = {item.index.fqn for item in plan.items}
+    return {name: tensor for name, tensor in tensors.items() if name in names}
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -11,6 +11,10 @@ from tsuzuri.core.errors import RecipeError
 from tsuzuri.data.components import MixConfig
 from tsuzuri.model.config import ModelConfig
 
+BLOCK = 256
+"""Moments of 8 bits, of one row, that share a scale. Ranks divide no block, so that any number of them may
+go on with it."""
+
 
 class OptimizerConfig(Config):
     """The optimizer of a run; defaults are what `bench/tune.py` found best, one seed, quickstart's shape."""
@@ -189,9 +193,9 @@ class TrainConfig(Config):
         return self.batch_rows * self.sequence_length
 
 
-def shared_sizes(model: ModelConfig, length: int) -> dict[str, int]:
-    """What the ranks of `train.parallel.tensor` divide among them, by name: it must divide all of it."""
-    return {
+def why_not_shared(model: ModelConfig, length: int, optimizer: str, tensor: int) -> str:
+    """Why so many ranks of `train.parallel.tensor` cannot divide a model's products; "" where they can."""
+    sizes = {
         "num_attention_heads": model.num_attention_heads,
         "num_key_value_heads": model.num_key_value_heads,
         "intermediate_size": model.intermediate_size,
@@ -199,6 +203,20 @@ def shared_sizes(model: ModelConfig, length: int) -> dict[str, int]:
         "train.sequence_length": length,
         "max_position_embeddings": model.max_position_embeddings,
     }
+    for name, size in sizes.items():
+        if size % tensor:
+            return f"{name} of {size} cannot be shared equally by train.parallel.tensor={tensor}"
+    columns = {
+        "num_attention_heads × head_dim": model.num_attention_heads * model.head_dim,
+        "intermediate_size": model.intermediate_size,
+    }
+    for name, size in columns.items():
+        if tensor > 1 and optimizer == "adamw-8bit" and size % (BLOCK * tensor):
+            return (
+                f"{name} of {size} cannot be shared by train.parallel.tensor={tensor} in whole blocks of "
+                f"{BLOCK}, in which {optimizer} keeps its moments"
+            )
+    return ""
 
 
 def require_context(config: TrainConfig, positions: int) -> None:

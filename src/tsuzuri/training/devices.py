@@ -180,8 +180,9 @@ def choose(config: TrainConfig, device: Device, earlier: Choices | None) -> Choi
 
 
 @contextmanager
-def memory_errors(config: TrainConfig) -> Iterator[None]:
-    """Within it, memory that is not enough is a ResourceError that names a smaller micro-batch."""
+def memory_errors(config: TrainConfig, hint: str = "") -> Iterator[None]:
+    """Within it, memory that is not enough is a ResourceError with `hint`, or one that names a smaller
+    micro-batch."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -190,8 +191,8 @@ def memory_errors(config: TrainConfig) -> Iterator[None]:
             raise
         rows = config.micro_batch_rows
         smaller = max((n for n in range(1, rows) if config.batch_rows % n == 0), default=0)
-        hint = f"--amend train.micro_batch_rows={smaller}" if smaller else "choose a smaller model.size"
-        raise ResourceError(f"out of memory with {rows} rows computed at once", hint=hint) from error
+        amend = f"--amend train.micro_batch_rows={smaller}" if smaller else "choose a smaller model.size"
+        raise ResourceError(f"out of memory with {rows} rows computed at once", hint=hint or amend) from error
 
 
 def probe_precision(device: Device) -> Literal["float32", "bfloat16"]:

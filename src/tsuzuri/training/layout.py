@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.model.config import ModelConfig
-from tsuzuri.training.config import TrainConfig, shared_sizes
+from tsuzuri.training.config import TrainConfig, why_not_shared
 
 DIMENSIONS = ("replicate", "shard", "tensor")
 
@@ -73,9 +73,9 @@ class Layout:
 
 
 def layout(config: TrainConfig, model: ModelConfig, device: str, *, rank: int = 0, world: int = 1) -> Layout:
-    """Where `rank` stands among `world` ranks; RecipeError where they cannot share the model or the batch."""
+    """Where `rank` stands among `world` ranks; RecipeError where they cannot share the run."""
+    require_shares(config, model, world)
     replicate, shard, tensor = config.parallel.over(world)
-    require_shares(config, model, replicate * shard, tensor)
     if world == 1:
         return Layout()
     mesh = init_device_mesh(device, (replicate, shard, tensor), mesh_dim_names=DIMENSIONS)
@@ -85,16 +85,23 @@ def layout(config: TrainConfig, model: ModelConfig, device: str, *, rank: int = 
     return Layout(replicate, shard, tensor, rank, mesh, data_group)
 
 
-def require_shares(config: TrainConfig, model: ModelConfig, data_ranks: int, tensor: int) -> None:
-    """RecipeError where data ranks cannot share a batch, or `tensor` ranks a product, in equal parts."""
-    if config.batch_rows % data_ranks:
+def require_shares(config: TrainConfig, model: ModelConfig, world: int) -> None:
+    """RecipeError where so many ranks cannot share a run: its batch, its products or its optimizer."""
+    replicate, shard, tensor = config.parallel.over(world)
+    if config.batch_rows % (replicate * shard):
         raise RecipeError(
-            f"train.batch_rows of {config.batch_rows} cannot be shared equally by {data_ranks} ranks",
-            hint=f"make it a multiple of {data_ranks}",
+            f"train.batch_rows of {config.batch_rows} cannot be shared equally by {replicate * shard} ranks",
+            hint=f"make it a multiple of {replicate * shard}",
         )
-    for name, value in shared_sizes(model, config.sequence_length).items():
-        if value % tensor:
-            raise RecipeError(
-                f"{name} of {value} cannot be shared equally by train.parallel.tensor={tensor}",
-                hint="choose a tensor that divides it, and train.parallel.shard for the other ranks",
-            )
+    if why := why_not_shared(model, config.sequence_length, config.optimizer.kind, tensor):
+        raise RecipeError(why, hint="choose another tensor, and train.parallel.shard for the other ranks")
+    if config.optimizer.in_backward and world > 1:
+        raise RecipeError(
+            "train.optimizer.in_backward is for one process: others would miss the gradients it frees",
+            hint="set train.optimizer.in_backward=false, or run without torchrun",
+        )
+    if config.optimizer.offload and shard * tensor > 1:
+        raise RecipeError(
+            "train.optimizer.offload is for weights that are whole on one device, and these are sharded",
+            hint="set train.optimizer.offload=false, or do not shard",
+        )

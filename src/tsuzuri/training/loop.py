@@ -168,9 +168,11 @@ class _Stage:
 def _go_on(stage: _Stage, stop: Sequence[signal.Signals]) -> GPT:
     """The trained model, from the newest checkpoint on; Rewound where the guard goes back to it."""
     config, device, place, box = stage.config, stage.device, stage.place, stage.box
-    peak = PeakMemory(device)
+    precision, compiled = stage.choices.precision, stage.choices.compile
+    expected = stage.watch.predicted_memory(stage.shape, config, device.kind, precision, compiled, world())
+    peak = PeakMemory(device, expected)
     model = new_model(stage.shape, place, device.kind, config.seed)
-    dtype, compiled = getattr(torch, stage.choices.precision), stage.choices.compile
+    dtype = getattr(torch, precision)
     trainer = Trainer(model, config, device, dtype=dtype, compiled=compiled, layout=place)
     checkpoints = Checkpoints(box / CHECKPOINTS, trainer.update.state(), keep=config.keep_checkpoints)
     start = checkpoints.load_newest()
@@ -201,11 +203,6 @@ def _go_on(stage: _Stage, stop: Sequence[signal.Signals]) -> GPT:
                 run.step(step, torch.from_numpy(rows))
                 run.heed(stop, step)
                 profile()
-    if place.rank == 0:
-        expected = stage.watch.predicted_memory(
-            stage.shape, config, device.kind, stage.choices.precision, compiled, world()
-        )
-        peak.tell(box, expected)
     return model
 
 
@@ -250,7 +247,7 @@ class _Run:
         saves = self.config.saves_after(step)
         if due or saves:
             self.read_metrics()
-            self.peak.is_over = True
+            self.peak.tell(self.stage.box)
             with self.clock.paused():
                 self.call(due, step)
                 if saves:
@@ -290,6 +287,7 @@ class _Run:
         if wish == failed:
             self.checkpoints.wait()
         elif wish:
+            self.peak.tell(self.stage.box)
             self.save(step)
             self.checkpoints.wait()
             by = signal.Signals(wish)

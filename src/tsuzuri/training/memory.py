@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from tsuzuri.core.errors import RecipeError, closest
-from tsuzuri.training.config import OptimizerConfig
+from tsuzuri.training.config import BLOCK, OptimizerConfig
 
 PIECE = {"cpu": 2**17, "cuda": 2**22, "tpu": 2**22}
 """Parameters that an elementwise optimizer works on at once: on a CPU as many as its caches hold."""
 CHUNK = 2**24
 """Parameters whose matrices Muon iterates together, or one matrix where that is larger."""
-BLOCK = 256
-"""Moments of 8 bits that share a scale."""
 
 AtOnce: TypeAlias = Literal["piece", "chunk"]
 

@@ -11,20 +11,12 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
-
-from tsuzuri.core.errors import RecipeError
 
 
 class Masters:
     """The masters of named parameters of a device."""
 
     def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        if any(isinstance(parameter, DTensor) for parameter in parameters.values()):
-            raise RecipeError(
-                "train.optimizer.offload is for weights that are whole on one device, and these are sharded",
-                hint="set train.optimizer.offload=false, or do not shard",
-            )
         self.parameters = parameters
         self.weights: dict[str, Tensor] = {name: _master(p) for name, p in parameters.items()}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tsuzuri.core.manifest import record_timing
 from tsuzuri.core.progress import say
+from tsuzuri.core.ranks import is_first
 from tsuzuri.training.devices import Device
 
 GIB = 2**30
@@ -17,8 +18,8 @@ class PeakMemory:
     On a CPU that is the resident memory of the process: what was touched.
     """
 
-    def __init__(self, device: Device) -> None:
-        self.device = device
+    def __init__(self, device: Device, predicted_bytes: float | None = None) -> None:
+        self.device, self.predicted_bytes = device, predicted_bytes
         self.held_bytes = 0
         self.is_over = False
         """Whether other things than steps have held memory since."""
@@ -30,11 +31,14 @@ class PeakMemory:
         if not self.is_over:
             self.held_bytes = max(0, self.device.peak_memory_bytes() - self.before_bytes)
 
-    def tell(self, box: Path, predicted_bytes: float | None) -> None:
-        """Say what was held beside what was predicted, if anything, and record both in the box of the run."""
-        if not self.held_bytes:
+    def tell(self, box: Path) -> None:
+        """Look no more, since other things than steps will hold memory now; and say, once, what was held
+        beside what was predicted, which the box of the run records."""
+        was_over, self.is_over = self.is_over, True
+        if was_over or not self.held_bytes or not is_first():
             return
-        predicted = {} if predicted_bytes is None else {"predicted_bytes": predicted_bytes}
-        words = f", {predicted_bytes / GIB:.2f} GiB predicted" if predicted_bytes is not None else ""
+        known = self.predicted_bytes
+        predicted = {} if known is None else {"predicted_bytes": known}
+        words = "" if known is None else f", {known / GIB:.2f} GiB predicted"
         say(f"peak memory of a step: {self.held_bytes / GIB:.2f} GiB measured{words}")
         record_timing(box, "memory", held_bytes=self.held_bytes, **predicted)

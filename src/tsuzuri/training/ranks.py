@@ -13,7 +13,7 @@ import datetime
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +38,8 @@ TIMEOUT = datetime.timedelta(minutes=15)
 """For a collective: more than the ranks of a step, of an evaluation or of a compilation ever are apart."""
 GOODBYE = datetime.timedelta(seconds=10)
 """For the others to hear the first rank's last word, before its store goes with it."""
+HEARING = datetime.timedelta(seconds=3)
+"""For the first rank's last word, where all have met the same error: it is then said once."""
 
 
 class Ranks:
@@ -112,16 +114,29 @@ class Ranks:
                 timeout=TIMEOUT,
             )
 
-    def part(self) -> None:
-        """End together what was begun together; the first rank, whose store it may be, goes last."""
+    def part(self, error: str = "") -> bool:
+        """End together what was begun together; whether the first rank ends with the same error.
+
+        The first rank, whose store it may be, goes last.
+        """
         if self.store is None:
-            return
-        self.store.set(f"left/{self.rank}", "")
+            return False
         if self.is_first:
-            try:
-                self.store.wait([f"left/{rank}" for rank in range(self.world)], GOODBYE)
-            except dist.DistStoreError:
-                return  # a rank that has died says no goodbye
+            self.store.set("left/0", error)
+            self._hears_of(range(self.world), GOODBYE)
+            return False
+        said = self.store.get("left/0") if error and self._hears_of([0], HEARING) else b""
+        self.store.set(f"left/{self.rank}", error)
+        return bool(error) and said == error.encode()
+
+    def _hears_of(self, ranks: Iterable[int], patience: datetime.timedelta) -> bool:
+        """Whether these ranks have left; one that has died, or goes on, does not."""
+        assert self.store is not None
+        try:
+            self.store.wait([f"left/{rank}" for rank in ranks], patience)
+        except dist.DistStoreError:
+            return False
+        return True
 
     def _compare(self, expected: Mapping[str, Any]) -> None:
         assert self.store is not None
@@ -163,8 +178,8 @@ def ranks() -> Iterator[Ranks]:
         found = Ranks(rank, world, store)
         try:
             yield found
-        except TsuzuriError:
-            found.part()
+        except TsuzuriError as error:
+            error.is_repeated = found.part(str(error))
             raise
         found.part()
         if dist.is_initialized():

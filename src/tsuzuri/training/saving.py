@@ -1,7 +1,8 @@
 """Saving while training goes on: the state is copied between two steps, and a thread writes the copy.
 
-The copy takes as many bytes of the host's memory as the state has on this rank (weights and states of the
-optimizer), from the first checkpoint to the end of the run. torch's own `async_save` is not used: what it
+The copy takes as many bytes of the host's memory as this rank writes of the state (weights and states of the
+optimizer), from the first checkpoint to the end of the run; all ranks' copies are as large as one state,
+however many of them hold it. torch's own `async_save` is not used: what it
 calls done has neither sums nor the name that makes it visible, and it copies into new memory every time.
 """
 
@@ -31,7 +32,7 @@ class Checkpoints:
         self.folder, self.tensors, self.keep = folder, tensors, keep
         self._peers = Peers()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._copy = HostCopy(tensors)
+        self._copy: HostCopy | None = None
         self._writing: Future[None] | None = None
         self._step = 0
 
@@ -40,6 +41,7 @@ class Checkpoints:
         if step == self._step:
             return
         self.wait()
+        self._copy = self._copy or HostCopy(checkpoint.own_share(self.tensors, self._peers))
         copies = self._copy.take()
         self._step = step
         self._writing = self._thread.submit(self._write, step, copies, milestone=milestone, regular=regular)

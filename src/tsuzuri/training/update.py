@@ -13,7 +13,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tsuzuri.core.errors import RecipeError
 from tsuzuri.training.clipping import clip_gradient
 from tsuzuri.training.config import TrainConfig
 from tsuzuri.training.offload import Masters
@@ -90,11 +89,6 @@ class Update:
 
     def _hook(self, model: nn.Module) -> None:
         """Let every parameter be updated when its gradient is there."""
-        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-            raise RecipeError(
-                "train.optimizer.in_backward is for one process: others would miss the gradients it frees",
-                hint="set train.optimizer.in_backward=false, or run without torchrun",
-            )
 
         def update(parameter: Tensor) -> None:
             assert parameter.grad is not None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from tsuzuri.training.memory import BLOCK
+from tsuzuri.training.config import BLOCK
 from tsuzuri.training.shards import local
 
 
