@@ -64,12 +64,20 @@ def test_a_field_is_explained_by_its_docstring() -> None:
         """What is kept, in % of all. The rest goes."""
         manner: Literal["fast", "exact"] = "exact"
         """How."""
+        again: bool = False
+        """Whether once more."""
 
     helps = [item.options["help"] % {} for item in fields_of(Rules)]
     assert helps == [
         "What is kept, in % of all. The rest goes; default: 0.5",
         "How; fast or exact; default: exact",
+        "Whether once more",
     ]
+
+
+def test_what_is_or_is_not_is_said_by_its_name_alone() -> None:
+    assert vars(parser().parse_args(["plan", "--preemptible", "--device", "h200"]))["preemptible"] is True
+    assert "preemptible" not in vars(parser().parse_args(["plan"]))
 
 
 def test_a_group_of_commands_names_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +143,7 @@ def test_a_folder_where_a_file_is_wanted_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["build", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert f"no readable recipe at {tmp_path}" in capsys.readouterr().err
+    assert f"no readable file at {tmp_path}" in capsys.readouterr().err
     assert main(["score", "MODEL", str(tmp_path)]) == 2
     assert f"no readable file at {tmp_path}" in capsys.readouterr().err
 

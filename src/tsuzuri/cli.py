@@ -2,7 +2,7 @@
 
 A function is named by `module:name` and imported only when its command is called, so `tsuzuri --help` starts
 without torch. It receives the arguments by keyword; what it returns is printed (an iterator's items one by
-one). The rows of who runs a server stand in `operating.py`.
+one). The rows of who runs a server stand in `commands/`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from tsuzuri.commands.arguments import (
+    LICENSES,
     SET,
     SUPPORTERS,
     Command,
@@ -34,44 +35,6 @@ from tsuzuri.lab.config import PlanConfig
 
 RECIPE = argument("recipe", type=some_path, metavar="RECIPE.yaml", help="the recipe")
 OUT = folder("out", "the folder to make, or to go on with")
-
-
-def allowed_licenses(names: str) -> str:
-    """The `--set` that `--licenses` is short for."""
-    return f"corpus.licenses.allowed=[{', '.join(map(repr, filter(None, names.split(','))))}]"
-
-
-LICENSES = (
-    argument(
-        "--no-nc",
-        dest="overrides",
-        action="append_const",
-        const="corpus.licenses.no_nc=true",
-        help="without texts whose license is known to forbid commercial use",
-    ),
-    argument(
-        "--no-nd",
-        dest="overrides",
-        action="append_const",
-        const="corpus.licenses.no_nd=true",
-        help="without texts whose license is known to forbid edited copies",
-    ),
-    argument(
-        "--no-unclear",
-        dest="overrides",
-        action="append_const",
-        const="corpus.licenses.no_unclear=true",
-        help="without texts of which no license is known, which --no-nc and --no-nd keep",
-    ),
-    argument(
-        "--licenses",
-        dest="overrides",
-        action="append",
-        type=allowed_licenses,
-        metavar="SPDX,…",
-        help="only texts under these licenses",
-    ),
-)
 AMEND = argument(
     "--amend",
     action="append",
@@ -402,10 +365,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _print(getattr(import_module(module), name)(**values))
     except Stopped as stop:
-        print(stop, file=sys.stderr)
+        if not stop.is_repeated:
+            print(stop, file=sys.stderr)
         return 128 + stop.by
     except TsuzuriError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if not error.is_repeated:
+            print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output went away: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from tsuzuri.core.config import Config, apply_overrides, differences, load_yaml, parse_config
 from tsuzuri.core.errors import InputError, RecipeError
@@ -87,6 +87,25 @@ def test_no_message_speaks_of_what_checks_it(values: dict[str, object], message:
     assert caught.value.message == message
 
 
+def test_no_message_names_a_class_or_a_kind_of_python() -> None:
+    class Pen(Config):
+        gates: tuple[str, ...] = Field(default=("north",), min_length=1)
+
+        @model_validator(mode="after")
+        def _check(self) -> Pen:
+            if not all(self.gates):
+                raise ValueError("a gate has a name")
+            return self
+
+    for gates, message in (
+        ([], "h: gates: Input should be a list of at least 1 (got [])"),
+        ([""], "h: a gate has a name"),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            parse_config(Pen, {"gates": gates}, where="h")
+        assert caught.value.message == message
+
+
 def test_yaml_is_read(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("train:\n  steps: 3\n名前: 綴り\n", encoding="utf-8")
@@ -98,9 +117,9 @@ def test_yaml_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "kind", "message"),
     [
-        (None, InputError, "no readable recipe"),
-        ("綴り".encode("shift_jis"), InputError, "no readable recipe"),
-        (b"a: [1", RecipeError, "not valid YAML"),
+        (None, InputError, "no readable file"),
+        ("綴り".encode("shift_jis"), InputError, "no readable file"),
+        (b"a: [1", RecipeError, "not valid YAML: while parsing a flow sequence at line 1, column 4"),
         (b"- 1\n- 2\n", RecipeError, "holds a list"),
         (b"a: !!python/object:os.system x", RecipeError, "not valid YAML"),
         (b"a: 2026-13-01", RecipeError, "not valid YAML"),
@@ -127,7 +146,7 @@ def test_an_anchor_may_serve_twice(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no readable recipe"):
+    with pytest.raises(InputError, match="no readable file"):
         load_yaml(tmp_path)
 
 

@@ -108,6 +108,10 @@ def test_a_box_on_another_disk_through_a_link_is_followed(tmp_path: Path) -> Non
     assert states(tmp_path / "out" / "tokens") == [(0, "tokens", "ok"), (1, "documents", "ok")]
 
 
+def test_of_a_build_the_last_box_is_followed(out: Path) -> None:
+    assert describe(out) == describe(out / "tokens")
+
+
 def test_a_folder_that_is_no_box_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"manifest\.json"):
         list(walk(tmp_path))

@@ -229,10 +229,12 @@ def test_what_is_no_finished_box_is_refused(tmp_path: Path, source: Path) -> Non
     with pytest.raises(InputError, match="does not exist"):
         box_sha256(tmp_path / "nothing")
     make(tmp_path / "box", source)
-    with pytest.raises(InputError, match="holds documents, where tokens was wanted"):
+    with pytest.raises(InputError, match="holds documents, where tokens was wanted") as caught:
         read_manifest(tmp_path / "box", "tokens")
-    with pytest.raises(InputError, match="does not exist"):
+    assert caught.value.hint == "give a folder of tokens"
+    with pytest.raises(InputError, match="does not exist") as caught:
         make(tmp_path / "other", tmp_path / "nothing")
+    assert caught.value.hint == "give the path of what the stage before made"
 
 
 def test_clock_readings_stay_outside_every_hash(tmp_path: Path, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""No worker outlives a killed command."""
+"""No worker outlives a killed command; what one takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 import time
 
 import pytest
+
+from tsuzuri.core.processes import cpu_seconds
 
 POOL = """
 import os, sys, time
@@ -70,3 +72,14 @@ def test_a_command_of_another_session_ends_too() -> None:
 def _name(pid: int) -> str:
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         return file.read().partition("(")[2].rpartition(")")[0]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="asks /proc")
+def test_cpu_time_is_of_a_process_and_of_the_children_that_it_has_waited_for() -> None:
+    before_s = cpu_seconds(os.getpid())
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    used = os.times()
+    total_s = used.user + used.system + used.children_user + used.children_system
+    assert before_s + 0.3 <= cpu_seconds(os.getpid()) == pytest.approx(total_s, abs=0.1)
+    assert cpu_seconds(2**22 + 1) == 0

@@ -65,7 +65,7 @@ def test_nothing_to_do_is_done() -> None:
 
 def test_items_that_kill_or_hold_their_worker_are_set_aside(tmp_path: Path) -> None:
     job = Write(tmp_path, crashing=frozenset({(1, 0), (1, 3), (2, 4)}), sleeping=frozenset({(3, 2)}))
-    assert sorted(LocalPool(2, item_limit_s=1.0).run(job, range(5))) == list(range(5))
+    assert sorted(LocalPool(2, item_limit_s=4.0).run(job, range(5))) == list(range(5))
     expected = {piece: whole(piece) for piece in range(5)}
     for piece, item in job.crashing:
         expected[piece][item] = CRASHED
@@ -132,6 +132,43 @@ def test_no_worker_outlives_a_process_that_is_ended(tmp_path: Path, number: sign
         assert process.wait() == -number
         until(lambda: not any(map(is_alive, pids)))
         assert process.stderr.read().count("Traceback") == (number == signal.SIGINT)
+
+
+SLOW_TO_LOAD = """
+import os, sys, time
+
+if sys.argv[0] == "-c":  # in the server of the workers, which loads it before the first of them
+    os.write(1, b"loading\\n")
+    time.sleep(1)
+
+class Nothing:
+    def run(self, piece, watch):
+        pass
+"""
+
+
+def test_ctrl_c_while_workers_are_started_is_answered_once(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from slow import Nothing\n"
+        "from tsuzuri.corpus.executor import LocalPool\n"
+        "if __name__ == '__main__': list(LocalPool(2).run(Nothing(), range(2)))\n"
+    )
+    (tmp_path / "slow.py").write_text(SLOW_TO_LOAD)
+    with subprocess.Popen(
+        [sys.executable, str(program)],
+        cwd=tmp_path,  # where the server looks for modules
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "loading\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait() == -signal.SIGINT
+        assert '"<string>"' not in process.stderr.read()  # what their server is begun with
 
 
 def test_no_worker_outlives_the_work(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from rich.cells import cell_len
 
 from tsuzuri.core.errors import RecipeError
 from tsuzuri.data.components import Component, MixConfig, plan, table
@@ -102,3 +103,8 @@ def test_the_table_shows_every_component_and_the_total() -> None:
         "talk                 1,000   25.00%    4.00            4,000",
         "all                 10,000  100.00%    1.60           16,000",
     ]
+
+
+def test_a_japanese_name_keeps_the_columns_in_line() -> None:
+    lines = list(table(plan({"青空文庫と新聞": 6_000, "news": 3_000}, MixConfig())))
+    assert len({cell_len(line) for line in lines}) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -220,6 +221,36 @@ def test_packing_killed_at_any_point_ends_with_the_same_bytes(
     process.wait()
     pack(PackConfig(), documents, tokenizer, box)
     assert contents(box) == contents(packed)
+
+
+LOADING = """
+import os, sys, time
+from pathlib import Path
+from tsuzuri.data.config import PackConfig
+from tsuzuri.data.pack import pack
+
+if __name__ == "__main__":
+    pack(PackConfig(processes=2), *map(Path, sys.argv[1:]))
+else:
+    os.write(1, b"loading\\n")
+    time.sleep(1)
+"""
+
+
+def test_ctrl_c_while_processes_are_started_is_answered_once(
+    documents: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(LOADING)
+    command = [sys.executable, str(program), str(documents), str(tokenizer), str(tmp_path / "tokens")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "loading\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait() == -signal.SIGINT
+        assert '"<string>"' not in process.stderr.read()  # what a process of the pool is begun with
 
 
 def test_shards_that_a_killed_run_had_made_are_left_as_they_are(documents: Path, tokenizer: Path) -> None:

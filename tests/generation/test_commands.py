@@ -123,6 +123,12 @@ def test_what_cannot_be_read_is_an_error(release: Path, tmp_path: Path) -> None:
         generate_text(release, {}, prompt="川へ", prompts_file=str(blank))
 
 
+def test_nothing_on_standard_input_is_named(release: Path) -> None:
+    command = [sys.executable, "-m", "tsuzuri", "score", str(release), "-"]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: standard input holds no text\n")
+
+
 def test_importing_the_package_and_its_configurations_is_light() -> None:
     modules = "tsuzuri, tsuzuri.generation.config, tsuzuri.evaluate.config"
     code = f"import sys, {modules}; print('torch' in sys.modules)"

@@ -162,7 +162,7 @@ def test_a_mistake_in_an_argument_is_an_error(file: Path, tmp_path: Path) -> Non
         list(thanks(file, None, tmp_path / "absent"))
     with pytest.raises(InputError, match="is no release"):
         list(thanks(file, None, None, [tmp_path]))
-    with pytest.raises(InputError, match=r"no readable recipe at .*absent\.yaml"):
+    with pytest.raises(InputError, match=r"no readable file at .*absent\.yaml"):
         list(thanks(tmp_path / "absent.yaml", None, tmp_path))
 
 

@@ -117,6 +117,11 @@ def test_half_a_surrogate_pair_is_named(tokenizer: Tokenizer) -> None:
         tokenizer.encode_batch(["良い", "悪い\ud83d"])
 
 
+def test_what_is_no_text_is_said(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InputError, match="every text must be a str"):
+        tokenizer.encode_batch([None])  # type: ignore[list-item]
+
+
 def test_a_long_text_without_spaces_or_lines_is_encoded(tokenizer: Tokenizer, texts: list[str]) -> None:
     text = "".join(texts).replace("\n", "") * 20
     assert tokenizer.decode(tokenizer.encode(text)) == text

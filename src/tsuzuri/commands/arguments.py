@@ -86,19 +86,58 @@ SUPPORTERS = (
 )
 
 
+def allowed_licenses(names: str) -> str:
+    """The `--set` that `--licenses` is short for."""
+    return f"corpus.licenses.allowed=[{', '.join(map(repr, filter(None, names.split(','))))}]"
+
+
+LICENSES = (
+    argument(
+        "--no-nc",
+        dest="overrides",
+        action="append_const",
+        const="corpus.licenses.no_nc=true",
+        help="without texts whose license is known to forbid commercial use",
+    ),
+    argument(
+        "--no-nd",
+        dest="overrides",
+        action="append_const",
+        const="corpus.licenses.no_nd=true",
+        help="without texts whose license is known to forbid edited copies",
+    ),
+    argument(
+        "--no-unclear",
+        dest="overrides",
+        action="append_const",
+        const="corpus.licenses.no_unclear=true",
+        help="without texts of which no license is known, which --no-nc and --no-nd keep",
+    ),
+    argument(
+        "--licenses",
+        dest="overrides",
+        action="append",
+        type=allowed_licenses,
+        metavar="SPDX,…",
+        help="only texts under these licenses",
+    ),
+)
+
+
 def fields_of(config: type[Config]) -> tuple[Argument, ...]:
     """An option for each field of a configuration; only those given are passed on; a tuple's is repeated."""
-    return tuple(
-        argument(
-            f"--{name.replace('_', '-')}",
-            action="append" if isinstance(field.default, tuple) else "store",
-            default=argparse.SUPPRESS,
-            metavar="NUMBER" if _is_number(field.annotation) else "TEXT",
-            help="; ".join(
-                [_meaning(field), *_choices(field.annotation), f"default: {_shown(field.default)}"]
-            ),
-        )
-        for name, field in config.model_fields.items()
+    return tuple(_field(f"--{name.replace('_', '-')}", field) for name, field in config.model_fields.items())
+
+
+def _field(flag: str, field: FieldInfo) -> Argument:
+    if field.annotation is bool:
+        return argument(flag, action="store_true", default=argparse.SUPPRESS, help=_meaning(field))
+    return argument(
+        flag,
+        action="append" if isinstance(field.default, tuple) else "store",
+        default=argparse.SUPPRESS,
+        metavar="NUMBER" if _is_number(field.annotation) else "TEXT",
+        help="; ".join([_meaning(field), *_choices(field.annotation), f"default: {_shown(field.default)}"]),
     )
 
 

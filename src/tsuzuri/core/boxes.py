@@ -1,6 +1,9 @@
-"""The names of files that one room writes into a box and others, which do not import it, read."""
+"""The names of boxes, and of files in them that one room writes and others, which do not import it, read."""
 
 from __future__ import annotations
+
+STAGES = ("documents", "tokenizer", "tokens", "run", "evaluation", "release")
+"""The boxes of a build in the order of the work."""
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILE = "tokenizer_config.json"

@@ -23,6 +23,8 @@ _WANTED = {
     "path_type": "Input should be a path",
     "model_type": "Input should be a section of keys",
     "model_attributes_type": "Input should be a section of keys",
+    "too_short": "Input should be a list of at least {min_length}",
+    "too_long": "Input should be a list of at most {max_length}",
 }
 """Where pydantic's own words speak of Python: its type of an error → ours."""
 
@@ -69,7 +71,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         hint = "give the path of a YAML file in UTF-8"
-        raise InputError(f"no readable recipe at {path}", hint=hint) from error
+        raise InputError(f"no readable file at {path}", hint=hint) from error
     values = _parse_yaml(text, str(path))
     if values is None:
         values = {}
@@ -114,7 +116,8 @@ def _parse_yaml(text: str, where: str) -> Any:
         _check_node(node, where)
         return loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day; a thousand brackets
-        raise RecipeError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+        words = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+        raise RecipeError(f"{where} is not valid YAML: {words}") from error
     finally:
         loader.dispose()
 
@@ -171,9 +174,9 @@ def _numbered(value: Any) -> Any:
 def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
     place = [part for part in map(str, item["loc"]) if "[" not in part]  # not the types of a union
     keys = [part for at, part in enumerate(place) if not _chosen(_sections(kind, place[:at]), part)]
-    name = ".".join(keys) or kind.__name__
+    name = ".".join(keys)
     if item["type"] == "value_error":  # a section's own check, whose words name keys and values
-        return f"{name}: {item['ctx']['error']}"
+        return f"{name}: {item['ctx']['error']}".removeprefix(": ")
     if item["type"].startswith("union_tag"):
         kinds = [str(_default_kind(config)) for config in _sections(kind, place)]
         others = f" (allowed: {', '.join(kinds)})"
@@ -182,7 +185,8 @@ def _explain(kind: type[BaseModel], item: Mapping[str, Any]) -> str:
         tag = str(item["ctx"]["tag"])
         return f"{name}: no kind {tag!r}{closest(tag, kinds) or others}"
     if item["type"] != "extra_forbidden":
-        return f"{name}: {_WANTED.get(item['type'], item['msg'])} (got {item.get('input')!r})"
+        wanted = _WANTED.get(item["type"], "").format(**item.get("ctx", {})) or item["msg"]
+        return f"{name}: {wanted} (got {item.get('input')!r})"
     sections = _sections(kind, place[:-1])
     allowed = sorted(sections[0].model_fields) if sections else []
     hint = closest(place[-1], allowed)

@@ -24,6 +24,9 @@ from collections.abc import Iterable
 class TsuzuriError(Exception):
     """A mistake that its user can mend; `hint` says how."""
 
+    is_repeated = False
+    """Whether another process that shares the work says the same."""
+
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsuzuri.core.boxes import STAGES
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.manifest import MANIFEST, Manifest, box_sha256, read_manifest
 
@@ -43,7 +44,9 @@ def walk(box: Path, name: str = "", depth: int = 0, sha256: str = "") -> Iterato
 
 
 def describe(box: Path) -> str:
-    """The lineage of a box as indented lines of text; what several boxes were made from is described once."""
+    """The lineage of a box, or of the last one of a build, as indented lines of text; what several boxes were
+    made from is described once."""
+    box = next((box / stage for stage in (".", *reversed(STAGES)) if (box / stage / MANIFEST).exists()), box)
     lines: list[str] = []
     described: set[Path] = set()
     folded_at = sys.maxsize

@@ -78,7 +78,7 @@ def box_sha256(path: Path) -> str:
             raise InputError(f"{path} has no {MANIFEST}: it is not complete", hint=hint)
         return sha256_file(path / MANIFEST)
     if not path.exists():
-        raise InputError(f"{path} does not exist")
+        raise InputError(f"{path} does not exist", hint="give the path of what the stage before made")
     return sha256_file(path)
 
 
@@ -94,7 +94,9 @@ def read_manifest(box: Path, kind: str | None = None) -> Manifest:
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise IntegrityError(f"{path} is damaged", hint=f"remove {box} and run its command again") from error
     if kind and manifest.kind != kind:
-        raise InputError(f"{box} holds {manifest.kind}, where {kind} was wanted")
+        raise InputError(
+            f"{box} holds {manifest.kind}, where {kind} was wanted", hint=f"give a folder of {kind}"
+        )
     return manifest
 
 

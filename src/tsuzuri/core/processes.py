@@ -1,11 +1,13 @@
-"""Processes that do not outlive the command that started them, and the memory that one occupies."""
+"""Processes that do not outlive the command that started them, and what one takes: memory, CPU time."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from multiprocessing import parent_process
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import parent_process, resource_tracker
 from threading import Thread
 
 PR_SET_PDEATHSIG = 1  # of Linux: linux/prctl.h
@@ -27,6 +29,20 @@ def tied(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", TIE, str(PR_SET_PDEATHSIG), str(os.getpid()), *command]
 
 
+@contextmanager
+def unheard_interrupts() -> Iterator[None]:
+    """Within it Ctrl-C is not heard before the end, and never by the processes that are started in it.
+
+    It is the command's to answer: a process that is still importing would answer with a traceback.
+    """
+    resource_tracker.ensure_running()  # who starts it lets Ctrl-C through again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def end_with_parent() -> None:
     """Let this worker process end when its parent has gone, however that ended."""
     Thread(target=_end_after_parent, daemon=True).start()
@@ -46,3 +62,14 @@ def resident_bytes(pid: int) -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds of a process and of the children that it has waited for; 0 where the system does not say,
+    or has no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            facts = file.read().rpartition(b")")[2].split()  # the name before may hold anything
+    except OSError:
+        return 0.0
+    return sum(map(int, facts[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -183,16 +183,20 @@ def _make(
     lists = lists_of(box, config.withdrawn)
     refusals = Refusals.read(*lists)
     say(in_words(refusals, lists))
-    parts = make_parts(sources, list(treatments.values()), box / PARTS, workers=workers)
-    selection = select(
-        parts,
-        [source.name for source in sources],
-        [_fraction(config, source) for source in sources],
-        config,
-        refusals,
-        box / PARTS / "selection",
-        workers,
-    )
+    try:
+        parts = make_parts(sources, list(treatments.values()), box / PARTS, workers=workers)
+        selection = select(
+            parts,
+            [source.name for source in sources],
+            [_fraction(config, source) for source in sources],
+            config,
+            refusals,
+            box / PARTS / "selection",
+            workers,
+        )
+    except InputError:  # what mends it changes the sources or the recipe, to which no part belongs then
+        shutil.rmtree(box / PARTS, ignore_errors=True)
+        raise
     for stale in (path for name in FILES for path in box.glob(f"{name}-[0-9]*.parquet")):
         stale.unlink()  # of a run that was killed while it wrote them
     counts, samples = write_files(parts, selection, treatments, config, box)

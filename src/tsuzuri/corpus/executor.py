@@ -19,13 +19,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from ctypes import c_longlong
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from tsuzuri.core.errors import ResourceError
-from tsuzuri.core.processes import end_with_parent
+from tsuzuri.core.processes import end_with_parent, unheard_interrupts
 
 CRASHED, STUCK = "crashed", "stuck"
 """Why an item was set aside: its worker died of it, or it took longer than was allowed."""
@@ -171,6 +171,8 @@ class _Worker:
     def _start(self) -> None:
         context = get_context("forkserver")
         context.set_forkserver_preload([type(self._job).__module__])
+        with unheard_interrupts():
+            forkserver.ensure_running()
         self.pipe, other = context.Pipe()
         self._process: BaseProcess = context.Process(target=_work, args=(other, self._item), daemon=True)
         self._process.start()
@@ -188,7 +190,6 @@ class _Worker:
 
 def _work(pipe: Connection[Any, Any], item: c_longlong) -> None:
     """The life of a worker: jobs and pieces come, None or the error that ended one goes back."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     end_with_parent()
     known: Job | None = None
     with suppress(EOFError, BrokenPipeError):  # the parent has gone, or wants no more

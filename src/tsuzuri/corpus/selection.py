@@ -201,14 +201,19 @@ def _hold_out(rows: Rows, sources: Sequence[str], fractions: Sequence[float]) ->
         own = np.flatnonzero(kept & (rows.source == number))
         chosen[own] = split.heldout(rows.group[own], rows.characters[own], fraction)
         groups[name] = len(np.unique(rows.group[own]))
+    lost = Counter(rows.reasons[number] for number in rows.reason[rows.reason != 0].tolist())
+    fates = ", ".join(f"{count} {reason}" for reason, count in lost.most_common())
+    if not kept.any():
+        raise InputError(
+            f"no document is left; fallen out: {fates}",
+            hint="loosen the rules that they fell out by, or add text",
+        )
     for is_missing, name, other in (
         (not chosen.any(), "heldout", "raise"),
         (not (kept & ~chosen).any(), "train", "lower"),
     ):
         if is_missing:
             sizes = ", ".join(f"{source} has {found}" for source, found in groups.items())
-            lost = Counter(rows.reasons[number] for number in rows.reason[rows.reason != 0].tolist())
-            fates = ", ".join(f"{count} {reason}" for reason, count in lost.most_common())
             raise InputError(
                 f"no document is left for {name}: groups (author, file) are held out whole, and {sizes}"
                 f"{f'; fallen out: {fates}' if fates else ''}",

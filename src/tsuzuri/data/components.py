@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import Field, NonNegativeFloat, model_validator
+from rich.cells import cell_len, set_cell_size
 
 from tsuzuri.core.config import Config
 from tsuzuri.core.errors import RecipeError, closest
@@ -71,11 +72,11 @@ def plan(tokens: Mapping[str, int], config: MixConfig, budget_tokens: float | No
 def table(components: Iterable[Component]) -> Iterator[str]:
     """The components as lines of text, the total last."""
     rows = list(components)
-    width = max([len(row.name) for row in rows] + [len("component")])
+    width = max([cell_len(row.name) for row in rows] + [len("component")])
     yield f"{'component':{width}} {'tokens':>16} {'share':>8} {'epochs':>7} {'read':>16}"
     for row in rows:
         reading = f"{row.epochs:7.2f} {row.drawn_tokens:16,.0f}"
-        yield f"{row.name:{width}} {row.tokens:16,} {row.share:8.2%} {reading}"
+        yield f"{set_cell_size(row.name, width)} {row.tokens:16,} {row.share:8.2%} {reading}"
     size, read = sum(row.tokens for row in rows), sum(row.drawn_tokens for row in rows)
     yield f"{'all':{width}} {size:16,} {1:8.2%} {read / max(size, 1):7.2f} {read:16,.0f}"
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsuzuri.core.errors import IntegrityError, ResourceError
-from tsuzuri.core.processes import end_with_parent
+from tsuzuri.core.processes import end_with_parent, unheard_interrupts
 from tsuzuri.data.box import Pieces
 from tsuzuri.data.shards import token_dtype
 from tsuzuri.tokenizer.codec import Tokenizer
@@ -77,7 +77,8 @@ def encode_all(
         ahead: deque[Future[Encoded]] = deque()
         try:
             for group in groups:
-                ahead.append(pool.submit(encode, group))
+                with unheard_interrupts():
+                    ahead.append(pool.submit(encode, group))
                 if len(ahead) > 2 * processes:
                     yield ahead.popleft().result()
             while ahead:

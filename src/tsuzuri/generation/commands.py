@@ -140,5 +140,5 @@ def _lines(source: str) -> list[str]:
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     lines = [line for line in lines if line.strip()]
     if not lines:
-        raise InputError(f"{source} holds no text")
+        raise InputError(f"{'standard input' if source == '-' else source} holds no text")
     return lines

@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tsuzuri.core.boxes import INCIDENTS, METRICS, RUN_FILE, SAMPLES, SCORES
+from tsuzuri.core.boxes import INCIDENTS, METRICS, RUN_FILE, SAMPLES, SCORES, STAGES
 from tsuzuri.core.config import load_yaml
 from tsuzuri.core.errors import IntegrityError
 from tsuzuri.core.files import read_json_lines, readable_json_lines
 from tsuzuri.core.manifest import MANIFEST, PENDING, TIMINGS, Manifest, read_manifest
-
-STAGES = ("documents", "tokenizer", "tokens", "run", "evaluation", "release")
 
 
 @dataclass(frozen=True)

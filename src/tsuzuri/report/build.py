@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tsuzuri.core.boxes import STAGES
 from tsuzuri.core.errors import InputError
 from tsuzuri.core.files import write_text
-from tsuzuri.report.boxes import STAGES, Build, boxes_of, read_build
+from tsuzuri.report.boxes import Build, boxes_of, read_build
 from tsuzuri.report.corpus import corpus
 from tsuzuri.report.figures import duration, is_number, myriads
 from tsuzuri.report.labels import STAGES as STAGE_NAMES

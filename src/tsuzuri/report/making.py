@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from tsuzuri.core.boxes import RUN_FILE
+from tsuzuri.core.boxes import RUN_FILE, STAGES
 from tsuzuri.core.lineage import Ancestor, walk
-from tsuzuri.report.boxes import STAGES, Build
+from tsuzuri.report.boxes import Build
 from tsuzuri.report.labels import STAGES as STAGE_NAMES
 from tsuzuri.report.labels import name_of
 from tsuzuri.report.markup import Markup, safe

@@ -117,7 +117,7 @@ def _way_to_one(folder: Path) -> str:
 
 
 def _lone_surrogate(texts: Iterable[str]) -> str:
-    for text in texts:
+    for text in (text for text in texts if isinstance(text, str)):
         for place, character in enumerate(text):
             if 0xD800 <= ord(character) <= 0xDFFF:
                 return f"U+{ord(character):04X} at character {place:,} is half of a surrogate pair"
