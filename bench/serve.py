@@ -40,6 +40,7 @@ import numpy as np
 from _client import Client, Seen
 from _processes import memory
 from _report import Comparison, emit, machine
+from tsuzuri.core.processes import cpu_seconds
 from tsuzuri.generation.config import SamplingConfig
 from tsuzuri.serving.accounts.commands import keys_create, plans_set
 from tsuzuri.serving.config import ModelConfig
@@ -182,7 +183,9 @@ def percentiles(seconds: Sequence[float]) -> str:
 async def under_load(
     address: str, keys: Sequence[str | None], process: int | None, name: str, options: argparse.Namespace
 ) -> list[Comparison]:
-    """Print what the clients saw; the bars that belong to it. Without a `process` nobody sees its memory."""
+    """Print what the clients saw; the bars that belong to it. Without a `process` nobody sees its memory and
+    CPU time."""
+    before_s = cpu_seconds(process) if process else 0.0
     load, samples = await asyncio.gather(
         load_of(
             address,
@@ -207,6 +210,9 @@ async def under_load(
     )
     print(f"  first token p50/p95/p99 ms: {percentiles(first)}")
     print(f"  between parts p50/p95/p99 ms: {percentiles(between)}")
+    if process:
+        used_s = cpu_seconds(process) - before_s
+        print(f"  CPU of the server, engine included: {1e6 * used_s / max(tokens, 1):,.0f} µs a token")
     print(f"  errors: {len(errors)} {sorted(set(errors))}")
     shares = [sum(seen.tokens for seen in load if seen.key == key) for key in range(len(keys))]
     print(f"  tokens by key: {shares}; the least has {min(shares) / max(shares):.3f} of the most")

@@ -13,7 +13,7 @@ from tsuzuri.serving.config import FilterConfig
 from tsuzuri.serving.engines.base import Generation, Token, TokenEvent
 from tsuzuri.serving.filters import Filters
 from tsuzuri.serving.models import Prompt, TextDelta, TextRequest
-from tsuzuri.serving.writing import Pieces, Writing
+from tsuzuri.serving.writing import TOGETHER_S, Pieces, Writing
 
 PIECES = [b"", *(bytes([byte]) for byte in range(256)), "日本".encode(), "語。".encode()]
 TEXTS = st.text(alphabet="日本語。aé😀", max_size=12)
@@ -123,3 +123,11 @@ def test_after_a_stop_text_the_engine_is_told_and_what_it_still_writes_is_counte
     deltas, writing = written(ids_of(b"abcdef"), cuts=[3, 3], stop=["b"])
     assert text_of(deltas) == "a"
     assert writing.usage.completion_tokens == 6
+
+
+def test_only_where_a_stop_text_may_end_it_is_every_token_looked_at_as_it_comes() -> None:
+    for stop in ((), ("。",)):
+        generation = Generation()
+        request = TextRequest(Prompt((), ""), SamplingConfig(stop=stop))
+        Writing(request, Pieces(PIECES, {0: "<end>"}.get), _NONE, 0).begin(generation)
+        assert generation.together_s == (0.0 if stop else TOGETHER_S)

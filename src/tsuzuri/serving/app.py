@@ -32,6 +32,7 @@ EXPOSED = ["x-request-id", "retry-after"] + [
     f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")
 ]
 """Headers that pages of other origins, where any are named, may read."""
+NO_JSON = "the body is not a JSON object in UTF-8"
 CODES = {404: "not_found", 405: "method_not_allowed", 401: "missing_api_key"}
 
 
@@ -63,6 +64,7 @@ def application(service: Service, routers: Sequence[APIRouter] = (), guests: Seq
         version=code_version(),
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to http:// behind a proxy, where a client would send its key
         lifespan=_lifespan(service, guests),
     )
     app.state.service = service
@@ -132,7 +134,7 @@ async def _not_valid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first, *others = error.errors()
     if first["type"] == "json_invalid" or first["loc"] == ("body",):
-        return JSONResponse(error_body(400, "bad_json", "the body is not a JSON object in UTF-8"), 400)
+        return JSONResponse(error_body(400, "bad_json", NO_JSON), 400)
     place = [str(part) for part in first["loc"][1:]]
     param = place[0] if place else None
     code = "unknown_parameter" if first["type"] == "extra_forbidden" else "invalid_value"
@@ -141,7 +143,8 @@ async def _not_valid(request: Request, error: Exception) -> JSONResponse:
     elif first["type"] == "missing":
         message = f"{'.'.join(place)} is missing"
     else:
-        wanted = list(dict.fromkeys(item["msg"] for item in (first, *others) if item["loc"][1:2] == (param,)))
+        told = [item["msg"] for item in (first, *others) if item["loc"][1:2] == (param,)]
+        wanted = list(dict.fromkeys(text.removeprefix("Value error, ") for text in told))
         message = f"{param}: {'; or '.join(wanted[:6])}"
     return JSONResponse(error_body(400, code, message, param), 400)
 
@@ -149,6 +152,8 @@ async def _not_valid(request: Request, error: Exception) -> JSONResponse:
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = error.status_code
+    if status == 400:  # of a body in which FastAPI finds no text, or too deep a one
+        return JSONResponse(error_body(400, "bad_json", NO_JSON), 400)
     messages = {404: "there is nothing at this path", 405: "this path does not take that method"}
     message = messages.get(status, "the request can't be read" if status < 500 else "the server failed")
     headers = dict(error.headers or {})

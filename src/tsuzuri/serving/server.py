@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tsuzuri.core.config import apply_overrides, load_yaml, parse_config
-from tsuzuri.core.errors import MissingExtraError, RecipeError, TsuzuriError
+from tsuzuri.core.errors import MissingExtraError, RecipeError, ResourceError, TsuzuriError
 from tsuzuri.serving import logs
 from tsuzuri.serving.config import ServeConfig
 
@@ -102,6 +102,8 @@ class Server(uvicorn.Server):
         self._options = options
         self._guests = guests
         self._reloading: asyncio.Task[None] | None = None
+        self._reloads_first = False
+        """Whether SIGHUP came while the first models were being loaded."""
         accounts, routers = accounts_of(config, [guest.page for guest in guests])
         self.catalog = Catalog(load, stamp_of, drain_s=config.limits.request_s)
         self.service = Service(config, self.catalog, accounts)
@@ -132,6 +134,8 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Look at the accounts, load the models, then listen until told to stop."""
+        if self._options is not None:
+            signal.signal(signal.SIGHUP, self._note_reload)
         try:
             self.service.accounts.prepare()
             for guest in self._guests:
@@ -153,6 +157,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self._options is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        if self._reloads_first:
+            self._reload()
         print(self.address, flush=True)
         logs.event("started", models=[model.facts.name for model in self.catalog])
 
@@ -160,6 +166,9 @@ class Server(uvicorn.Server):
         """Drain, then end."""
         self.service.begin_drain()
         await super().shutdown(sockets)
+
+    def _note_reload(self, *_: object) -> None:
+        self._reloads_first = True
 
     def _reload(self) -> None:
         self._reloading = asyncio.get_running_loop().create_task(self._follow(self._reloading))
@@ -197,7 +206,7 @@ def accounts_of(config: ServeConfig, pages: Sequence[str] = ()) -> tuple[Account
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; OSError with its reason where it can't."""
+    """A socket that listens there; ResourceError with its reason where it can't."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -205,5 +214,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
+        raise ResourceError(
+            f"{host}:{port} can't be listened at: {error.strerror}",
+            hint="give another --port (0: any that is free) or --host",
+        ) from error
     return listener

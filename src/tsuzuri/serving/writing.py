@@ -19,6 +19,11 @@ from tsuzuri.serving.engines.base import EngineFailed, Generation, Token, TokenE
 from tsuzuri.serving.filters import FilteredText, Filters, Segment
 from tsuzuri.serving.models import Resume, TextDelta, TextFinish, TextRequest, TextToken, Usage
 
+TOGETHER_S = 0.02
+"""What is written within this time of a part leaves with the next: nobody reads more than fifty parts a
+second, and a part costs as much as a token of a small model. Where a stop text may end the answer, every
+token is looked at as it comes, so that no more are written after it than must be."""
+
 
 class Pieces:
     """How the ids of a vocabulary are shown."""
@@ -107,6 +112,7 @@ class Writing:
 
     def begin(self, generation: Generation) -> None:
         """What an engine writes from now on."""
+        generation.together_s = 0.0 if self._request.sampling.stop else TOGETHER_S
         self._generation = generation
 
     def cancel(self) -> None:

@@ -36,7 +36,11 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(f"sqlite:///{tmp_path / 'keys.db'}", capsys)
+    url = f"sqlite:///{tmp_path / 'keys.db'}"
+    database = Database(DatabaseConfig(url=url))
+    database.migrate()
+    database.close()
+    return Terminal(url, capsys)
 
 
 def test_keys(terminal: Terminal) -> None:
@@ -54,6 +58,20 @@ def test_keys(terminal: Terminal) -> None:
     actions = [line["action"] for line in terminal.json("usage audit")]
     assert actions[:3] == ["key.revoke", "key.revoke", "key.rotate"]
     assert terminal.json("usage audit --limit 1")[0]["actor"].startswith("cli:")
+
+
+def test_what_is_not_there_is_said_and_not_made(terminal: Terminal) -> None:
+    file = Path(terminal.url.removeprefix("sqlite:///"))
+    file.unlink()
+    for line in ("keys list", "usage report", "waitlist list", "keys revoke tsz_abcdefghij", "plans list"):
+        assert "there is no database" in terminal.run(line, fails=True)
+    assert not file.exists()
+    terminal.run("keys create 佐藤")
+    assert "no account '佐籐'" in terminal.run("keys revoke --account 佐籐", fails=True)
+    assert "empty" in terminal.run("keys create 佐藤 --model", "", fails=True)
+    terminal.run("plans set gold")
+    assert "plans assign 佐藤 gold" in terminal.run("keys create 佐藤 --plan gold", fails=True)
+    assert [row["plan"] for row in terminal.json("keys list")] == ["standard"]
 
 
 def test_plans_and_usage(terminal: Terminal) -> None:
@@ -168,7 +186,7 @@ def test_a_database_that_is_none_of_ours(
     url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    status = main(["keys", "list", "--database", url])
+    status = main(["keys", "create", "me", "--database", url])
     told = capsys.readouterr()
     assert status == (2 if url else 0)
     assert "secret" not in told.err
@@ -186,7 +204,7 @@ def test_what_is_no_database_is_a_clear_error(
         (f"{postgresql}/nowhere", 'database "nowhere" does not exist'),
         (f"{other}/postgres", 'role "nobody" does not exist'),
     ):
-        assert main(["keys", "list", "--database", url]) == 2
+        assert main(["keys", "create", "me", "--database", url]) == 2
         told = capsys.readouterr().err
         assert problem in told
         assert "secret" not in told
@@ -208,6 +226,7 @@ def test_the_database_may_come_from_the_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TSUZURI_DATABASE", f"sqlite:///{tmp_path / 'other.db'}")
-    assert main(["plans", "list"]) == 0
+    assert main(["plans", "set", "gold"]) == 0
     assert (tmp_path / "other.db").exists()
-    assert "(none)" in capsys.readouterr().out
+    assert main(["plans", "list"]) == 0
+    assert "gold" in capsys.readouterr().out.splitlines()[-1]

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, text
 
 from serving.accounts.people import someone
 from tsuzuri.serving.accounts.audit import read_audit
+from tsuzuri.serving.accounts.config import PlanTerms
 from tsuzuri.serving.accounts.database import Database
 from tsuzuri.serving.accounts.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from tsuzuri.serving.accounts.keys import (
@@ -23,7 +24,7 @@ from tsuzuri.serving.accounts.keys import (
     revoke_key,
     rotate_key,
 )
-from tsuzuri.serving.accounts.plans import ensure_plan
+from tsuzuri.serving.accounts.plans import ensure_plan, set_plan
 from tsuzuri.serving.accounts.tables import keys, metadata
 
 
@@ -145,6 +146,21 @@ def test_unknown_keys_and_plans_are_named(sqlite: Database) -> None:
         sqlite.write(lambda connection: revoke_key(connection, "nobody", actor="test"))
     with pytest.raises(NotFound, match="no plan 'gold'"):
         sqlite.write(lambda c: create_key(c, "me", KeyTerms(), plan="gold", actor="test"))
+
+
+def test_a_plan_that_an_account_is_not_under_is_not_passed_over(sqlite: Database) -> None:
+    def make(connection: Connection, account: str, plan: str | None) -> None:
+        create_key(connection, account, KeyTerms(), plan=plan, usual_plan="gold", actor="test")
+
+    sqlite.write(lambda connection: set_plan(connection, "gold", PlanTerms(), actor="test"))
+    made(sqlite, account="me")
+    for plan in ("gold", "nothing"):
+        with pytest.raises(Conflict, match="me is under the plan standard"):
+            sqlite.write(lambda connection, plan=plan: make(connection, "me", plan))
+    for account, plan in (("me", None), ("me", "standard"), ("you", None)):
+        sqlite.write(lambda connection, account=account, plan=plan: make(connection, account, plan))
+    rows = [(row["account"], row["plan"]) for row in sqlite.read(list_keys)]
+    assert rows == [("me", "standard")] * 3 + [("you", "gold")]
 
 
 def test_what_is_done_is_in_the_audit_log_which_nothing_changes(database: Database) -> None:

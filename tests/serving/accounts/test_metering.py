@@ -170,7 +170,7 @@ def test_a_request_is_counted_once_however_often_it_is_told(
         ("timeout", 5, 1, (5, 1)),
         ("failed", 5, 0, (0, 0)),
         ("handed_back", 5, 2, (5, 2)),
-        ("refused", 0, 0, (0, 0)),
+        ("refused", 5, 3, (0, 0)),
         ("killed", 5, 2, (5, 2)),
     ],
 )

@@ -37,6 +37,10 @@ ADMIN_ROUTES = (
 )
 
 
+MOST_APPLICATIONS = 30
+"""An hour."""
+
+
 class Site:
     """A server with keys: its address, an administrator's key and another's."""
 
@@ -73,7 +77,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             database=DatabaseConfig(url=url),
             address_requests_per_minute=100_000,
             address_failures_per_minute=100_000,
-            applications_per_hour=30,
+            applications_per_hour=MOST_APPLICATIONS,
         ),
     )
     with running(config) as (address, _):
@@ -107,6 +111,13 @@ def test_from_application_to_text(site: Site) -> None:
     assert site.ok("/admin/usage?by=key&account=nobody", key=site.admin)["data"] == []
     rows = site.ok("/admin/usage?by=key", key=site.admin)["data"]
     assert [row["completion_tokens"] for row in rows if row["key"] == key.split("_")[1]] == [5]
+
+
+def test_a_slip_of_the_pen_does_not_count_as_an_application(site: Site) -> None:
+    for _ in range(MOST_APPLICATIONS + 1):
+        status, answer = site.ask("/waitlist", {**APPLICATION, "email": "no address"})
+        assert (status, answer["error"]["code"]) == (400, "bad_email")
+    assert site.ask("/waitlist", {**APPLICATION, "email": "pen@example.jp"})[0] == 201
 
 
 def test_refused_with_a_reason(site: Site) -> None:

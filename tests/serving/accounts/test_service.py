@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 
 from serving.accounts.people import accounts_at, check_sums, someone
@@ -55,6 +55,27 @@ def test_a_key_lets_in_by_all_of_it_for_its_models(sqlite: Database) -> None:
             assert wrong not in told
 
     asyncio.run(run())
+
+
+def test_only_what_was_used_waits_for_the_disk(sqlite: Database) -> None:
+    caller = someone(sqlite)
+    committed: list[int] = []
+    full, normal = 2, 1
+
+    async def run() -> None:
+        async with accounts_at(sqlite.config) as accounts:
+
+            @event.listens_for(accounts.database.engine, "commit")
+            def note(connection: Connection) -> None:
+                committed.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+            one = await accounts.reserve(caller, "one", prompt_tokens=1, max_new_tokens=1, model="kana")
+            await accounts.settle(one, prompt_tokens=1, completion_tokens=1, outcome="complete")
+            await accounts.act(lambda connection: ensure_plan(connection, "other"))
+            await accounts.reserve(caller, "two", prompt_tokens=1, max_new_tokens=1, model="kana")
+
+    asyncio.run(run())
+    assert committed == [normal, full, full, normal]
 
 
 def test_what_another_process_revokes_ends_within_the_cache_and_what_this_one_revokes_at_once(

@@ -203,7 +203,7 @@ def test_a_stream_without_usage_has_none(address: str) -> None:
         ({"prompt": "", "stop": ["a"] * 17}, "stop", "16"),
         ({"prompt": "", "stop": ""}, "stop", "1 character"),
         ({"prompt": {"text": "a"}}, "prompt", "string"),
-        ({"prompt": "", "min_tokens": 9, "max_tokens": 3}, None, "min_new_tokens"),
+        ({"prompt": "", "min_tokens": 9, "max_tokens": 3}, "min_tokens", "min_tokens (9) is more than 3"),
         ({"prompt": [512]}, None, "511"),
         ({"prompt": "ある山" * 400}, None, "256"),
         ({"prompt": [5] * 255}, None, "254"),
@@ -215,6 +215,7 @@ def test_what_can_not_be_done_is_refused(
     error = refused(address, **asked)
     assert error["param"] == param
     assert word in error["message"]
+    assert "Value error" not in error["message"]
     assert error["type"] == "invalid_request_error"
 
 

@@ -58,6 +58,26 @@ def test_bodies_that_are_none(address: str, body: bytes) -> None:
     assert headers["x-request-id"].startswith("req_")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xfe{",
+        '{"model": "kana", "prompt": "朝"}'.encode("cp932"),
+        b'{"model": "kana", "prompt": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b"\x1f\x8b compressed",
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said(address: str, body: bytes) -> None:
+    status, _, answer = ask(address, "/v1/completions", body, method="POST")
+    assert "JSON object in UTF-8" in checked(status, answer, 400, "bad_json")["message"]
+
+
+def test_no_path_leads_elsewhere(address: str) -> None:
+    status, headers, answer = ask(address, "/v1/completions/", ASKED)
+    checked(status, answer, 404, "not_found")
+    assert "location" not in headers
+
+
 def test_a_body_that_is_too_large(address: str) -> None:
     status, _, answer = ask(address, "/v1/completions", {**ASKED, "prompt": "秘密" * 40_000})
     checked(status, answer, 413, "body_too_large")

@@ -18,9 +18,27 @@ import pytest
 
 from servers import ask, events
 from tsuzuri.cli import main
+from tsuzuri.core.errors import ResourceError
+from tsuzuri.serving.server import listen
 
 SECRET = "誰にも言えない秘密"
 MOCK = "models.{}.engine={{kind: mock}}"
+
+
+HUNG_UP_ON = """
+import os, signal, sys
+from pathlib import Path
+from fastapi import APIRouter
+from tsuzuri.serving.server import Options, run
+
+class Guest:
+    router, page = APIRouter(), ""
+    def prepare(self): os.kill(os.getpid(), signal.SIGHUP)
+    async def start(self, service): pass
+    async def close(self): pass
+
+run(Options(config=Path(sys.argv[1]), port=0), [Guest()])
+"""
 
 
 @contextmanager
@@ -169,3 +187,29 @@ def _running(address: str) -> int:
     text = ask(address, "/metrics")[2].decode()
     [line] = [line for line in text.splitlines() if line.startswith("tsuzuri:num_requests_running{")]
     return int(float(line.split()[-1]))
+
+
+def test_a_reload_asked_for_while_models_are_loaded_comes_after_it(tmp_path: Path, release: Path) -> None:
+    config = write_config(tmp_path / "serve.yaml", release)
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HUNG_UP_ON, str(config)], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().startswith("http://")
+        while '"reloaded"' not in (tmp_path / "log").read_text():
+            assert process.poll() is None
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait(30)
+        process.stdout.close()
+
+
+def test_a_port_that_is_taken_is_named_with_the_option_that_gives_another() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        taken.listen()
+        with pytest.raises(ResourceError, match=rf"127\.0\.0\.1:{port} .*(?s:.)*--port"):
+            listen("127.0.0.1", port)

@@ -58,6 +58,54 @@ def test_a_reader_on_an_event_loop_is_woken_by_another_thread() -> None:
     assert asyncio.run(read()) == list(range(100))
 
 
+def test_what_comes_within_a_while_is_brought_together_and_the_end_at_once() -> None:
+    generation = Generation()
+    generation.together_s = 3600
+
+    async def read() -> list[TokenEvent]:
+        events = []
+        for token in range(3):
+            generation.push(TokenEvent((Token(token),)))
+        events.append(await anext(generation))
+        for _ in range(2):  # whoever asks again is told nothing yet, and loses nothing by going away
+            coming = asyncio.ensure_future(anext(generation))
+            generation.push(TokenEvent((Token(3),)))
+            await asyncio.sleep(0.02)
+            assert not coming.done()
+            coming.cancel()
+        coming = asyncio.ensure_future(anext(generation))
+        await asyncio.sleep(0)
+        threading.Thread(target=generation.push, args=[TokenEvent((Token(4),), "stop")]).start()
+        events.append(await asyncio.wait_for(coming, 60))
+        events += [event async for event in generation]
+        return events
+
+    together = [[token.id for token in event.tokens] for event in asyncio.run(read())]
+    assert together == [[0, 1, 2], [3, 3, 4]]
+
+
+def test_a_while_that_is_over_brings_what_came_and_an_error_ends_it() -> None:
+    generation = Generation()
+    generation.together_s = 0.01
+
+    async def read() -> list[TokenEvent]:
+        events = []
+        for token in range(3):
+            generation.push(TokenEvent((Token(token),)))
+            events.append(await asyncio.wait_for(anext(generation), 60))
+        generation.together_s = 3600
+        generation.push(TokenEvent((Token(3),)))
+        events.append(await asyncio.wait_for(anext(generation), 60))
+        coming = asyncio.ensure_future(anext(generation))
+        await asyncio.sleep(0)
+        generation.fail(EngineFailed("gone"))
+        with pytest.raises(EngineFailed):
+            await asyncio.wait_for(coming, 60)
+        return events
+
+    assert [event.tokens[0].id for event in asyncio.run(read())] == [0, 1, 2, 3]
+
+
 def test_a_closed_loop_does_not_hurt_the_engine() -> None:
     generation = Generation()
 

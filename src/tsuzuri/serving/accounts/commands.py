@@ -57,7 +57,7 @@ def keys_create(
     *,
     database: str | None = None,
     name: str | None = None,
-    plan: str = DEFAULT_PLAN,
+    plan: str | None = None,
     models: Sequence[str] = (),
     expires_days: float | None = None,
     requests_per_minute: int | None = None,
@@ -68,11 +68,10 @@ def keys_create(
     terms = KeyTerms(models_of(models), expires_days, admin, requests_per_minute)
 
     def create(connection: Connection) -> NewKey:
-        if plan == DEFAULT_PLAN:
-            ensure_plan(connection, plan)
+        ensure_plan(connection, DEFAULT_PLAN)
         return create_key(connection, account, terms, plan=plan, name=name or "", actor=_actor())
 
-    return _new(_write(database, create), as_json)
+    return _new(_write(database, create, makes=True), as_json)
 
 
 def keys_rotate(
@@ -174,7 +173,7 @@ def plans_set(plan: str, *, database: str | None = None, **terms: Any) -> str:
     """Make a plan, or give it other terms; those not given stay, in a new plan the default's."""
     given = {name: None if value == "none" else value for name, value in terms.items()}
     parsed = parse_config(PlanTerms, given, where=f"plan {plan}", hint="tsuzuri plans set --help")
-    _write(database, lambda connection: set_plan(connection, plan, parsed, actor=_actor()))
+    _write(database, lambda connection: set_plan(connection, plan, parsed, actor=_actor()), makes=True)
     return f"the plan {plan} is set"
 
 
@@ -220,8 +219,12 @@ def audit(*, database: str | None = None, limit: int = 100, as_json: bool = Fals
 
 
 @contextmanager
-def _opened(given: str | None) -> Iterator[Database]:
+def _opened(given: str | None, *, makes: bool = False) -> Iterator[Database]:
+    """The database, which is made where it `makes` one: elsewhere a mistyped name is an error."""
     url = given or os.environ.get(DATABASE_VARIABLE) or DatabaseConfig().url
+    kind, _, file = url.partition(":///")
+    if kind == "sqlite" and not makes and not os.path.exists(file):
+        raise InputError(f"there is no database {url}", hint="--database URL, or begin: tsuzuri keys create")
     database = Database(parse_config(DatabaseConfig, {"url": url}, where="--database", hint="--database URL"))
     try:
         database.migrate()
@@ -230,8 +233,8 @@ def _opened(given: str | None) -> Iterator[Database]:
         database.close()
 
 
-def _write(url: str | None, change: Callable[[Connection], Result]) -> Result:
-    with _opened(url) as database:
+def _write(url: str | None, change: Callable[[Connection], Result], *, makes: bool = False) -> Result:
+    with _opened(url, makes=makes) as database:
         return database.write(change)
 
 

@@ -1,8 +1,9 @@
 """One database, SQLite or PostgreSQL, through SQLAlchemy: connections, migrations, and errors that pass.
 
 SQLite runs with a write-ahead log and `synchronous=FULL`: what was committed survives the end of the process
-and of the power. A transaction that writes takes the lock when it begins (`BEGIN IMMEDIATE`), so that it
-never fails half-way. PostgreSQL is reached with pg8000 (BSD licence), on threads, as SQLite is.
+and of the power (with NORMAL, where a transaction asks for no more, that of the process). A transaction that
+writes takes the lock when it begins (`BEGIN IMMEDIATE`), so that it never fails half-way. PostgreSQL is
+reached with pg8000 (BSD licence), on threads, as SQLite is.
 """
 
 from __future__ import annotations
@@ -107,9 +108,10 @@ class Database:
         return make_url(self.config.url).render_as_string(hide_password=True)
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A transaction that may write."""
-        with self.engine.execution_options(writes=True).begin() as connection:
+    def begin(self, *, outlives_power: bool = True) -> Iterator[Connection]:
+        """A transaction that may write; SQLite need not wait for the disk where it `outlives_power` not."""
+        synchronous = "FULL" if outlives_power else "NORMAL"
+        with self.engine.execution_options(synchronous=synchronous).begin() as connection:
             yield connection
 
     def write(self, change: Callable[[Connection], Result]) -> Result:
@@ -226,7 +228,6 @@ def _engine(config: DatabaseConfig, is_sqlite: bool) -> Engine:
         connection.isolation_level = None  # the driver begins nothing by itself: `begin` below does
         for pragma in (
             "journal_mode=WAL",
-            "synchronous=FULL",
             f"busy_timeout={LOCK_WAIT_MS}",
             "foreign_keys=ON",
         ):
@@ -234,8 +235,10 @@ def _engine(config: DatabaseConfig, is_sqlite: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        synchronous = connection.get_execution_options().get("synchronous")
+        if synchronous is not None:
+            connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+        connection.exec_driver_sql("BEGIN" if synchronous is None else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -23,6 +23,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from tsuzuri.serving.accounts.audit import record
 from tsuzuri.serving.accounts.clock import DAY_MS, HOUR_MS, now_ms, seconds
+from tsuzuri.serving.accounts.config import DEFAULT_PLAN
 from tsuzuri.serving.accounts.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from tsuzuri.serving.accounts.plans import check_plan
 from tsuzuri.serving.accounts.tables import accounts, holds, keys, plans
@@ -98,23 +99,38 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def ensure_account(connection: Connection, name: str, plan: str) -> str:
-    """The id of the account of that name, made under `plan` if it is new."""
+def ensure_account(
+    connection: Connection, name: str, plan: str | None, *, usual_plan: str = DEFAULT_PLAN
+) -> str:
+    """The id of the account of that name, made under `plan` (None: the usual one) if it is new; Conflict
+    where it is under another than asked."""
     name = checked_name(name)
-    found = connection.scalar(select(accounts.c.id).where(accounts.c.name == name))
+    found = connection.execute(
+        select(accounts.c.id, accounts.c.plan).where(accounts.c.name == name)
+    ).one_or_none()
+    if found is not None and plan not in (None, found.plan):
+        hint = f"leave the plan out, or: tsuzuri plans assign {name} {plan}"
+        raise Conflict(f"{name} is under the plan {found.plan}", "account_has_plan", param="plan", hint=hint)
     if found is not None:
-        return str(found)
+        return str(found.id)
     id = uuid.uuid4().hex
-    values = {"id": id, "name": name, "plan": check_plan(connection, plan)}
+    values = {"id": id, "name": name, "plan": check_plan(connection, plan or usual_plan)}
     connection.execute(accounts.insert().values(created_ms=now_ms(), **values))
     connection.execute(holds.insert().values(account_id=id, requests=0, tokens=0, cost=0))
     return id
 
 
 def create_key(
-    connection: Connection, account: str, terms: KeyTerms, *, plan: str, actor: str, name: str = ""
+    connection: Connection,
+    account: str,
+    terms: KeyTerms,
+    *,
+    plan: str | None,
+    actor: str,
+    name: str = "",
+    usual_plan: str = DEFAULT_PLAN,
 ) -> NewKey:
-    """A new key for the account of that name, which is made under `plan` if it is new."""
+    """A new key for the account of that name; of the plans see `ensure_account`."""
     name = checked_name(name or account)
     if terms.expires_days is not None and not 0 < terms.expires_days <= 36_500:
         raise Invalid(
@@ -122,7 +138,7 @@ def create_key(
         )
     if terms.requests_per_minute is not None and terms.requests_per_minute < 1:
         raise Invalid("a key's rate is 1 request a minute or more", "bad_rate", param="requests_per_minute")
-    account_id = ensure_account(connection, account, plan)
+    account_id = ensure_account(connection, account, plan, usual_plan=usual_plan)
     expires_ms = None if terms.expires_days is None else now_ms() + round(terms.expires_days * DAY_MS)
     id, text = _write(connection, account_id, name, terms, expires_ms)
     record(connection, actor, "key.create", id, {"account": account, **_told(terms)})
@@ -155,7 +171,10 @@ def revoke_key(connection: Connection, id: str, *, actor: str) -> None:
 
 def revoke_account(connection: Connection, account: str, *, actor: str) -> int:
     """End every key of an account; how many there were."""
-    mine = keys.c.account_id == select(accounts.c.id).where(accounts.c.name == account).scalar_subquery()
+    whose = connection.scalar(select(accounts.c.id).where(accounts.c.name == account))
+    if whose is None:
+        raise NotFound(f"there is no account {account!r}", "account_not_found", hint="tsuzuri keys list")
+    mine = keys.c.account_id == whose
     ids = list(connection.scalars(select(keys.c.id).where(mine, keys.c.revoked_ms.is_(None))))
     for id in ids:
         revoke_key(connection, id, actor=actor)
@@ -291,4 +310,6 @@ def _told(terms: KeyTerms) -> dict[str, Any]:
 
 def models_of(names: Sequence[str]) -> tuple[str, ...] | None:
     """The scope that a list of names means; an empty one means every model."""
+    if not all(name.strip() for name in names):
+        raise Invalid("a model's name is empty; leave it out for every model", "bad_model", param="models")
     return tuple(dict.fromkeys(names)) or None

@@ -6,7 +6,8 @@ replaces the reservation by what was used. Both are one transaction (`ledger`), 
 as came meanwhile (`writer`).
 
 The bill of a request: its prompt and every token that was written for it, however it ended; nothing where it
-failed, was killed or was called off before the first. What a killed server had written is in its `journal`.
+failed, was killed or was called off before the first, nor where it was refused though some of its samples had
+begun. What a killed server had written is in its `journal`.
 """
 
 from __future__ import annotations
@@ -72,4 +73,6 @@ class Settle:
 def billed(prompt_tokens: int, completion_tokens: int, outcome: str) -> tuple[int, int]:
     """What a request is billed that ended so; one that was answered may have asked for no more than
     scores."""
+    if outcome == "refused":
+        return 0, 0
     return (prompt_tokens, completion_tokens) if completion_tokens or outcome == "complete" else (0, 0)

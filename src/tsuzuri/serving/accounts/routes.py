@@ -55,6 +55,7 @@ from tsuzuri.serving.accounts.waitlist import (
     Application,
     apply,
     approve,
+    checked,
     fetch_key,
     list_applications,
     refuse,
@@ -90,8 +91,9 @@ def _add_public(routes: APIRouter, accounts: Accounts) -> None:
     async def enter(asked: ApplicationAsked, request: Request) -> Answer:
         """Apply for a key. The token in the answer is shown once."""
         accounts.limit_address(_address(request))
-        accounts.limit_applications(_address(request))
         application = Application(**asked.model_dump())
+        checked(application)  # a slip of the pen is no application
+        accounts.limit_applications(_address(request))
         return await accounts.act(
             lambda connection: apply(connection, application, waiting_at_most=config.waiting_at_most)
         )
@@ -161,7 +163,8 @@ def _add_keys_admin(routes: APIRouter, accounts: Accounts) -> None:
                 connection,
                 asked.account,
                 terms,
-                plan=asked.plan or accounts.config.plan,
+                plan=asked.plan,
+                usual_plan=accounts.config.plan,
                 name=asked.name or "",
                 actor=_actor(caller),
             )

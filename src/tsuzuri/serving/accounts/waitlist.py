@@ -58,7 +58,7 @@ class Application:
 
 def apply(connection: Connection, application: Application, *, waiting_at_most: int) -> dict[str, Any]:
     """Enter an application; how it stands, with the claim under `token`."""
-    values = _checked(application)
+    values = checked(application)
     claim = application.claim or new_secret()
     digest = digest_of(claim)
     live = (applications.c.email == values["email"], applications.c.status != "refused")
@@ -270,7 +270,8 @@ def _by_id(connection: Connection, id: str) -> RowMapping:
     return rows[0]
 
 
-def _checked(application: Application) -> dict[str, str]:
+def checked(application: Application) -> dict[str, str]:
+    """What is kept of an application; Invalid where it can't be one."""
     name = checked_name(application.name)
     email = application.email.strip().lower()
     purpose = application.purpose.strip()

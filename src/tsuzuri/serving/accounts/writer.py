@@ -1,6 +1,8 @@
 """The one writer: a thread that takes what has come and commits it together.
 
 One commit costs a wait for the disk, whatever it holds: with hundreds of requests in flight, dozens share it.
+SQLite waits for none where all that came wants to be let in: only the power could undo it, and with the power
+go the requests themselves.
 While the database is locked, full or away, requests that ask to be let in are refused after `busy_s`; what is
 to be settled is kept and tried until it is written, though nobody may be waiting for it any more.
 """
@@ -127,7 +129,8 @@ class Writer:
     def _try(self, group: list[_Asked]) -> bool:
         """Whether the group was answered: written, or refused for good."""
         try:
-            with self._database.begin() as connection:
+            outlives_power = not all(isinstance(asked.change, Reserve) for asked in group)
+            with self._database.begin(outlives_power=outlives_power) as connection:
                 if _is_metered(group[0]):
                     changes: Any = [asked.change for asked in group]
                     answers: list[Any] = list(Ledger(connection, self._day_offset_h).apply(changes))

@@ -101,6 +101,10 @@ def sampling_of(
     fields["max_new_tokens"] = min(most, limits.new_tokens) if max_tokens is None else max(max_tokens, 1)
     if asked.min_tokens is None and "min_new_tokens" in fields:
         fields["min_new_tokens"] = min(fields["min_new_tokens"], fields["max_new_tokens"])
+    if (asked.min_tokens or 0) > fields["max_new_tokens"]:
+        most = fields["max_new_tokens"]
+        what = f"min_tokens ({asked.min_tokens:,}) is more than {most:,}, all that may be written"
+        raise invalid(what, param="min_tokens")
     fields["seed"] = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed % SEEDS
     return parse_config(SamplingConfig, fields, where="the request")
 

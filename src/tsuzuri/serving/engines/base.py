@@ -132,6 +132,12 @@ class Generation:
     """
 
     def __init__(self) -> None:
+        self.together_s = 0.0
+        """What comes within this time of an event is brought together to a reader on an event loop; the end
+        at once. To wake a loop for every token of a small model costs more than to compute the token."""
+        self._rests_until = 0.0
+        self._is_resting = False
+        """Whether the reader wants to be woken by the end alone."""
         self._lock = threading.Lock()
         self._pending: TokenEvent | None = None
         self._error: BaseException | None = None
@@ -166,6 +172,8 @@ class Generation:
                 return
             self._pending = event if self._pending is None else self._pending + event
             self._is_over = event.finish is not None
+            if self._is_resting and not self._is_over:
+                return
             wake, self._wake = self._wake, None
         if wake is not None:
             wake()
@@ -199,10 +207,13 @@ class Generation:
 
     async def __anext__(self) -> TokenEvent:
         loop = asyncio.get_running_loop()
+        if self._rests_until > loop.time():
+            await self._rest(loop)
         while True:
             woken = loop.create_future()
             event = self._take(functools.partial(_wake_loop, loop, woken))
             if event is not None:
+                self._rests_until = loop.time() + self.together_s
                 return event
             if self._is_over:
                 raise StopAsyncIteration
@@ -213,6 +224,21 @@ class Generation:
 
     def __exit__(self, *exception: object) -> None:
         self.cancel()
+
+    async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Until `together_s` after the last event, or the end."""
+        woken = loop.create_future()
+        with self._lock:
+            if self._is_over:
+                return
+            self._wake, self._is_resting = functools.partial(_wake_loop, loop, woken), True
+        timer = loop.call_at(self._rests_until, _resolve, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+            with self._lock:
+                self._wake, self._is_resting = None, False
 
     def _take(self, wake: Callable[[], object]) -> TokenEvent | None:
         """What is pending; without it, the error if there is one, or a promise to call `wake` for more."""
