@@ -4,7 +4,6 @@ them; and what processes take, as the system counts it."""
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import msgspec
 
 from _kafka_ways import ALIAS, IN_FLIGHT, PATIENCE_S
 from _mock_release import write_release
+from tsuzuri.core.processes import cpu_seconds
 from tsuzuri.specialists.bus.base import TopicSpec
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.opening import open_bus
@@ -33,7 +33,6 @@ WORKERS: Mapping[str, Mapping[str, object]] = {
     "streaming": {"tokens_per_s": 50, "slots": IN_FLIGHT},
 }
 """Their engines: answers that are there at once, and answers that are written."""
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -110,12 +109,6 @@ def make_topics(config: BusConfig, names: Sequence[str]) -> None:
     bus.close()
 
 
-def cpu_s(pid: int) -> float:
-    """Seconds of processor that a process has had."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
 def wire_bytes(port: str) -> Counter[int]:
     """By process: bytes that have gone to a port of this machine and come from there, as `ss` tells them."""
     found: Counter[int] = Counter()
@@ -141,7 +134,7 @@ class Meter:
         self._before = self._look()
 
     def _look(self) -> tuple[dict[str, float], Counter[int], float]:
-        cpu = {name: cpu_s(pid) for name, pid in self._pids.items()}
+        cpu = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
         return cpu, wire_bytes(self._port), time.monotonic()
 
     def per(self, count: int) -> dict[str, tuple[float, float]]:

@@ -28,7 +28,7 @@ from tsuzuri.specialists.bus.client import Client as Kafka
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.kafka_admin import Admin
 from tsuzuri.specialists.bus.opening import open_bus
-from tsuzuri.specialists.gateway.dispatch import Gateway
+from tsuzuri.specialists.gateway.gateway import Gateway
 from tsuzuri.specialists.gateway.reach import Reach
 from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.topics import Topics

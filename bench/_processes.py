@@ -24,11 +24,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tsuzuri.core.processes import cpu_seconds
+
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 30.0
 """How long what a command leaves behind may go on before it is killed."""
 DEPTH = 3
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,8 @@ def sizes(folder: Path) -> dict[str, int]:
 def _look(folder: Path, elapsed_s: float) -> Sample:
     running = descendants(os.getpid())
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = used.ru_utime + used.ru_stime + sum(map(_cpu_s, running))
+    cpu_s = used.ru_utime + used.ru_stime + sum(map(cpu_seconds, running))
     return Sample(elapsed_s, cpu_s, *memory(running), sizes(folder))
-
-
-def _cpu_s(process: int) -> float:
-    """CPU seconds of a process and of the children that it has waited for."""
-    facts = _facts(process)
-    return sum(map(int, facts[11:15])) / TICKS_PER_S if facts else 0.0
 
 
 def _processes() -> Iterator[tuple[int, list[bytes]]]:

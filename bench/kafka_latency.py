@@ -33,7 +33,8 @@ from _kafka_house import SHORT_TOKENS, STREAM_TOKENS, House, Meter, make_topics,
 from _kafka_ways import PLAIN, Asker, GatewayAsker, HttpAsker
 from _report import Comparison, emit, machine
 from tsuzuri.specialists.bus.config import BusConfig
-from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
+from tsuzuri.specialists.up.apache import start_apache
+from tsuzuri.specialists.up.brokers import Broker, start_embedded
 
 ADDED_BAR_MS, TAIL_BAR = 1.5, 1.5
 BARRED = ("bus", "gateway")

@@ -46,7 +46,7 @@ def answer_of(specialist: str, ask: Ask) -> str:
 
 class FakeWorker:
     """Writes a character a token, `step_s` apart, until `stop_after` characters of an answer; then `at_stop`
-    is called, and where that returns nothing it falls silent."""
+    is called, and where that returns nothing it falls silent. Or it dies before it has said a word."""
 
     def __init__(
         self,
@@ -61,11 +61,12 @@ class FakeWorker:
         tokenizer: str = "t",
         stop_after: int | None = None,
         at_stop: Callable[[FakeWorker, Envelope], Body | None] = lambda worker, envelope: None,
+        dies_at_once: bool = False,
     ) -> None:
         self.bus, self.topics = bus, topics
         self.specialist, self.revision, self.instance = specialist, revision, instance
         self.slots, self.step_s, self.stop_after, self.at_stop = slots, step_s, stop_after, at_stop
-        self.tokenizer = tokenizer
+        self.tokenizer, self.dies_at_once = tokenizer, dies_at_once
         self.asked: list[Envelope] = []
         self.cancelled: dict[str, float] = {}
         """Up to which attempt."""
@@ -129,6 +130,9 @@ class FakeWorker:
 
     def _write(self, ask: Ask, envelope: Envelope) -> bool:
         """Whether it came to an end."""
+        if self.dies_at_once:
+            self.die()
+            return False
         prompt_tokens = len(ask.prompt or ask.ids) or sum(len(one["content"]) for one in ask.messages)
         self.say(Accepted(prompt_tokens=prompt_tokens), envelope)
         resume = ask.resume or Resume(text="")

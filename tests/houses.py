@@ -15,7 +15,7 @@ from tsuzuri.serving.models import Prompt, TextRequest
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker, MemoryBus
 from tsuzuri.specialists.gateway.calls import Answer
-from tsuzuri.specialists.gateway.dispatch import Gateway
+from tsuzuri.specialists.gateway.gateway import Gateway
 from tsuzuri.specialists.gateway.reach import Reach
 from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.topics import Topics

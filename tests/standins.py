@@ -62,6 +62,7 @@ class StandIn:
         self._bus.ensure(topics.request_specs(specialist, revision))
         self._state: State = "loading"
         self._over = threading.Event()
+        self.running = 0
         self.descriptor = Descriptor(
             specialist=specialist,
             revision=revision,
@@ -109,6 +110,7 @@ class StandIn:
                 at_ms=now_ms() + self._skew_ms,
                 every_ms=round(1000 * EVERY_S),
                 state=self._state,
+                running=self.running,
             )
             self._send(record(self._topics.beats, beat, self.instance, sent_ms=now_ms() + self._skew_ms))
 

@@ -70,13 +70,6 @@ class Whole:
         until(lambda: found.instance in self.guest.gateway.living.live.get((name, revision), ()))
         return found
 
-    def settle(self, *workers: Running) -> None:
-        """Wait until each has its part of the work: the embedded broker gives nobody anything any more where
-        a member leaves while another joins."""
-        queues = [running.worker._queue for running in workers if running.worker is not None]
-        members = [member for queue in queues for member in getattr(queue, "_members", ())]
-        until(lambda: all(member._buffer.owned(member._topics) for member in members))
-
     def admit(self, **shares: dict[str, float]) -> None:
         """Say who answers."""
         known = {one: body.tokenizer_sha256 for (one, _), body in self.registry.descriptors.items()}

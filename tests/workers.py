@@ -68,7 +68,7 @@ class Heard:
     def check(self, *, before: str = "") -> None:
         """Every part in its order, and the sum of all of it."""
         numbers = [reply.seq for reply in self.replies if isinstance(reply.body, Delta | Final)]
-        assert numbers == list(range(len(numbers)))
+        assert numbers == list(range(len(numbers))), self.replies
         assert self.end.sha256 == hashlib.sha256((before + self.text).encode()).hexdigest()
 
 
@@ -146,6 +146,10 @@ class Gate:
     def control(self, body: Body) -> None:
         """Say something to every worker."""
         self.bus.send(record(self.topics.control, body, "*"))
+
+    def joined(self) -> set[str]:
+        """Workers that have begun to take requests: who comes later moves those that are taken."""
+        return {name for name, beat in self.registry.beats.items() if beat.state != "loading"}
 
     def lag(self) -> int:
         """Requests that nobody has acknowledged."""

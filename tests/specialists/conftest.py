@@ -16,7 +16,8 @@ from tsuzuri.specialists.bus.base import Bus
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.bus.opening import open_bus as opened
-from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
+from tsuzuri.specialists.up.apache import start_apache
+from tsuzuri.specialists.up.brokers import Broker, start_embedded
 
 _NUMBERS = itertools.count()
 

@@ -22,7 +22,8 @@ from tsuzuri.specialists.bus.base import BusDown, BusFull, Record, TopicSpec
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.topics import Topics
-from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
+from tsuzuri.specialists.up.apache import start_apache
+from tsuzuri.specialists.up.brokers import Broker, start_embedded
 
 PASSWORD = "correct-horse-battery"
 
@@ -54,7 +55,7 @@ def test_kafka_without_java_says_what_it_needs(tmp_path: Path) -> None:
     for name in ("kafka-storage.sh", "kafka-server-start.sh"):
         (tmp_path / "bin" / name).touch()
     code = (
-        "import sys, pathlib; from tsuzuri.specialists.up.brokers import start_apache\n"
+        "import sys, pathlib; from tsuzuri.specialists.up.apache import start_apache\n"
         "start_apache(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]) / 'data')"
     )
     environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}

@@ -35,9 +35,11 @@ def test_where_the_broker_is(tmp_path: Path) -> None:
         (["list", "--kafka=nonsense"], "is no host:port"),
         (["rollback", "literature", "--out=nowhere"], "nothing runs in nowhere"),
         (["add", "literature", "no-release", "--out=nowhere"], "there is nothing at no-release"),
+        (["add", "literature", "/no/release", "--out=nowhere"], "there is nothing at /no/release"),
+        (["add", "literature", "/there/release", "--revision=1", "--out=nowhere"], "nothing runs in nowhere"),
         (["add", "文学", ".", "--out=nowhere"], "can't be the name of a specialist"),
         (["add", "literature", ".", "--set=engin.kind=mock"], "unknown key 'engin'"),
-        (["up", "no.yaml"], "no readable recipe at no.yaml"),
+        (["up", "no.yaml"], "no readable file at no.yaml"),
     ],
 )
 def test_mistakes_exit_with_2_and_one_sentence(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from buses import until
-from standins import StandIn
+from standins import EVERY_S, StandIn
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.conductor import FAILED_LOOKS, Conductor
+from tsuzuri.specialists.control.draining import IDLE_BEATS, SETTLE_S, Drains
 from tsuzuri.specialists.control.examining import Examination
+from tsuzuri.specialists.control.standing import Standing
 from tsuzuri.specialists.messages import Descriptor, Order, Route, State, Wanted
 from tsuzuri.specialists.registry.registry import Key, Registry
 from tsuzuri.specialists.topics import Topics
@@ -28,6 +31,7 @@ class Noted:
         self.told: list[tuple[str, str, str]] = []
         self.drained: list[Key] = []
         self.forgotten: list[Key] = []
+        self.waits = 0
 
     def examine(self, task: Examination) -> None:
         self.examined.append((task.revision.specialist, task.revision.revision))
@@ -39,7 +43,7 @@ class Noted:
         self.drained.append(key)
 
     def lag(self, key: Key) -> int:
-        return 0
+        return self.waits
 
     def forget(self, key: Key) -> None:
         self.forgotten.append(key)
@@ -55,10 +59,10 @@ class House:
         bus.ensure(self.topics.specs())
         self.registry = Registry(bus, self.topics)
         self.effects = Noted()
-        config = SpecialistsConfig.model_validate(
+        self.rules = SpecialistsConfig.model_validate(
             {"alias": "kana", "specialists": [{"name": KEY[0], "release": "x"}]}
         )
-        self.conductor = Conductor(self.registry, config, self.effects, "test")
+        self.conductor = Conductor(self.registry, self.rules, self.effects, "test")
         self.workers = [self.worker()]
 
     def worker(self) -> StandIn:
@@ -141,3 +145,38 @@ def test_of_revisions_that_went_only_the_last_are_kept(house: House) -> None:
     left = {(name, number) for number in states if number not in gone + refused}
     until(lambda: {key for key in house.registry.descriptors if key[0] == name} == left)
     until(lambda: set(house.registry.wanted) == left)
+
+
+@pytest.mark.parametrize(("asked", "gets"), [(None, {"ng_words": {"file": "/words"}}), ({}, {})])
+def test_filters_stay_with_a_specialist_until_they_are_taken_away(
+    house: House, asked: dict[str, Any] | None, gets: dict[str, Any]
+) -> None:
+    had = Wanted(specialist=KEY[0], revision=KEY[1], filters={"ng_words": {"file": "/words"}})
+    house.registry.put_wanted(had)
+    house.registry.put_route("kana", Route(epoch=0, shares={KEY[0]: {KEY[1]: 1.0}}, generalist=KEY[0]))
+    until(lambda: house.registry.route("kana") and house.registry.wanted)
+    order = Order(verb="replace", specialist=KEY[0], revision="2", source="x", filters=asked)
+    house.conductor.order("r", order, 0.0)
+    until(lambda: (KEY[0], "2") in house.registry.wanted)
+    assert house.registry.wanted[KEY[0], "2"].filters == gets
+
+
+def test_where_it_is_not_known_what_waits_workers_that_have_nothing_to_do_for_a_while_end(
+    house: House,
+) -> None:
+    house.effects.waits = -1  # of a share group
+    drains = Drains(Standing(house.registry, house.rules, "test"), house.effects, 1e9)
+    drains.begin(KEY, 0.0)
+    idle_s = IDLE_BEATS * EVERY_S
+    for now in (0.0, SETTLE_S + 0.1, SETTLE_S + 0.1 + idle_s):
+        drains.tick(now)
+    assert not house.effects.drained
+    house.workers[0].running = 1
+    until(lambda: any(beat.running for beat in house.registry.alive(*KEY)))
+    drains.tick(SETTLE_S + 0.2 + idle_s)
+    house.workers[0].running = 0
+    until(lambda: not any(beat.running for beat in house.registry.alive(*KEY)))
+    drains.tick(100.0)
+    assert not house.effects.drained
+    drains.tick(100.1 + idle_s)
+    assert house.effects.drained == [KEY]

@@ -113,6 +113,7 @@ EXAMPLES: dict[str, Body] = {
         actor="operator",
     ),
     "order-filters": Order(verb="add", specialist="novel", filters=FILTERS),
+    "order-unfiltered": Order(verb="replace", specialist="novel", filters={}),
     "wanted-filters": Wanted(specialist="novel", revision="r1", filters=FILTERS),
     "wanted-had": Wanted(specialist="novel", revision="r1", workers=0, had=4),
     "outcome": Outcome(text="読み込み中", state="done"),

@@ -7,7 +7,7 @@ a value under the letter's own place: what was marked is shown no more, by whome
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from tsuzuri.core.errors import InputError, closest
@@ -91,19 +91,20 @@ def show_letter(bus: Bus, topic: str, place: str) -> DeadLetter:
     return letters[place]
 
 
-def replay_letters(bus: Bus, topic: str, letters: Sequence[DeadLetter], *, timeout_s: float = 30.0) -> int:
+def replay_letters(
+    bus: Bus, topic: str, letters: Sequence[DeadLetter], *, read: Collection[str], timeout_s: float = 30.0
+) -> int:
     """Send each to where it came from, then mark it as done with; how many were sent. A request has as long
     again as it had at first; whoever asked and no longer waits is not told. InputError once the others are
-    sent, where the topic of some is gone."""
-    known = bus.topics()
-    there = [letter for letter in letters if letter.record.topic in known]
+    sent, where the topic of some is none of those that are `read`."""
+    there = [letter for letter in letters if letter.record.topic in read]
     _send(bus, [_afresh(letter.record) for letter in there], timeout_s)
     drop_letters(bus, topic, there, timeout_s=timeout_s)
-    gone = [letter for letter in letters if letter.record.topic not in known]
+    gone = [letter for letter in letters if letter.record.topic not in read]
     if gone:
         places = " ".join(letter.place for letter in gone)
         raise InputError(
-            f"{len(there)} were sent again; {len(gone)} came from topics that are no longer there "
+            f"{len(there)} were sent again; {len(gone)} came from topics that nobody reads any more "
             f"({', '.join(sorted({letter.record.topic for letter in gone}))})",
             hint=f"tsuzuri specialists dlq drop {places}",
         )

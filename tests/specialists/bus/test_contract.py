@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from confluent_kafka import Producer
 
 from buses import PATIENCE_S, OpenBus, store, take, until
 from tsuzuri.core.errors import InputError
 from tsuzuri.specialists.bus.base import Bus, Record, TopicSpec, Work, WorkQueue
+from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.opening import open_bus as opened
 from tsuzuri.specialists.dead_letters import drop_letters, list_letters, replay_letters, show_letter
 from tsuzuri.specialists.topics import Topics
+from tsuzuri.specialists.up.brokers import Broker
 
 
 @pytest.fixture
@@ -339,7 +343,7 @@ def test_dead_letters_are_shown_replayed_and_dropped(bus: Bus, prefix: str) -> N
     letters = list_letters(bus, dead)
     assert [letter.record.value for letter in letters] == [b"0", b"1", b"2"]
     assert show_letter(bus, dead, letters[1].place) == letters[1]
-    assert replay_letters(bus, dead, letters[:1]) == 1
+    assert replay_letters(bus, dead, letters[:1], read={name}) == 1
     again = take(queue).record
     assert again.value == b"0"
     headers = {name: int(content) for name, content in again.headers}
@@ -352,7 +356,7 @@ def test_dead_letters_are_shown_replayed_and_dropped(bus: Bus, prefix: str) -> N
     queue.close()
 
 
-def test_a_letter_of_a_topic_that_is_gone_is_not_replayed(bus: Bus, prefix: str) -> None:
+def test_a_letter_of_a_topic_that_nobody_reads_is_not_replayed(bus: Bus, prefix: str) -> None:
     topics = Topics(prefix)
     name = f"{prefix}.gone"
     bus.ensure([*topics.specs(gateways=2), TopicSpec(name)])
@@ -364,17 +368,18 @@ def test_a_letter_of_a_topic_that_is_gone_is_not_replayed(bus: Bus, prefix: str)
         queue.reject(take(queue), reason="poison")
     until(lambda: len(list_letters(bus, topics.dead_letters)) == 2)
     queue.close()
-    bus.remove([name])
     letters = list_letters(bus, topics.dead_letters)
-    with pytest.raises(InputError, match=r"1 were sent again; 1 came from .*no longer there") as refusal:
-        replay_letters(bus, topics.dead_letters, letters)
+    with pytest.raises(InputError, match=r"1 were sent again; 1 came from .*nobody reads") as refusal:
+        replay_letters(bus, topics.dead_letters, letters, read={kept})
     until(lambda: len(list_letters(bus, topics.dead_letters)) == 1)
     left = list_letters(bus, topics.dead_letters)[0]
     assert left.record.topic == name
     assert left.place in refusal.value.hint
 
 
-def test_topics_are_made_once_and_have_to_be_as_they_are_wanted(bus: Bus, prefix: str) -> None:
+def test_topics_are_made_once_and_have_to_be_as_they_are_wanted(
+    bus: Bus, broker_kind: str, prefix: str
+) -> None:
     spec = TopicSpec(f"{prefix}.kept", partitions=3, is_compacted=True)
     bus.ensure([spec])
     bus.ensure([spec])
@@ -384,7 +389,32 @@ def test_topics_are_made_once_and_have_to_be_as_they_are_wanted(bus: Bus, prefix
     with pytest.raises(InputError, match="has to have 3 and be not compacted"):
         bus.ensure([TopicSpec(spec.name, partitions=3)])
     bus.remove([spec.name, f"{prefix}.never"])
-    until(lambda: spec.name not in bus.topics())
+    until(lambda: (spec.name in bus.topics()) is (broker_kind == "embedded"))
+
+
+def test_who_asks_is_told_how_much_went_into_each_partition(bus: Bus, wide: str, prefix: str) -> None:
+    for _ in range(2):
+        store(bus, [Record(wide, b"x", partition=partition) for partition in (1, 1, 1, 5)])
+    found = bus.appended([wide, f"{prefix}.none"])
+    assert set(found) == {(wide, partition) for partition in range(8)}
+    assert {place[1]: count for place, count in found.items() if count}.keys() == {1, 5}
+    assert found[wide, 5] == 2
+    assert 4 <= found[wide, 1] <= 6, "of the embedded broker's last batch one is counted"
+
+
+@pytest.mark.slow
+def test_records_have_the_time_of_apache_kafka_whatever_their_sender_says(
+    apache_broker: Broker, prefix: str
+) -> None:
+    bus = opened(BusConfig(bootstrap=apache_broker.address, prefix=prefix))
+    bus.ensure([TopicSpec(f"{prefix}.timed")])
+    producer = Producer({"bootstrap.servers": apache_broker.address})
+    producer.produce(f"{prefix}.timed", b"x", timestamp=1000)
+    producer.flush(PATIENCE_S)
+    seen: list[Record] = []
+    assert bus.follow(f"{prefix}.timed", seen.extend, begin="beginning").wait(PATIENCE_S)
+    assert abs(seen[0].appended_ms / 1000 - time.time()) < 600
+    bus.close()
 
 
 def test_a_topic_that_is_not_there_is_not_followed(bus: Bus, topic: str) -> None:

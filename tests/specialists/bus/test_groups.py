@@ -170,16 +170,20 @@ def test_what_is_out_when_its_holder_dies_is_given_to_another(bus: Bus, topic: s
     queue.close()
 
 
-def test_positions_end_with_the_topic_that_they_are_of(bus: Bus, topic: str) -> None:
+def test_a_topic_that_is_removed_stays_with_its_positions_until_the_broker_begins_anew(
+    reach: Opened, bus: Bus, topic: str
+) -> None:
     one_each(bus, topic)
     queue = bus.queue([topic], topic, capacity=PARTITIONS)
     for work in [take(queue) for _ in range(PARTITIONS)]:
         queue.ack(work)
     queue.close()
     assert not bus.lag(topic, [topic])[topic].records
+    other = reach()
+    assert not other.lag(topic, [topic])[topic].records
     bus.remove([topic])
-    until(lambda: topic not in bus.topics())
     bus.ensure([TopicSpec(topic, partitions=PARTITIONS)])
+    assert not other.lag(topic, [topic])[topic].records
     one_each(bus, topic, b"again")
     assert bus.lag(topic, [topic])[topic].records == PARTITIONS
     queue = bus.queue([topic], topic, capacity=PARTITIONS)

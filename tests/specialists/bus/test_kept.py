@@ -17,7 +17,7 @@ from buses import PATIENCE_S, until
 from tsuzuri.specialists.bus.base import Bus, BusFull, Record, TopicSpec
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.opening import open_bus
-from tsuzuri.specialists.up.brokers import start_apache
+from tsuzuri.specialists.up.apache import start_apache
 
 
 class Load:

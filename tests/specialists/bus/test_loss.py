@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,20 @@ def test_every_bus_goes_on_with_the_topics_that_it_declared(losing: Losing) -> N
     assert queue.take(0.3) is None
 
 
+def test_what_is_forgotten_or_removed_is_not_made_again(losing: Losing) -> None:
+    open_one, lose = losing
+    gateway, controller = open_one(), open_one()
+    gateway.ensure([TopicSpec("kept"), TopicSpec("forgotten"), TopicSpec("removed")])
+    controller.ensure([TopicSpec("removed")])
+    gateway.forget(["forgotten", "removed", "never"])
+    controller.remove(["removed"])
+    lost: list[str] = []
+    gateway.on_lost(lost.append)
+    lose()
+    until(lambda: lost)
+    assert {"kept", "forgotten", "removed"} & set(gateway.topics()) == {"kept"}
+
+
 def test_a_broker_that_dies_again_and_again_comes_back(tmp_path: Path) -> None:
     broker = start_embedded(tmp_path)
     bus = opened(BusConfig(bootstrap=broker.address, delivery_s=3))
@@ -125,12 +140,12 @@ def test_a_producer_that_the_broker_disowns_is_made_anew(tmp_path: Path) -> None
     broker = start_embedded(tmp_path)
     bus = KafkaBus(BusConfig(bootstrap=broker.address))
     bus.ensure([TopicSpec("t")])
-    before = bus._producer
+    before = bus._sender._producer
     told: list[BaseException | None] = []
     fenced = KafkaError(KafkaError.PRODUCER_FENCED)
-    bus._delivered(Record("t", b"x"), lambda _, error: told.append(error), fenced, None)  # type: ignore[arg-type]
+    bus._sender._delivered(Record("t", b"x"), lambda _, error: told.append(error), fenced, None)  # type: ignore[arg-type]
     assert isinstance(told[0], BusDown)
-    until(lambda: bus._producer is not before)
+    until(lambda: bus._sender._producer is not before)
     store(bus, [Record("t", b"x")])
     bus.close()
     broker.stop()
@@ -185,6 +200,27 @@ def test_a_paused_broker_loses_nothing(tmp_path: Path) -> None:
             queue.ack(work)
     bus.close()
     broker.stop()
+
+
+def test_a_bus_ends_though_a_paused_broker_owes_it_an_answer(tmp_path: Path) -> None:
+    broker = start_embedded(tmp_path)
+    bus = opened(BusConfig(bootstrap=broker.address))
+    bus.ensure([TopicSpec("t")])
+    queue = bus.queue(["t"], "g", capacity=1)
+    store(bus, [Record("t", b"0"), Record("t", b"1")])
+    queue.ack(take(queue))
+    until(lambda: not bus.lag("g", ["t"])["t"].records - 1)
+    work = take(queue)
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        queue.ack(work)
+        ending = threading.Thread(target=bus.close, kwargs={"flush_s": 0}, daemon=True)
+        ending.start()
+        ending.join(PATIENCE_S)
+        assert not ending.is_alive()
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+        broker.stop()
 
 
 def test_a_broker_ends_with_whoever_started_it(tmp_path: Path) -> None:

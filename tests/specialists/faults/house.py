@@ -39,7 +39,8 @@ from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.messages import Beat
 from tsuzuri.specialists.registry.registry import Registry
 from tsuzuri.specialists.topics import Topics
-from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
+from tsuzuri.specialists.up.apache import start_apache
+from tsuzuri.specialists.up.brokers import Broker, start_embedded
 from tsuzuri.specialists.up.kept import UP, read_up
 
 ALIAS = "kana"

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from specialists.faults.house import REVISION
 from specialists.faults.link import Mode
 from specialists.faults.nemeses import JUNK, doubled, paused, send
 from standins import record
+from tsuzuri.core.processes import cpu_seconds
 from tsuzuri.specialists.bus.base import Record
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.opening import open_bus
@@ -88,9 +88,9 @@ def test_6_a_bad_network_loses_nothing_and_keeps_nobody_busy(
     lasts_s = 8.0
     with house.clients.load(rate=2, seed=6):
         with house.fault(f"{mode} link"), house.link.being(mode, delay_s=delay_s):
-            before = {pid: _cpu_s(pid) for pid in (house.gateway(), *house.children("worker"))}
+            before = {pid: cpu_seconds(pid) for pid in (house.gateway(), *house.children("worker"))}
             time.sleep(lasts_s)
-            spent = {pid: _cpu_s(pid) - cpu_s for pid, cpu_s in before.items()}
+            spent = {pid: cpu_seconds(pid) - used_s for pid, used_s in before.items()}
         until(lambda: house.answers("general"), patience_s=120)
         after = [house.clients.ask(seed=seed) for seed in range(4)]
     for one in after:
@@ -254,11 +254,3 @@ def _is_none(one: Record) -> bool:
     except Malformed:
         return True
     return False
-
-
-def _cpu_s(pid: int) -> float:
-    """That a process has used."""
-    fields = (
-        Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    )
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -10,16 +10,17 @@ import pytest
 
 from fake_workers import TEXT, FakeWorker, answer_of, failing
 from houses import ALIAS, House, ask, request, text_of, until
+from standins import record as message
 from tsuzuri.core.errors import InputError
 from tsuzuri.serving.engines.base import EngineFailed, Overloaded
 from tsuzuri.serving.errors import ApiError
 from tsuzuri.serving.models import PromptTooLong
 from tsuzuri.specialists.bus.base import BusDown, BusFull, Work
 from tsuzuri.specialists.dead_letters import list_letters
-from tsuzuri.specialists.gateway.dispatch import Gateway
+from tsuzuri.specialists.gateway.gateway import Gateway
 from tsuzuri.specialists.gateway.pace import FIRST_STALL_S, Pace
 from tsuzuri.specialists.gateway.reach import Reach
-from tsuzuri.specialists.messages import Ask, Delta, Descriptor, Envelope, Final, Route
+from tsuzuri.specialists.messages import NEW_S, Ask, Beat, Delta, Descriptor, Envelope, Final, Route, now_ms
 
 WANTED = f"general:{TEXT}"[:16]
 
@@ -152,6 +153,51 @@ def test_a_request_that_kills_workers_is_put_aside(house: House) -> None:
         house.worker()
         await until(lambda: gateway.living.live)
         assert await text_of(ask(gateway)) == WANTED, "others are not affected"
+
+    running(house, test)
+
+
+def test_a_request_that_kills_before_a_word_is_said_is_put_aside_after_two_deaths(house: House) -> None:
+    house.admit()
+    first = house.worker(dies_at_once=True)
+
+    async def test(gateway: Gateway) -> None:
+        answer = ask(gateway)
+        await until(lambda: first.instance not in gateway.registry.beats)
+        await until(lambda: gateway.ledger.counts["stranded"])
+        house.worker(stop_after=3, at_stop=lambda worker, envelope: worker.die(), slots=1)
+        with pytest.raises(ApiError) as told:
+            await text_of(answer)
+        assert told.value.code == "request_put_aside"
+        await until(lambda: list_letters(house.bus, house.topics.dead_letters))
+        (letter,) = list_letters(house.bus, house.topics.dead_letters)
+        assert (letter.reason, letter.deaths) == ("poison", 2)
+
+    running(house, test)
+
+
+def test_who_says_that_it_goes_has_not_died_of_what_waits(house: House) -> None:
+    house.admit()
+    first = house.worker(slots=1, stop_after=3)
+
+    async def test(gateway: Gateway) -> None:
+        held, waits = ask(gateway), ask(gateway)
+        await anext(held)
+        gone = Beat(
+            instance=first.instance,
+            specialist="general",
+            revision="r1",
+            at_ms=now_ms(),
+            every_ms=100,
+            state="gone",
+        )
+        await asyncio.sleep(NEW_S)
+        await asyncio.to_thread(first.die)
+        house.bus.send(message(house.topics.beats, gone, first.instance))
+        await until(lambda: gateway.ledger.counts["lost"])
+        assert [entry.may_have_killed for entry in gateway.ledger] == [False, False]
+        house.worker()
+        assert await asyncio.gather(text_of(held), text_of(waits))
 
     running(house, test)
 

@@ -49,7 +49,7 @@ def test_openai_s_client_sees_one_model_that_goes_on_though_workers_die(whole: W
     )
     assert chat.choices[0].message.content
 
-    whole.settle(first, whole.worker("general"))
+    whole.worker("general")
     streams: dict[int, list[Any]] = {number: [] for number in range(8)}
 
     def read(number: int) -> None:

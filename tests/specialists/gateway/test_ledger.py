@@ -11,9 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tsuzuri.specialists.gateway.deaths import MOST_LOSSES
 from tsuzuri.specialists.gateway.entry import Effect, End, Entry, Send, Show, Withdraw
 from tsuzuri.specialists.gateway.hearing import Hearing
-from tsuzuri.specialists.gateway.ledger import GRACE_S, MOST_LOSSES, Ledger
+from tsuzuri.specialists.gateway.ledger import GRACE_S, Ledger
 from tsuzuri.specialists.messages import Accepted, Body, Delta, Envelope, Failed, Final, Scored
 
 ID = "request"
@@ -160,6 +161,51 @@ def test_of_several_lost_together_twice_each_is_tried_alone_and_the_deadly_one_a
     (last,) = ledger.tick(now=3.1, stall_s=lambda entry: 1e9)
     assert isinstance(last, Send)
     assert last.entry.id == "c"
+
+
+def test_a_worker_that_died_without_a_word_counts_once_another_dies_over_the_same_request() -> None:
+    held = Held()
+    assert held.ledger.lost("w1", [ID], now=3.0) == [], "nobody has it, as far as is known"
+    assert held.ledger.lost("w0", [ID], now=3.1) == []
+    held.now = 3.5
+    held.hear(Accepted(), worker="w2")
+    _, end = held.ledger.lost("w2", [ID], now=9.0)
+    assert isinstance(end, End)
+    assert end.failure is not None
+    assert (end.failure.code, end.entry.deaths, end.entry.losses) == ("poison", MOST_LOSSES, {"w2"})
+
+
+def test_it_counts_as_well_where_it_is_known_only_after_the_next_has_begun() -> None:
+    held = Held()
+    held.now = 2.6
+    held.hear(Accepted(), worker="w2")
+    assert held.ledger.lost("w1", [ID], now=6.0) == []
+    assert kinds(held.ledger.lost("w2", [ID], now=8.5)) == ["Withdraw", "End"]
+
+
+def test_a_death_before_which_another_had_begun_or_for_which_it_came_too_late_is_none_of_its() -> None:
+    for begins_s, dies_s in ((0.01, 3.0), (0.9, 0.5)):
+        held = Held()
+        if begins_s < dies_s:
+            held.now = begins_s
+            held.hear(Accepted(), worker="w2")
+        assert held.ledger.lost("w1", [ID], now=dies_s) == []
+        held.now = max(begins_s, dies_s)
+        held.hear(Accepted(), worker="w2")
+        assert kinds(held.ledger.lost("w2", [ID], now=9.0)) == ["Withdraw", "Send"]
+        assert held.entry.deaths == 1
+
+
+def test_what_waited_while_a_worker_died_is_tried_alone_after_a_death_in_company() -> None:
+    ledger = Ledger()
+    for name in ("a", "b"):
+        ledger.open(name, deadline=100.0, now=0.0)
+    ledger.lost("w1", ["a", "b"], now=3.0)
+    for name in ("a", "b"):
+        ledger.reply(said(Accepted(), id=name, worker="w2"), now=3.5)
+    effects = ledger.lost("w2", ["a", "b"], now=9.0)
+    assert [effect.entry.id for effect in effects if isinstance(effect, Send)] == ["a"]
+    assert len(ledger) == 2
 
 
 def test_an_attempt_that_the_broker_did_not_take_is_withdrawn_for_perhaps_it_did() -> None:

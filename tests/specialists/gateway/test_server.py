@@ -408,8 +408,13 @@ def test_of_a_revision_that_is_forgotten_nothing_more_is_told(
     for worker in house.workers:
         if worker.specialist == "law":
             worker.die()
+            worker.bus.close(flush_s=0)
     house.registry.drop_descriptor("law", "r1")
     until(lambda: not any(name in ask(address, "/metrics")[2] for name in told))
+    house.broker.restart()
+    there = set(house.bus.topics())
+    assert there >= {house.topics.replies, *house.topics.lanes("general", "r1")}
+    assert not there & set(house.topics.lanes("law", "r1"))
 
 
 def test_a_lag_that_is_not_known_is_not_told_as_none(served: tuple[str, Server, Specialists]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from standins import record
 from tsuzuri.serving.config import ModelConfig
 from tsuzuri.serving.engines.base import EngineFailed, EngineStats
 from tsuzuri.serving.loading import load
-from tsuzuri.serving.models import TextModel
+from tsuzuri.serving.models import Prompt, TextModel
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, NoPlace, Record, WorkQueue
 from tsuzuri.specialists.bus.memory import MemoryBroker
 from tsuzuri.specialists.dead_letters import list_letters
@@ -102,11 +104,11 @@ def test_another_worker_goes_on_where_one_was_killed(
     with working(slow, open_bus, topics):
         rest = gate.ask(sampling=sampling, request_id=request_id, attempt=2, resume=resume)
         gate.ended(rest)
+        until(lambda: gate.lag() == 0)  # the first attempt came again, and gave way
     rest.check(before=cut.text)
     assert cut.text + rest.text == whole.text
     assert (rest.end.completion_tokens, rest.end.finish) == (40, "length")
     assert cut.ids + rest.ids == whole.ids
-    until(lambda: gate.lag() == 0)  # the first attempt came again, and gave way
 
 
 def test_what_comes_twice_is_answered_with_the_same_words(
@@ -460,6 +462,33 @@ def test_a_long_score_says_that_it_is_on_its_way(
     assert len(end.nats) == 40  # type: ignore[attr-defined]
 
 
+class Pondering:
+    """A model whose vectors take a while."""
+
+    def __init__(self, model: TextModel) -> None:
+        self._model = model
+
+    async def embed(self, prompts: Sequence[Prompt]) -> Any:
+        await asyncio.sleep(0.5)
+        return await self._model.embed(prompts)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def test_vectors_that_take_long_say_that_they_are_on_their_way(
+    quick: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
+) -> None:
+    model: Any = Pondering(quick)
+    with working(model, open_bus, topics, alive_s=0.02):
+        asked = gate.send(Embed(specialist=KEY[0], revision=KEY[1], texts=("むかし",)))
+        gate.ended(asked)
+    _, *alive, end = asked.bodies
+    assert alive
+    assert set(alive) == {Delta()}
+    assert len(end.vectors) == 1  # type: ignore[attr-defined]
+
+
 def test_what_nobody_waits_for_any_more_is_stopped(
     slow: TextModel, open_bus: OpenBus, topics: Topics, gate: Gate
 ) -> None:
@@ -542,6 +571,81 @@ class Stubborn:
             on_stored(record, BusFull("lost"))
             return
         self._bus.send(record, on_stored)
+
+
+class Told(Stubborn):
+    """A bus that tells late what became of the word that something begins."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(bus)
+        self.happened: list[str] = []
+        self.delay: Callable[[], object] = lambda: None
+
+    def send(self, record: Record, on_stored: Any = None) -> None:
+        kind = dict(record.headers).get("x-tsuzuri-kind")
+        super().send(record, self._late(on_stored) if kind == b"accepted" else on_stored)
+
+    def _late(self, on_stored: Any) -> Any:
+        def tell(record: Record, error: BaseException | None) -> None:
+            self.delay()
+            self.happened.append("stored")
+            on_stored(record, error)
+
+        return lambda *of: threading.Thread(target=tell, args=of).start()
+
+
+class Noted:
+    """A model that notes when a prompt is read."""
+
+    def __init__(self, model: TextModel, happened: list[str]) -> None:
+        self._model, self._happened = model, happened
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    async def read(self, prompt: Any) -> Any:
+        self._happened.append("read")
+        return await self._model.read(prompt)
+
+
+@pytest.mark.parametrize(
+    ("is_heard", "asked", "first"),
+    [
+        (True, {}, "read"),
+        (True, {"attempt": 2}, "stored"),
+        (True, {"sent_ms": -5000}, "stored"),
+        (False, {}, "stored"),
+    ],
+    ids=["new", "a later attempt", "old", "by an unknown clock"],
+)
+def test_who_may_kill_is_begun_with_once_it_is_stored_that_it_is(
+    quick: TextModel,
+    open_bus: OpenBus,
+    topics: Topics,
+    is_heard: bool,
+    asked: dict[str, Any],
+    first: str,
+) -> None:
+    """A new request is not waited for; one that somebody may have been given and have died of is."""
+    gate, bus = Gate(open_bus, topics, skew_ms=60_000), Told(open_bus())
+    noted = Noted(quick, bus.happened)
+    with working(noted, lambda: bus, topics) as running:  # type: ignore[arg-type, return-value]
+        until(lambda: running.instance in gate.registry.beats)
+        until(lambda: gate.registry.beats[running.instance].state == "checking")
+        gate.ended(gate.ask(sender=""))  # what is made once has been
+        if is_heard:
+            report = Report(gateway=gate.name, at_ms=now_ms() + 60_000)
+            gate.bus.send(record(topics.beats, report, gate.name))
+            until(lambda: gate.name in running.worker._intake._reports._ahead_ms)  # type: ignore[union-attr]
+        del bus.happened[:]
+        bus.delay = (lambda: until(lambda: bus.happened)) if first == "read" else lambda: time.sleep(0.3)
+        if "sent_ms" in asked:
+            asked = {"sent_ms": now_ms() + 60_000 + asked["sent_ms"]}
+        heard = gate.ask(**asked)
+        gate.ended(heard)
+        until(lambda: len(bus.happened) == 2)
+        assert bus.happened[0] == first
+    gate.close()
 
 
 def test_while_the_bus_is_full_answers_wait_and_nothing_is_taken(

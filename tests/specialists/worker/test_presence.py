@@ -103,7 +103,7 @@ def test_a_second_worker_shares_the_requests(
     engine = {"kind": "mock", "tokens_per_s": 200.0, "slots": 2}
     models = [load(ModelConfig(path=release, engine=engine)) for _ in range(2)]
     with working(models[0], open_bus, topics) as one, working(models[1], open_bus, topics) as two:
-        until(lambda: {one.instance, two.instance} <= set(gate.registry.beats))
+        until(lambda: {one.instance, two.instance} <= gate.joined())
         heard = [gate.ask() for _ in range(20)]
         gate.ended(*heard)
         assert {reply.worker for each in heard for reply in each.replies} == {one.instance, two.instance}

@@ -149,11 +149,19 @@ class Bus(Protocol):
     def ensure(self, topics: Sequence[TopicSpec]) -> None:
         """Make the topics that are missing; BusDown; InputError where one is otherwise than it has to be."""
 
+    def forget(self, topics: Sequence[str]) -> None:
+        """Make topics no more where a broker has lost them, as far as this process goes."""
+
     def remove(self, topics: Sequence[str]) -> None:
-        """Remove topics with what is in them; those that are not there are no error."""
+        """Forget topics, and remove them with what is in them; those that are not there are no error. The
+        embedded broker keeps them until it begins anew."""
 
     def topics(self) -> Mapping[str, int]:
         """Name → partitions of every topic."""
+
+    def appended(self, topics: Sequence[str]) -> Mapping[Place, int]:
+        """How many records each partition of topics has ever had, for little work: the last few may be
+        missing. Topics that are not there are missing too."""
 
     def lag(self, group: str, topics: Sequence[str]) -> Mapping[str, Lag]:
         """By topic."""

@@ -15,10 +15,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.specialists.bus.base import BusDown
+from tsuzuri.specialists.bus.callbacks import LOG
 from tsuzuri.specialists.bus.config import BusConfig
 from tsuzuri.specialists.bus.unreached import look
 
-LOG = logging.getLogger("tsuzuri.specialists.bus")
 EMBEDDED = "tsuzuri-embedded-"
 """What the name of an embedded broker's cluster begins with; another is drawn at every start."""
 EMBEDDED_FETCH_WAIT_MS, EMBEDDED_LATER_MS = 5, 50

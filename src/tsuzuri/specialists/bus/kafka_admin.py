@@ -10,13 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -28,8 +22,9 @@ from confluent_kafka.admin import (
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.specialists.bus.base import BusDown, Lag, Place, TopicSpec
+from tsuzuri.specialists.bus.callbacks import LOG
 from tsuzuri.specialists.bus.checks import check_topic
-from tsuzuri.specialists.bus.client import EMBEDDED, LOG, Client, is_code
+from tsuzuri.specialists.bus.client import EMBEDDED, Client, is_code
 from tsuzuri.specialists.bus.kafka_positions import Positions
 from tsuzuri.specialists.bus.kafka_probe import Probe
 from tsuzuri.specialists.topics import Topics
@@ -43,6 +38,8 @@ LOOK_S = 2.0
 RESTORE_S = 15.0
 COMPACTED = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
 """So that a compacted topic is so soon: Kafka leaves alone what it writes to, for a week."""
+TIMED = {"message.timestamp.type": "LogAppendTime"}
+"""So that the age of what waits, and how long it is kept, is by the broker's clock and nobody else's."""
 
 UNSETTLED = (KafkaError._NOENT, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
 """Answers about a topic that was made or moved a moment ago."""
@@ -106,6 +103,14 @@ class Admin:
         self._probe.begin_anew_for(self._ids({topic for topic, _ in places}))
         return self._probe.ends(ends)
 
+    def appended(self, topics: Sequence[str]) -> dict[Place, int]:
+        """As the broker says it; topics that are not there are missing."""
+        return self._offsets(self._places(topics), OffsetSpec.latest())
+
+    def _places(self, topics: Sequence[str]) -> list[Place]:
+        there = self.topics()
+        return [(topic, number) for topic in topics for number in range(there.get(topic, 0))]
+
     def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
         if not places:
             return {}
@@ -148,7 +153,7 @@ class Admin:
                 spec.name,
                 num_partitions=spec.partitions,
                 replication_factor=self._client.config.replication,
-                config={**_settings(spec), **spec.settings},
+                config={**self._settings(spec), **spec.settings},
             )
             for spec in specs
         ]
@@ -161,6 +166,12 @@ class Admin:
                     raise InputError(f"the topic {name} can't be made: {self._client.said(error)}") from None
                 if not is_code(error, [KafkaError.TOPIC_ALREADY_EXISTS]):
                     raise self._client.down(_as_kafka(error), doing=f"making the topic {name}") from None
+
+    def _settings(self, spec: TopicSpec) -> dict[str, str]:
+        timed = {} if self._client.is_embedded else TIMED
+        if spec.is_compacted:
+            return {"cleanup.policy": "compact", **COMPACTED, **timed}
+        return {"cleanup.policy": "delete", "retention.ms": str(spec.retention_ms), **timed}
 
     def _policies(self, names: Sequence[str]) -> dict[str, str]:
         """The clean-up policy of each topic."""
@@ -219,8 +230,7 @@ class Admin:
         """What stands behind the positions that a group has committed."""
         if self._client.config.backend == "share":
             return {topic: Lag(-1) for topic in topics}  # the client can't ask how far a share group is
-        there = self.topics()
-        places = [(topic, number) for topic in topics for number in range(there.get(topic, 0))]
+        places = self._places(topics)
         ends, starts = self.ends(places), self._offsets(places, OffsetSpec.earliest())
         committed = self.committed(group, places)
         firsts = {place: max(starts[place], committed.get(place, 0)) for place in places}
@@ -262,14 +272,13 @@ class Admin:
             for topic, future in futures.items()
         }
 
-    def commit(self, group: str, positions: Mapping[Place, int]) -> Future[object]:
+    def commit(self, group: str, positions: Mapping[Place, int]) -> Future[None]:
         """Say how far a group of the protocol has come; for whom the broker does not know as a member."""
-        offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
-        said = ConsumerGroupTopicPartitions(group, offsets)
-        future: Future[object] = self._admin.alter_consumer_group_offsets(
-            [said], request_timeout=self._wait_s
-        )[group]
-        return future
+        return self._call(lambda: self._positions.say(group, positions), f"saying how far {group} is")
+
+    def hear(self, wait_s: float = 0.0) -> None:
+        """Take in what came of what was said of positions."""
+        self._positions.hear(wait_s)
 
     def positions(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
         """How far a group of the protocol is, of some partitions."""
@@ -293,12 +302,6 @@ class Admin:
             return ask()
         except (KafkaException, TimeoutError) as error:
             raise self._client.down(_as_kafka(error), doing=doing) from None
-
-
-def _settings(spec: TopicSpec) -> dict[str, str]:
-    if spec.is_compacted:
-        return {"cleanup.policy": "compact", **COMPACTED}
-    return {"cleanup.policy": "delete", "retention.ms": str(spec.retention_ms)}
 
 
 def _as_kafka(error: BaseException) -> Any:

@@ -27,10 +27,11 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from tsuzuri.specialists.bus.base import Place
-from tsuzuri.specialists.bus.client import LOG, Client
+from tsuzuri.specialists.bus.callbacks import LOG
+from tsuzuri.specialists.bus.client import Client
 from tsuzuri.specialists.bus.kafka_admin import Admin
 from tsuzuri.specialists.bus.kafka_buffer import Buffer
 from tsuzuri.specialists.bus.kafka_follow import as_record
@@ -43,8 +44,8 @@ FIRST = 0
 broker for it, as OFFSET_BEGINNING does, takes half a second now and then.)"""
 LOOK_S = 3.0
 """Between two looks at which topics there are."""
-COMMIT_S = 2.0
-"""For what is worked off of a partition to be committed before it is given up."""
+COMMIT_S, HEAR_S = 2.0, 0.005
+"""For what is worked off of a partition to be committed before it is given up; between two looks at it."""
 
 
 class Assigned(Reader):
@@ -75,7 +76,7 @@ class Assigned(Reader):
         self._groups: dict[str, str] = {}
         """Topic → the group that its positions are of."""
         self._look_at = 0.0
-        self._committing: list[tuple[Future[object], Collection[Place]]] = []
+        self._committing: list[tuple[Future[None], Collection[Place]]] = []
         consumer: Consumer = self._client.made(Consumer, self._client.consumer(self._group))
         return consumer
 
@@ -150,10 +151,11 @@ class Assigned(Reader):
 
     def _commit(self) -> None:
         """Say how far partitions are worked off, once what was said before has arrived."""
+        self._admin.hear()
         if not all(future.done() for future, _ in self._committing):
             return
         for future, of in self._committing:
-            if error := _failure(future):
+            if error := future.exception():
                 LOG.debug("positions of %s were not committed: %s", self._group, error)
                 for place in of:
                     self._buffer.not_committed(place)
@@ -162,23 +164,17 @@ class Assigned(Reader):
     def _commit_now(self, positions: Mapping[Place, int]) -> None:
         """Wait until it has arrived, and what was said before; in vain, records come twice."""
         until = time.monotonic() + COMMIT_S
-        for future, _ in [*self._committing, *self._said(positions)]:
-            try:
-                future.result(max(0.0, until - time.monotonic()))
-            except (KafkaException, TimeoutError) as error:
+        waited = [future for future, _ in [*self._committing, *self._said(positions)]]
+        while not all(future.done() for future in waited) and time.monotonic() < until:
+            self._admin.hear(HEAR_S)
+        for future in waited:
+            error = future.exception() if future.done() else TimeoutError(f"no answer in {COMMIT_S:.0f} s")
+            if error is not None:
                 LOG.warning("a position of %s was not committed: %s", self._group, self._client.said(error))
 
-    def _said(self, positions: Mapping[Place, int]) -> list[tuple[Future[object], Collection[Place]]]:
-        said: list[tuple[Future[object], Collection[Place]]] = []
+    def _said(self, positions: Mapping[Place, int]) -> list[tuple[Future[None], Collection[Place]]]:
+        said: list[tuple[Future[None], Collection[Place]]] = []
         for topic, group in self._groups.items():
             if of := {place: offset for place, offset in positions.items() if place[0] == topic}:
                 said.append((self._admin.commit(group, of), of))
         return said
-
-
-def _failure(future: Future[object]) -> object:
-    """Why not all of it was committed; None: all was."""
-    if (error := future.exception()) is not None:
-        return error
-    offsets = getattr(future.result(), "topic_partitions", ())
-    return next((offset.error for offset in offsets if offset.error), None)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from tsuzuri.specialists.bus.base import Place, Record
-from tsuzuri.specialists.bus.client import LOG, Client
+from tsuzuri.specialists.bus.callbacks import LOG, guarded
+from tsuzuri.specialists.bus.client import Client
 
 POLL_S = 0.1
 BATCH_RECORDS = 500
@@ -180,12 +181,3 @@ def as_record(message: Message) -> Record:
         offset=message.offset() or 0,
         appended_ms=max(0, at_ms) if kind else 0,
     )
-
-
-@contextmanager
-def guarded() -> Iterator[None]:
-    """Callbacks are other people's: one that fails is told in the log, and nothing stops."""
-    try:
-        yield
-    except Exception:
-        LOG.exception("what was called by the bus failed")

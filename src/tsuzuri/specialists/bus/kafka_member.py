@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from tsuzuri.specialists.bus.client import LOG
+from tsuzuri.specialists.bus.callbacks import LOG
 from tsuzuri.specialists.bus.kafka_follow import as_record
 from tsuzuri.specialists.bus.kafka_reading import Reader
 

@@ -15,7 +15,8 @@ from contextlib import suppress
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from tsuzuri.specialists.bus.base import BusDown, Place
-from tsuzuri.specialists.bus.client import LOG, Client
+from tsuzuri.specialists.bus.callbacks import LOG
+from tsuzuri.specialists.bus.client import Client
 from tsuzuri.specialists.bus.kafka_buffer import Buffer
 from tsuzuri.specialists.bus.kafka_follow import read
 

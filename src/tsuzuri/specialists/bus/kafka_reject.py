@@ -9,7 +9,8 @@ from functools import partial
 
 from tsuzuri.core.errors import InputError
 from tsuzuri.specialists.bus.base import BusFull, Record, Work
-from tsuzuri.specialists.bus.client import LOG, Client
+from tsuzuri.specialists.bus.callbacks import LOG
+from tsuzuri.specialists.bus.client import Client
 from tsuzuri.specialists.dead_letters import dead_letter
 from tsuzuri.specialists.topics import Topics
 

@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import Message
 
 from tsuzuri.specialists.bus.base import BusDown, BusFull, Place, Position, Record, TopicSpec
-from tsuzuri.specialists.bus.client import LOG
+from tsuzuri.specialists.bus.callbacks import LOG
 from tsuzuri.specialists.bus.kafka_admin import Admin
 from tsuzuri.specialists.bus.members import TICK_S, Word
 

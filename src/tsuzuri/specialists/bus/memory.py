@@ -7,7 +7,6 @@ joined; who joins or goes moves some of them, and what a member had out of those
 from __future__ import annotations
 
 import itertools
-import logging
 import random
 import threading
 import uuid
@@ -19,13 +18,13 @@ from functools import partial
 from typing import Literal
 
 from tsuzuri.specialists.bus.base import BusDown, Lag, Place, Record, TopicSpec
+from tsuzuri.specialists.bus.callbacks import guarded
 from tsuzuri.specialists.bus.checks import check_size, check_topic, no_topic
 from tsuzuri.specialists.bus.config import BusConfig
+from tsuzuri.specialists.bus.memory_following import MemoryFollowing
 from tsuzuri.specialists.bus.memory_queue import Group, MemoryQueue
 from tsuzuri.specialists.messages import now_ms
 from tsuzuri.specialists.topics import Topics
-
-_LOG = logging.getLogger(__name__)
 
 Stored = Callable[[Record, BaseException | None], None]
 
@@ -96,43 +95,6 @@ class MemoryBroker:
         """The offset that the next record of a partition gets."""
         topic = self.logs.get(place[0])
         return len(topic.partitions[place[1]]) if topic and place[1] < len(topic.partitions) else 0
-
-
-class MemoryFollowing:
-    """The records of a topic as they come; handed over by the thread of its bus."""
-
-    def __init__(self, bus: MemoryBus, on_records: Callable[[Sequence[Record]], None]) -> None:
-        self._bus = bus
-        self.on_records = on_records
-        self.positions: dict[Place, int] = {}
-        self.wanted: dict[Place, int] = {}
-        """Ends when this began."""
-        self.handed: dict[Place, int] = {}
-
-    def wait(self, timeout_s: float) -> bool:
-        """Whether everything was handed over that was there when this began."""
-        changed = self._bus.broker.changed
-        with changed:
-            return changed.wait_for(
-                lambda: all(self.handed[place] >= end for place, end in self.wanted.items()), timeout_s
-            )
-
-    def close(self) -> None:
-        """Stop."""
-        with self._bus.broker.changed:
-            if self in self._bus.followings:
-                self._bus.followings.remove(self)
-
-    def batch(self) -> list[Record]:
-        """What is new, from one partition after the other."""
-        records: list[Record] = []
-        for place, position in self.positions.items():
-            end = self._bus.broker.end(place)
-            if position < end:
-                log = self._bus.broker.logs[place[0]].partitions[place[1]]
-                records += [record for record in log[position:end] if record is not None]
-                self.positions[place] = end
-        return records
 
 
 class MemoryBus:
@@ -227,13 +189,18 @@ class MemoryBus:
                 self._specs[spec.name] = spec
             self.broker.changed.notify_all()
 
+    def forget(self, topics: Sequence[str]) -> None:
+        """Make topics no more where the broker has lost them."""
+        with self.broker.changed:
+            for topic in topics:
+                self._specs.pop(topic, None)
+
     def remove(self, topics: Sequence[str]) -> None:
         """Remove topics with what is in them, and what groups know of them."""
+        self.forget(topics)
         with self.broker.changed:
             for topic in topics:
                 self.broker.logs.pop(topic, None)
-                for bus in self.broker.buses:
-                    bus._specs.pop(topic, None)
                 for group in self.broker.groups.values():
                     for known in (group.out, group.given, group.not_before):
                         for place in [place for place in known if place[0] == topic]:
@@ -246,6 +213,16 @@ class MemoryBus:
         """Name → partitions of every topic."""
         with self.broker.changed:
             return {name: len(topic.partitions) for name, topic in self.broker.logs.items()}
+
+    def appended(self, topics: Sequence[str]) -> Mapping[Place, int]:
+        """How many records each partition has ever had."""
+        with self.broker.changed:
+            logs = {name: self.broker.logs[name] for name in topics if name in self.broker.logs}
+            return {
+                (name, number): len(records)
+                for name, log in logs.items()
+                for number, records in enumerate(log.partitions)
+            }
 
     def lag(self, group: str, topics: Sequence[str]) -> Mapping[str, Lag]:
         """By topic."""
@@ -307,19 +284,13 @@ class MemoryBus:
                     self.broker.changed.wait()
                     continue
             for call in calls:
-                _guarded(call)
+                with guarded():
+                    call()
             for following, batch in batches:
                 if batch:
-                    _guarded(partial(following.on_records, batch))
+                    with guarded():
+                        following.on_records(batch)
             with self.broker.changed:
                 for following, _ in batches:
                     following.handed.update(following.positions)
                 self.broker.changed.notify_all()
-
-
-def _guarded(call: Callable[[], None]) -> None:
-    """Callbacks are other people's: one that fails is told in the log."""
-    try:
-        call()
-    except Exception:
-        _LOG.exception("what was called by the bus failed")

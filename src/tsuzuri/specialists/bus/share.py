@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from confluent_kafka import AcknowledgeType, KafkaException, Message, ShareConsumer
 
 from tsuzuri.specialists.bus.base import Record, Work
-from tsuzuri.specialists.bus.client import LOG, Client
+from tsuzuri.specialists.bus.callbacks import LOG
+from tsuzuri.specialists.bus.client import Client
 from tsuzuri.specialists.bus.kafka_admin import Admin
 from tsuzuri.specialists.bus.kafka_follow import as_record
 from tsuzuri.specialists.bus.kafka_reject import Rejecting, Send

@@ -168,7 +168,7 @@ class Conductor:
                     title=order.title or as_now.title,
                     texts=order.texts or as_now.texts,
                     has_gate=order.has_gate,
-                    filters=order.filters or as_now.filters,
+                    filters=as_now.filters if order.filters is None else order.filters,
                 )
             )
         self._succession.wait_for(key, now)

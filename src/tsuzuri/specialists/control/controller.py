@@ -99,8 +99,8 @@ class Controller:
 
     def lag(self, key: Key) -> int:
         """See `Effects`."""
-        found = self._bus.lag(self._topics.group(*key), self._topics.lanes(*key))
-        return sum(item.records for item in found.values())
+        found = self._bus.lag(self._topics.group(*key), self._topics.lanes(*key)).values()
+        return sum(item.records for item in found) if all(item.records >= 0 for item in found) else -1
 
     def tell(self, order: str, text: str, state: str) -> None:
         """See `Effects`."""

@@ -12,6 +12,9 @@ from tsuzuri.specialists.registry.registry import Key
 
 SETTLE_S = 1.0
 """After a route was changed, until gateways that had not read it have sent what they would."""
+IDLE_BEATS = 3
+"""Of workers that have nothing to do, after which nothing waits for them where that is not known otherwise: a
+share group gives at once what there is."""
 
 
 class Ending(Protocol):
@@ -21,7 +24,7 @@ class Ending(Protocol):
         """Let the workers of a revision finish and end."""
 
     def lag(self, key: Key) -> int:
-        """Requests for a revision that nobody has worked off."""
+        """Requests for a revision that nobody has worked off; below 0: it is not known."""
 
     def forget(self, key: Key) -> None:
         """Remove what was kept for a revision."""
@@ -32,6 +35,8 @@ class _Drain:
     began: float
     is_told: bool = False
     is_removed: bool = False
+    idle_since: float | None = None
+    """Since when its workers have had nothing to do."""
 
 
 class Drains:
@@ -70,7 +75,7 @@ class Drains:
         if not drain.is_told:
             elapsed_s = now - drain.began
             is_late = elapsed_s > self._patience_s or not registry.alive(*key)
-            if elapsed_s < SETTLE_S or not (is_late or self._ending.lag(key) == 0):
+            if elapsed_s < SETTLE_S or not (is_late or self._is_empty(key, drain, now)):
                 return False
             drain.is_told = True
             if (wanted := registry.wanted.get(key)) is not None:  # so that it can be brought back
@@ -86,3 +91,16 @@ class Drains:
             self._standing.decide(msgspec.structs.replace(revision, state="gone"))
         del self._drains[key]
         return True
+
+    def _is_empty(self, key: Key, drain: _Drain, now: float) -> bool:
+        """Whether nothing waits for a revision any more."""
+        lag, beats = self._ending.lag(key), self._standing.registry.alive(*key)
+        if lag >= 0:
+            return lag == 0
+        if any(beat.running or beat.waiting for beat in beats):
+            drain.idle_since = None
+            return False
+        if drain.idle_since is None:
+            drain.idle_since = now
+        every_s = max((beat.every_ms / 1000 for beat in beats), default=0.0)
+        return now - drain.idle_since > IDLE_BEATS * every_s

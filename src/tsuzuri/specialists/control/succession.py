@@ -115,14 +115,19 @@ class Succession:
     def switch(self, name: str, revision: str, note: str, now: float) -> None:
         """Give one revision everything at once; others drain."""
         others = [other for other in self._standing.shares(name) if other != revision]
-        self.share_out(name, {revision: 1.0}, note)
+        self._conclude(name, {revision: 1.0}, note, (name, revision), "done")
         for other in others:
             self._drains.begin((name, other), now)
-        self._orders.end((name, revision), note, "done")
 
     def share_out(self, name: str, shares: dict[str, float], note: str, *, is_removed: bool = False) -> None:
         """Share a specialist's requests out anew, and say so."""
         self._standing.share(name, shares, note, is_removed=is_removed)
+        self._orders.tell(name, note)
+
+    def _conclude(self, name: str, shares: dict[str, float], note: str, key: Key, state: str) -> None:
+        """Share a specialist's requests out anew: the end for who waits for a revision, a step for others."""
+        self._standing.share(name, shares, note)
+        self._orders.end(key, note, state)
         self._orders.tell(name, note)
 
     # What is due
@@ -204,9 +209,10 @@ class Succession:
         del self._rollouts[name]
         note = f"{'/'.join(rollout.new)} has taken over"
         if rollout.baseline[0] == name:
-            self.share_out(name, {rollout.new[1]: 1.0}, note)
+            self._conclude(name, {rollout.new[1]: 1.0}, note, rollout.new, "done")
             self._drains.begin(rollout.baseline, now)
-        self._orders.end(rollout.new, note, "done")
+        else:
+            self._orders.end(rollout.new, note, "done")
 
     def _show(self, name: str) -> None:
         """Say how the requests for a specialist are shared out by its rollout: the new revision first, and
@@ -220,7 +226,8 @@ class Succession:
     def _gone_back(self, name: str) -> None:
         rollout = self._rollouts.pop(name)
         note = f"{'/'.join(rollout.new)} is rolled back: {rollout.reason}"
-        self.share_out(name, {rollout.baseline[1]: 1.0} if rollout.baseline[0] == name else {}, note)
+        shares = {rollout.baseline[1]: 1.0} if rollout.baseline[0] == name else {}
+        self._conclude(name, shares, note, rollout.new, "failed")
         refused = self._registry.descriptors.get(rollout.new)
         if refused is not None:
             self._standing.decide(

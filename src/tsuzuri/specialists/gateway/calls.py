@@ -15,6 +15,7 @@ from tsuzuri.serving.models import PromptTooLong, TextDelta, TextFinish, TextTok
 from tsuzuri.specialists.bus.base import BusFull, Record
 from tsuzuri.specialists.gateway.entry import Entry, State
 from tsuzuri.specialists.gateway.living import Target
+from tsuzuri.specialists.gateway.pace import Pace
 from tsuzuri.specialists.judging import repetition
 from tsuzuri.specialists.messages import Body, Delta, Embedded, Failed, Final, Lane, Scored, Told
 
@@ -71,6 +72,8 @@ class Call:
     key: str
     """Those of one key go the same way, as long as the shares allow it."""
     trace: Mapping[str, str] = field(default_factory=dict)
+    sent: set[tuple[str, str]] = field(default_factory=set)
+    """Revisions that were asked, in any attempt."""
     accepted_at: float | None = None
     first_at: float | None = None
     last_at: float | None = None
@@ -78,6 +81,20 @@ class Call:
     """As it was sent last."""
     blamed: Failed | None = None
     """The last failure that was counted against a revision."""
+
+    def begun(self, pace: Pace, now: float) -> None:
+        """A worker begins with it."""
+        self.accepted_at = now
+        pace.queued_s.append(now - self.opened_at)
+
+    def shown(self, pace: Pace, now: float) -> None:
+        """There was something to show."""
+        if self.first_at is None:
+            self.first_at = now
+            pace.first(now - self.opened_at)
+        elif self.last_at is not None:
+            pace.gap(now - self.last_at)
+        self.last_at = now
 
 
 class Answer:

@@ -10,7 +10,7 @@ from tsuzuri.specialists.messages import Body, Delta, Failed, Resume
 State = Literal["queued", "accepted", "streaming", "done", "error", "cancelled", "expired"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """A request that has not ended."""
 
@@ -41,12 +41,22 @@ class Entry:
     holders: set[str] = field(default_factory=set)
     """Workers that have taken any attempt and did not say that they are done with it."""
     losses: set[str] = field(default_factory=set)
+    """Of these, those that died."""
+    is_said: bool = False
+    """Whether a worker said that it begins as soon as it was sent: so nobody had it without a word."""
+    may_have_killed: bool = False
+    """Whether a worker died that may have had it without a word (`deaths.py`)."""
     is_suspect: bool = False
     """Whether it may be what kills workers: no other such request is to be with a worker at the same time."""
     due_at: float | None = None
     """When the next attempt is to be sent; None: it has been."""
     failure: Failed | None = None
     """Why the attempt before ended."""
+
+    @property
+    def deaths(self) -> int:
+        """Workers that have died over it, as far as can be known."""
+        return len(self.losses) + self.may_have_killed
 
     def resume(self) -> Resume | None:
         """What the next attempt goes on from."""

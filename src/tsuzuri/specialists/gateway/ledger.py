@@ -13,11 +13,13 @@ Every method returns what is to be done about it; `now` is any clock that only r
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 
+from tsuzuri.specialists.gateway.deaths import Deaths, is_poison, suspects
 from tsuzuri.specialists.gateway.entry import Effect, End, Entry, Send, Show, State, Withdraw
 from tsuzuri.specialists.messages import (
+    NEW_S,
     Accepted,
     Body,
     Delta,
@@ -36,11 +38,6 @@ GRACE_S = 1.0
 """After a deadline, for the worker that writes to say so itself."""
 SKEW_S = 2.0
 """A worker that calls a deadline passed so long before it goes by another clock."""
-MOST_LOSSES = 2
-"""Workers that may be lost over a request; then it is what kills them, unless others were lost with it: of
-these each is tried again alone, one after the other."""
-LAST_LOSS = 4
-"""Workers lost over a request, whoever else was lost with it."""
 
 
 class Ledger:
@@ -52,8 +49,7 @@ class Ledger:
         `lost`, `poison`, `stranded`), and of what was done about it (`retried`, `resumed`, `handed_back`,
         `resent`)."""
         self._entries: dict[str, Entry] = {}
-        self._held: defaultdict[str, set[str]] = defaultdict(set)
-        """By worker."""
+        self._deaths = Deaths()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -98,9 +94,9 @@ class Ledger:
         if entry is None:
             return self._drop("stale")
         if isinstance(body, Accepted):
-            self._hold(entry, worker)
+            self._deaths.hold(entry, worker)
         elif not isinstance(body, Delta):
-            self._let_go(entry, worker)
+            self._deaths.let_go(entry, worker)
         if envelope.attempt != entry.attempt or entry.due_at is not None:
             return self._drop("stale")
         if isinstance(body, Accepted):
@@ -117,29 +113,25 @@ class Ledger:
             return self._end(entry, "done", reply=body)
         return self._drop("stale")
 
-    def lost(self, worker: str, *, now: float, is_death: bool = True) -> list[Effect]:
-        """A worker is dead, or as good as dead: what it held goes to another. Where nobody at all is heard
-        that is no death, and says nothing of what it held."""
-        lost: list[Entry] = []
-        for request_id in sorted(self._held.pop(worker, ())):
-            entry = self._entries[request_id]
-            entry.holders.discard(worker)
-            if is_death:
-                entry.losses.add(worker)
-            self.counts["lost"] += 1
-            if entry.worker in ("", worker):  # else another one has it already
-                lost.append(entry)
-        suspects = sum(len(entry.losses) >= MOST_LOSSES for entry in lost)
+    def lost(
+        self, worker: str, sent: Iterable[str] = (), *, now: float, is_death: bool = True
+    ) -> list[Effect]:
+        """A worker is dead, or as good as dead: what it held goes to another; `sent`: all that was ever sent
+        to its revision. Where nobody at all is heard that is no death, and says nothing of what it held."""
+        entries = (self._entries[request_id] for request_id in sent)
+        had = self._deaths.lose(worker, entries, now=now, is_death=is_death)
+        self.counts["lost"] += len(had)
+        lost = [entry for entry in had if entry.worker in ("", worker)]  # else another one has it already
+        suspected = suspects(lost)
         effects: list[Effect] = []
         for entry in lost:
-            losses = len(entry.losses)
-            if is_death and (losses >= LAST_LOSS or (losses >= MOST_LOSSES and suspects == 1)):
+            if is_death and is_poison(entry, lost):
                 self.counts["poison"] += 1
-                message = f"{losses} workers were lost over this request, one after the other"
+                message = f"{entry.deaths} workers were lost over this request, one after the other"
                 failed = Failed(code="poison", message=message)
                 effects += self._given_up(entry, "error", failed)
                 continue
-            entry.is_suspect = losses >= MOST_LOSSES
+            entry.is_suspect = entry in suspected
             if entry.worker == worker:  # the queue may give the same record again: that is not to be begun
                 failed = Failed(code="worker_lost", message="the worker that wrote it was lost")
                 effects += [Withdraw(entry, entry.attempt), *self._again(entry, now, failed)]
@@ -159,7 +151,7 @@ class Ledger:
         for entry in list(self._entries.values()):
             self.counts["resent"] += 1
             for worker in list(entry.holders):  # they have dropped it, and may die for other reasons
-                self._let_go(entry, worker)
+                self._deaths.let_go(entry, worker)
             effects += self._again(entry, now)
         return effects
 
@@ -199,6 +191,7 @@ class Ledger:
         if entry.state == "streaming" or (entry.state == "accepted" and entry.worker == worker):
             return self._drop("duplicate" if entry.worker == worker else "stale")
         # Accepted by another before: the broker gave the record again, so that one has left or will be late.
+        entry.is_said |= entry.attempt == 1 and now - entry.opened_at < NEW_S
         entry.state, entry.worker, entry.moved_at = "accepted", worker, now
         entry.prompt_tokens = body.prompt_tokens or entry.prompt_tokens
         return []
@@ -286,8 +279,7 @@ class Ledger:
         self, entry: Entry, state: State, *, reply: Body | None = None, failure: Failed | None = None
     ) -> list[Effect]:
         del self._entries[entry.id]
-        for worker in entry.holders:
-            self._held[worker].discard(entry.id)
+        self._deaths.forget(entry)
         entry.state = state
         return [End(entry, state, reply, failure)]
 
@@ -296,15 +288,6 @@ class Ledger:
             entry.text.append(text)
         if not entry.is_mixed:
             entry.ids += ids
-
-    def _hold(self, entry: Entry, worker: str) -> None:
-        entry.holders.add(worker)
-        self._held[worker].add(entry.id)
-
-    def _let_go(self, entry: Entry, worker: str) -> None:
-        entry.holders.discard(worker)
-        if worker in self._held:
-            self._held[worker].discard(entry.id)
 
     def _drop(self, why: str) -> list[Effect]:
         self.counts[why] += 1

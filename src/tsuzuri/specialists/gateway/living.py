@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ from tsuzuri.specialists.registry.shares import pick
 
 IDLE_BEATS = 3
 """In a row, from which on a worker that says that it has room is believed."""
+KNOWN = 1024
+"""Workers of which it is known what they are, though they may be gone."""
 UP = ("checking", "ready")
 """States of workers that answer."""
 
@@ -46,6 +48,8 @@ class Living:
         """Their instances."""
         self.slots: dict[Key, int] = {}
         """Requests that all of a revision write together."""
+        self.homes: OrderedDict[str, Key] = OrderedDict()
+        """The revision of each instance, also of those that went lately."""
         self._up: dict[str, list[str]] = {}
         self._idle: dict[str, tuple[int, int]] = {}
         """The last beat of a worker, and how many before it said that it has room and nobody waits."""
@@ -93,9 +97,12 @@ class Living:
             elif beat.at_ms != at_ms:
                 beats += 1
             self._idle[instance] = beat.at_ms, beats
+            self.homes[instance] = beat.specialist, beat.revision
             if beat.state in UP:
                 live[beat.specialist, beat.revision].append(instance)
                 slots[beat.specialist, beat.revision] += beat.slots
+        while len(self.homes) > KNOWN:
+            self.homes.popitem(last=False)
         self.live, self.slots = dict(live), dict(slots)
         self.routes, self.descriptors = self._registry.routes, self._registry.descriptors
         self._up = {

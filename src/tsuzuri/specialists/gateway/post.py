@@ -82,7 +82,7 @@ class Post:
             group=self._topics.group(*call.target.key),
             reason=failure.code,
             message=failure.message,
-            deaths=len(entry.losses),
+            deaths=entry.deaths,
         )
         with suppress(ResourceError, InputError):  # its client is told in any case
             self._bus.send(letter)

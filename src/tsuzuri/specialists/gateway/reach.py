@@ -14,7 +14,7 @@ from typing import Any
 from tsuzuri.core.errors import InputError
 from tsuzuri.serving.models import Prompt, TextRequest
 from tsuzuri.specialists.gateway.calls import Answer
-from tsuzuri.specialists.gateway.dispatch import Gateway
+from tsuzuri.specialists.gateway.dispatch import Dispatch
 from tsuzuri.specialists.messages import Ask, Descriptor, Scored
 
 TURNS = 8
@@ -45,7 +45,7 @@ class Conversation(Prompt):
 class Reach:
     """What reaches the specialists of an alias: `modes.Dispatcher`."""
 
-    def __init__(self, gateway: Gateway, alias: str, *, is_strict: bool = False) -> None:
+    def __init__(self, gateway: Dispatch, alias: str, *, is_strict: bool = False) -> None:
         self.gateway, self.alias, self._is_strict = gateway, alias, is_strict
 
     def ask(self, specialist: str, request: TextRequest) -> Answer:

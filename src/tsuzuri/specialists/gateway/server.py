@@ -21,7 +21,7 @@ from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.config import SpecialistsConfig
 from tsuzuri.specialists.control.controller import Controller
 from tsuzuri.specialists.gateway.calls import nobody_yet
-from tsuzuri.specialists.gateway.dispatch import Gateway
+from tsuzuri.specialists.gateway.gateway import Gateway
 from tsuzuri.specialists.gateway.models import GatewayModel, Only
 from tsuzuri.specialists.gateway.reach import Reach
 from tsuzuri.specialists.gateway.watching import Watch

@@ -17,8 +17,8 @@ from tsuzuri.serving import logs
 from tsuzuri.serving.metrics import LATENCY_BUCKETS, TTFT_BUCKETS
 from tsuzuri.specialists.bus.base import Lag
 from tsuzuri.specialists.gateway.calls import Call
-from tsuzuri.specialists.gateway.dispatch import Gateway
 from tsuzuri.specialists.gateway.entry import End
+from tsuzuri.specialists.gateway.gateway import Gateway
 from tsuzuri.specialists.gateway.post import Post
 from tsuzuri.specialists.messages import Ask, Figures, Routed, now_ms
 from tsuzuri.specialists.registry.registry import Key

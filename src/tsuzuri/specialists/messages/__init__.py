@@ -27,7 +27,7 @@ from tsuzuri.specialists.messages.envelope import (
     decode,
     encode,
 )
-from tsuzuri.specialists.messages.moments import new_id, now_ms
+from tsuzuri.specialists.messages.moments import NEW_S, new_id, now_ms
 from tsuzuri.specialists.messages.orders import Cancel, Drain, Order, Outcome
 from tsuzuri.specialists.messages.replies import Accepted, Delta, Embedded, Failed, Final, Scored, Told
 from tsuzuri.specialists.messages.requests import Ask, Embed, Resume, Score
@@ -37,6 +37,7 @@ __all__ = [
     "HEADERS",
     "KINDS",
     "KIND_HEADER",
+    "NEW_S",
     "SCHEMA",
     "SCHEMA_HEADER",
     "TRACE_HEADERS",

@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 
+NEW_S = 1.0
+"""A request that was sent more lately than this has been with nobody who has died since: to see that a worker
+is dead, and to give what it had to another, takes every queue more than twice as long."""
+
 
 def now_ms() -> int:
     """Unix time."""

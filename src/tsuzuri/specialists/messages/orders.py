@@ -45,8 +45,9 @@ class Order(Body, frozen=True):
     """Whether it has to beat the generalist."""
     actor: str = ""
     """Who asks."""
-    filters: dict[str, Any] = {}
-    """What it may not write (`serving.config.FilterConfig`); none: as the revision before it."""
+    filters: dict[str, Any] | None = None
+    """What it may not write (`serving.config.FilterConfig`); none: as the revision before it. Empty: it may
+    write anything."""
 
 
 class Outcome(Body, frozen=True):

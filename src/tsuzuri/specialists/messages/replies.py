@@ -6,7 +6,7 @@ from tsuzuri.specialists.messages.body import Body, Finish
 
 
 class Accepted(Body, frozen=True):
-    """A worker has begun with it: said, and stored, before it looks at what it is."""
+    """A worker begins with it: said before it looks at what it is, and stored before, where it is not new."""
 
     prompt_tokens: int = 0
     """As its tokenizer reads the prompt; 0: that is not known yet."""

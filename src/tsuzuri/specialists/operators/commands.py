@@ -14,9 +14,10 @@ from tsuzuri.core.config import apply_overrides, parse_config
 from tsuzuri.core.errors import InputError, closest
 from tsuzuri.serving import logs
 from tsuzuri.specialists.config import SpecialistConfig, placed
+from tsuzuri.specialists.control.succession import COMING
 from tsuzuri.specialists.dead_letters import drop_letters, list_letters, replay_letters, show_letter
 from tsuzuri.specialists.messages import Order
-from tsuzuri.specialists.operators.reaching import SUFFIX, ordered, reach
+from tsuzuri.specialists.operators.reaching import SUFFIX, Joined, ordered, reach
 from tsuzuri.specialists.operators.tables import letter_row, revision_row, routed, shown_letter, table
 from tsuzuri.specialists.up.supervisor import Up
 from tsuzuri.specialists.worker.naming import revision_of
@@ -116,8 +117,16 @@ def dead_letters(
         chosen = letters if every else [known[place] for place in places]
         if action == "show":
             return "\n\n".join(shown_letter(show_letter(bus, topic, letter.place)) for letter in chosen)
-        done = (replay_letters if action == "replay" else drop_letters)(bus, topic, chosen)
-        return f"{done} {'sent again' if action == 'replay' else 'dropped'}"
+        if action == "replay":
+            return f"{replay_letters(bus, topic, chosen, read=_read(joined))} sent again"
+        return f"{drop_letters(bus, topic, chosen)} dropped"
+
+
+def _read(joined: Joined) -> set[str]:
+    """The topics of requests whose revision has workers, or gets them."""
+    found = joined.registry.descriptors.values()
+    keys = {(item.specialist, item.revision) for item in found if item.state in COMING}
+    return {lane for key in keys for lane in joined.topics.lanes(*key)}
 
 
 def _want(
@@ -143,11 +152,14 @@ def _want(
         "workers": workers,
         "gate": "generalist" if gate else "none",
     }
-    wanted = parse_config(SpecialistConfig, apply_overrides(values, overrides), where=f"specialists {verb}")
+    values = apply_overrides(values, overrides)
+    wanted = parse_config(SpecialistConfig, values, where=f"specialists {verb}")
     for path in (wanted.release, wanted.texts):
-        if path is not None and not path.exists():
+        is_elsewhere = path is not None and bool(wanted.revision) and path.is_absolute()
+        if path is not None and not (is_elsewhere or path.exists()):
             raise InputError(
-                f"there is nothing at {path}", hint="give the path as the workers' machine has it"
+                f"there is nothing at {path}",
+                hint="what only another machine has: give its path there from / on, and --revision TEXT",
             )
     order = Order(
         verb=verb,
@@ -159,6 +171,6 @@ def _want(
         title=title,
         texts=str(wanted.texts.absolute()) if wanted.texts else "",
         has_gate=gate,
-        filters=placed(Path.cwd(), wanted).said_filters,
+        filters=placed(Path.cwd(), wanted).said_filters if "filters" in values else None,
     )
     yield from ordered(order, where)

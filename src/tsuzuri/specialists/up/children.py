@@ -23,6 +23,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 CALM_S = 60.0
 """After which a process that runs has its past ends forgiven."""
 SAID_BYTES = 4096
+USER_ERROR = 2
+"""The status of a command that says what its user can mend."""
+GRACE_S = 20.0
+"""For a child to end, beyond the time to drain that it has of its own."""
 
 
 @dataclass(slots=True)

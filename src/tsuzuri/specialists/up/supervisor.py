@@ -15,10 +15,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tsuzuri.core.errors import InputError
-from tsuzuri.core.files import locked, write_text
+from tsuzuri.core.files import locked
 from tsuzuri.core.processes import resident_bytes
 from tsuzuri.core.progress import say
 from tsuzuri.serving import logs
@@ -26,30 +24,25 @@ from tsuzuri.specialists.bus.base import Bus, BusDown, Record
 from tsuzuri.specialists.bus.opening import open_bus
 from tsuzuri.specialists.config import check_files, read_specialists
 from tsuzuri.specialists.control.controller import Controller
-from tsuzuri.specialists.messages import Descriptor, Envelope, Order, Wanted, encode, new_id, now_ms
+from tsuzuri.specialists.messages import Envelope, Order, Wanted, encode, new_id, now_ms
 from tsuzuri.specialists.registry.registry import Key, Registry
-from tsuzuri.specialists.topics import Topics, make_topics, partitions_for
-from tsuzuri.specialists.up.brokers import Broker, start_apache, start_embedded
-from tsuzuri.specialists.up.children import Child, end_all
+from tsuzuri.specialists.topics import Topics, make_topics
+from tsuzuri.specialists.up.apache import start_apache
+from tsuzuri.specialists.up.brokers import Broker, start_embedded
+from tsuzuri.specialists.up.children import GRACE_S, USER_ERROR, Child, end_all
 from tsuzuri.specialists.up.kept import forget_up, read_state, write_state, write_up
-from tsuzuri.specialists.worker.config import WorkerConfig
+from tsuzuri.specialists.up.workers import Workers
 from tsuzuri.specialists.worker.naming import revision_of
 
 TICK_S = 0.05
 KNOWN_S = 20.0
 """For the registry to be read once."""
 SAVE_EVERY_S = 0.2
-FAILED_STARTS = 3
-"""Of a worker that never had loaded, after which its revision counts as one that can't be."""
-USER_ERROR = 2
-"""The status of a command that says what its user can mend."""
-GRACE_S = 20.0
-"""Beyond the time to drain."""
 GATEWAY = "gateway"
 LOOK_S = 5.0
 """Between two looks at how much the embedded broker holds."""
 MOST_RECORDS = 4_000
-"""In one of its topics: with each thousand in a partition it works 2 ms longer for every further record."""
+"""In one of its partitions: with each thousand it works 2 ms longer for every further record."""
 
 
 class Up:
@@ -78,10 +71,6 @@ class Up:
             raise InputError(f"{path} names no specialists", hint="specialists: [{name: …, release: …}, …]")
         check_files(self._config)
         self._topics = Topics(self._config.bus.prefix)
-        self._workers: dict[tuple[Key, int], Child] = {}
-        self._leaving: list[Child] = []
-        """Workers that are no longer wanted, and finish."""
-        self._heard: set[Key] = set()
         self._is_changed = threading.Event()
         self._stops = 0
         self._asked: dict[str, Any] = {}
@@ -109,6 +98,7 @@ class Up:
             registry = Registry(bus, self._topics, keeps_all=True)
             held.callback(registry.close)
             self._registry = registry
+            self._workers = Workers(registry, self._bus_config, self._folder, beat_s=self._config.beat_s)
             self._recall()
             name = f"up-{new_id()[-12:]}"
             controller = Controller(bus, self._topics, registry, self._config, holder=name)
@@ -195,7 +185,7 @@ class Up:
         while not self._stops:
             self._tend_broker(bus, broker)
             self._tend_gateway(broker)
-            self._tend_workers()
+            self._workers.tend()
             if gone and controller.is_leading:
                 for name in gone:
                     order = Order(verb="remove", specialist=name, actor="up")
@@ -214,15 +204,18 @@ class Up:
         if broker is None or broker.is_kept or now - self._looked_at < LOOK_S:
             return
         self._looked_at = now
-        topics = (self._topics.replies, self._topics.beats, self._topics.registry)
+        beats = self._registry.beats.values()
+        topics = {spec.name for spec in self._topics.specs()}
+        topics.update(*(self._topics.lanes(beat.specialist, beat.revision) for beat in beats))
         try:
-            records = max(lag.records for lag in bus.lag(f"{self._topics.prefix}.up", topics).values())
+            records = max(bus.appended(sorted(topics)).values(), default=0)
         except BusDown:
             return
         size = resident_bytes(broker.pid)
-        is_quiet = not any(beat.running or beat.waiting for beat in self._registry.beats.values())
+        is_quiet = not any(beat.running or beat.waiting for beat in beats)
         if is_to_renew(size / self._config.broker_bytes, records / MOST_RECORDS, is_quiet=is_quiet):
-            say(f"the broker holds {size >> 20:,} MiB, {records:,} records in a topic: it begins anew, empty")
+            held = f"{size >> 20:,} MiB, {records:,} records in a partition"
+            say(f"the broker holds {held}: it begins anew, empty")
             broker.renew()
 
     def _tend_gateway(self, broker: Broker | None) -> None:
@@ -237,64 +230,6 @@ class Up:
                 child.arguments = [*child.arguments, f"--port={port}"]  # the same one when it starts again
                 self._note(broker)
                 say(f"API and playground: {self.address} (model {self._config.alias})")
-
-    def _tend_workers(self) -> None:
-        wanted = self._registry.wanted
-        places = {(key, number) for key, item in wanted.items() for number in range(item.workers)}
-        self._let_go([place for place in self._workers if place not in places])
-        self._leaving = [child for child in self._leaving if child.tend() is None and child.process]
-        for key, number in sorted(places - set(self._workers)):
-            self._workers[key, number] = self._worker(wanted[key], number)
-        beats = self._registry.beats.values()
-        self._heard |= {(beat.specialist, beat.revision) for beat in beats if beat.state != "loading"}
-        for (key, _), child in list(self._workers.items()):
-            status = child.tend()
-            if status is None:
-                continue
-            is_hopeless = child.ends >= FAILED_STARTS and (status == USER_ERROR or key not in self._heard)
-            known = self._registry.descriptors.get(key)
-            if is_hopeless and (known is None or known.state in ("loading", "checking", "refused")):
-                self._give_up(key, child, known)
-
-    def _let_go(self, places: Sequence[tuple[Key, int]]) -> None:
-        """Let workers finish that are no longer wanted; those that don't are killed."""
-        for place in places:
-            child = self._workers.pop(place)
-            child.stop(patience_s=WorkerConfig(name=place[0][0]).drain_s + GRACE_S)
-            self._leaving.append(child)
-
-    def _worker(self, wanted: Wanted, number: int) -> Child:
-        name = f"{wanted.specialist}-{wanted.revision}-{number}"
-        bus = self._bus_config.model_dump(mode="json")
-        bus["security"] = {key: item.get_secret_value() for key, item in self._bus_config.security.items()}
-        values = {
-            "name": wanted.specialist,
-            "title": wanted.title,
-            "revision": wanted.revision,
-            "release": wanted.source,
-            "engine": wanted.engine,
-            "filters": wanted.filters,
-            "texts": wanted.texts or None,
-            "bus": bus,
-            "beat_s": self._config.beat_s,
-            "partitions": partitions_for(wanted.workers),
-        }
-        folder = self._folder / "workers"
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)  # the settings of a bus may hold a password
-        write_text(folder / f"{name}.yaml", yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
-        arguments = ["specialists", "worker", f"--config={folder / f'{name}.yaml'}"]
-        return Child(name, arguments, self._folder / "logs")
-
-    def _give_up(self, key: Key, child: Child, known: Descriptor | None) -> None:
-        """Say that a revision can't be loaded, and want it no more."""
-        note = f"its worker ends at once: {child.said()}"
-        title = known.title if known is not None else ""
-        self._registry.put_descriptor(
-            Descriptor(specialist=key[0], revision=key[1], state="refused", title=title, note=note)
-        )
-        self._registry.drop_wanted(*key)
-        self._let_go([place for place in self._workers if place[0] == key])
 
     def _show(self) -> None:
         for key, item in self._registry.descriptors.items():
@@ -313,7 +248,7 @@ class Up:
         drain_s = self._config.server.drain_s + GRACE_S
         end_all([self._gateway], drain_s, lambda: self._stops > 1)
         write_state(self._folder, self._registry.said(), self._asked)
-        end_all([*self._workers.values(), *self._leaving], drain_s, lambda: self._stops > 1)
+        end_all(self._workers.children, drain_s, lambda: self._stops > 1)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

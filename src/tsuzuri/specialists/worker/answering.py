@@ -1,17 +1,18 @@
 """From a request to what is said about it: a model's text as messages, with neither bus nor queue.
 
-    Ask    Delta …, Final        Score    Delta …, Scored        Embed    Embedded
+    Ask    Delta …, Final        Score    Delta …, Scored        Embed    Delta …, Embedded
 
 What is written goes out at once where nothing went out lately, and else together with what follows within
 some milliseconds. An answer of which nothing can be shown for a while (a filter holds it back, its prompt is
-long, texts are scored) says with an empty delta that it is on its way, as long as its engine moves.
+long, texts are scored or made into vectors) says with an empty delta that it is on its way, as long as its
+engine moves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,29 +65,38 @@ class Answering:
                 yield message
         elif isinstance(body, Score):
             self._need("prompt_logprobs", "scores no texts")
-            scoring = asyncio.ensure_future(
-                score(
-                    self.model,
-                    body,
-                    width=self.width,
-                    deadline=self.deadline,
-                    is_over=lambda: self.is_cancelled,
-                )
+            scoring = score(
+                self.model,
+                body,
+                width=self.width,
+                deadline=self.deadline,
+                is_over=lambda: self.is_cancelled,
             )
-            try:
-                async for alive in self._alive(scoring):
-                    yield alive
-                yield scoring.result()
-            finally:
-                scoring.cancel()
+            async for message in self._whole(scoring):
+                yield message
         elif isinstance(body, Embed):
             self._need("embeddings", "makes no vectors of texts")
-            prompts = [await self.model.read(text) for text in body.texts]
-            vectors = await self.model.embed(prompts)
-            yield Embedded(
-                vectors=tuple(tuple(row) for row in vectors.tolist()),
-                prompt_tokens=sum(len(prompt.ids) for prompt in prompts),
-            )
+            async for message in self._whole(self._embed(body)):
+                yield message
+
+    async def _whole(self, made: Coroutine[Any, Any, Body]) -> AsyncIterator[Body]:
+        """What comes all at once, in the end; until then, that it is on its way."""
+        coming = asyncio.ensure_future(made)
+        try:
+            async for alive in self._alive(coming):
+                yield alive
+            yield coming.result()
+        finally:
+            coming.cancel()
+
+    async def _embed(self, body: Embed) -> Embedded:
+        """Vectors."""
+        prompts = [await self.model.read(text) for text in body.texts]
+        vectors = await self.model.embed(prompts)
+        return Embedded(
+            vectors=tuple(tuple(row) for row in vectors.tolist()),
+            prompt_tokens=sum(len(prompt.ids) for prompt in prompts),
+        )
 
     async def _write(self, body: Ask) -> AsyncIterator[Body]:
         """An answer."""

@@ -7,6 +7,7 @@ it is says the sender's name, not the partition for its answer: that may be anot
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -35,6 +36,10 @@ class Clocks:
     def ahead_ms(self, name: str, sent_ms: int = 0) -> int:
         """How much this clock is ahead of theirs; of somebody unheard, by this one message of theirs."""
         return min(self._ahead_ms.get(name, ()), default=self._now() - sent_ms if sent_ms else 0)
+
+    def age_s(self, name: str, sent_ms: int) -> float:
+        """How long ago something was sent at a moment of another's clock; inf where that one is unheard."""
+        return (self._now() - sent_ms - min(self._ahead_ms.get(name, ()), default=-math.inf)) / 1000
 
     def deadline(self, deadline_ms: int, name: str, sent_ms: int = 0) -> float | None:
         """`time.monotonic()` at a moment of another's clock; None for 0."""

@@ -13,45 +13,30 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
-from tsuzuri.core.errors import InputError, ResourceError, TsuzuriError
+from tsuzuri.core.errors import TsuzuriError
 from tsuzuri.serving import logs
 from tsuzuri.serving.engines.base import EngineFailed
 from tsuzuri.serving.models import TextModel
-from tsuzuri.specialists.bus.base import Bus, BusDown, Record, Work, WorkQueue
-from tsuzuri.specialists.messages import (
-    Body,
-    Cancel,
-    Drain,
-    Envelope,
-    Failed,
-    Lane,
-    Malformed,
-    Report,
-    decode,
-)
+from tsuzuri.specialists.bus.base import Bus, BusDown, WorkQueue
+from tsuzuri.specialists.messages import Body, Cancel, Failed, Lane
 from tsuzuri.specialists.topics import LANES, Topics
 from tsuzuri.specialists.worker.answering import Answering
 from tsuzuri.specialists.worker.background import Background
-from tsuzuri.specialists.worker.clocks import Clocks
 from tsuzuri.specialists.worker.config import WorkerConfig
 from tsuzuri.specialists.worker.failures import deadline_passed, failure_of, handed_back
 from tsuzuri.specialists.worker.held import Held
+from tsuzuri.specialists.worker.intake import Intake
 from tsuzuri.specialists.worker.presence import Presence
-from tsuzuri.specialists.worker.request import ENDS, Request, read_request, refusal
+from tsuzuri.specialists.worker.request import ENDS, Request
 from tsuzuri.specialists.worker.sampled import characters_per_token
-from tsuzuri.specialists.worker.saying import AGAIN_S, BLOCKED_S, Saying
+from tsuzuri.specialists.worker.saying import Saying
 
-TAKE_S = 0.2
 WATCH_S = 0.25
 EXTEND_S = 5.0
 """Between two words to the queue that something takes longer."""
-PAST_S = 10.0
-"""For what was said to every worker before this one came."""
 END_S = 5.0
 """For what was handed back or cancelled to be said."""
 
@@ -60,19 +45,17 @@ class Worker:
     """Answers for the revision of a presence, on the event loop on which it is made."""
 
     def __init__(self, model: TextModel, bus: Bus, topics: Topics, presence: Presence) -> None:
-        self._model, self._bus, self._topics, self._presence = model, bus, topics, presence
+        self._model, self._bus, self._presence = model, bus, presence
         self._config: WorkerConfig = presence.config
         self._slots = self._config.slots or model.stats().slots or 1
-        self._clocks = Clocks()
         self._background = Background()
         self._waiting: dict[Lane, deque[Request]] = {lane: deque() for lane in LANES}
         self._running: set[Request] = set()
         self._finished = self._failed = 0
         self._failure: str | None = None
-        self._broken: Exception | None = None
-        """Why nothing more can be taken."""
         self._stopping = asyncio.Event()
         self._is_stopping = threading.Event()
+        self._intake = Intake(bus, topics, presence, self._background, self, self._is_stopping)
 
     @property
     def is_blocked(self) -> bool:
@@ -86,51 +69,41 @@ class Worker:
 
     async def run(self) -> None:
         """Answer until told to stop; EngineFailed where the engine can't go on; BusDown."""
-        presence = self._presence
+        presence, intake = self._presence, self._intake
         ratio = await characters_per_token(self._model, self._config.texts)
-        self._queue = await asyncio.to_thread(self._join)
-        self._held = Held(self._queue, remembered=self._config.remembered)
+        queue = await asyncio.to_thread(intake.join, self._slots + self._config.read_ahead)
+        self._held = Held(queue, remembered=self._config.remembered)
         self._saying = Saying(self._bus, self._held, self._background, presence.instance)
         self._bus.on_lost(lambda _: self._background.soon(self._lose))
-        following = await asyncio.to_thread(
-            self._bus.follow, self._topics.control, self._control, is_urgent=False
-        )
-        await asyncio.to_thread(self._read_past)
+        await asyncio.to_thread(intake.listen)
         presence.figures = self._figures
-        presence.registry.on_report(self._heard)
-        thread = threading.Thread(target=self._take, args=(self._queue,), name="worker", daemon=True)
         watching = asyncio.create_task(self._watch())
         try:
             await asyncio.to_thread(presence.loaded, self._model.facts, ratio)
             logs.event("answers", specialist=presence.key[0], revision=presence.key[1], slots=self._slots)
-            thread.start()
+            intake.start()
             await self._stopping.wait()
             presence.drains()
-            await asyncio.to_thread(thread.join)
-            await self._end()
+            await asyncio.to_thread(intake.wait)
+            await self._end(queue)
         finally:
             self._is_stopping.set()
             watching.cancel()
             self._background.cancel()
-            await asyncio.to_thread(self._queue.close)
-            await asyncio.to_thread(following.close)
+            await asyncio.to_thread(intake.close)
             await asyncio.to_thread(self._bus.flush, END_S)
         logs.event("ended", finished=self._finished, failed=self._failed, failure=self._failure)
         if self._failure is not None:
             raise EngineFailed(f"the engine {self._failure}", hint="look at its log, then start the worker")
-        if self._broken is not None:
-            message = f"nothing more could be taken from the broker ({type(self._broken).__name__})"
-            raise BusDown(message, hint="look at the log, then start the worker") from self._broken
+        if intake.broken is not None:
+            message = f"nothing more could be taken from the broker ({type(intake.broken).__name__})"
+            raise BusDown(message, hint="look at the log, then start the worker") from intake.broken
 
-    def _join(self) -> WorkQueue:
-        key, capacity = self._presence.key, self._slots + self._config.read_ahead
-        return self._bus.queue(self._topics.lanes(*key), self._topics.group(*key), capacity=capacity)
-
-    async def _end(self) -> None:
+    async def _end(self, queue: WorkQueue) -> None:
         """Finish what runs within the time for it, hand back the rest; what comes is others' from now on."""
         self._start()
         drain_s = 0.0 if self._failure else self._config.drain_s
-        leaving = asyncio.create_task(asyncio.to_thread(self._queue.close, drain_s=drain_s + END_S))
+        leaving = asyncio.create_task(asyncio.to_thread(queue.close, drain_s=drain_s + END_S))
         await self._held.until_empty(drain_s)
         for request in self._held:
             request.stop(handed_back())
@@ -139,36 +112,8 @@ class Worker:
 
     # What comes
 
-    def _take(self, queue: WorkQueue) -> None:
-        """On a thread of its own: hand requests to the loop until told to stop."""
-        while not self._is_stopping.is_set():
-            if self._saying.is_blocked:
-                self._is_stopping.wait(BLOCKED_S)
-                continue
-            try:
-                work = queue.take(TAKE_S)
-            except ResourceError as error:
-                logs.event("cannot_take", problem=error.message)
-                self._is_stopping.wait(AGAIN_S)
-                continue
-            except Exception as error:  # who takes nothing more is of no use
-                logs.failure("cannot_take", error)
-                self._broken = error
-                self.drain()
-                return
-            if work is not None:
-                self._background.soon(partial(self._taken, work))
-
-    def _taken(self, work: Work) -> None:
-        try:
-            request = read_request(work, self._topics.replies, self._deadline)
-        except Malformed as error:
-            self._reject(work, error.reason, error.message)
-            return
-        except Exception as error:  # whatever is in a record, it takes no place for ever
-            logs.failure("cannot_read", error)
-            self._reject(work, "unforeseen", type(error).__name__)
-            return
+    def receive(self, request: Request) -> None:
+        """See `Receiver`."""
         request.is_orphaned(self._presence.registry.holder)  # so that it is known who waits
         said = self._held.admit(request)
         if said is not None:
@@ -177,48 +122,23 @@ class Worker:
             self._waiting[request.envelope.lane].append(request)
             self._start()
 
-    def _read_past(self) -> None:
-        """Learn what is wanted no more: what a worker had taken is given again, though it had killed it."""
-        past = self._bus.follow(self._topics.control, self._note_past, begin="beginning", is_urgent=False)
-        try:
-            if not past.wait(PAST_S):
-                logs.event("past_unknown", topic=self._topics.control)
-        finally:
-            past.close()
+    def cancel(self, order: Cancel, sent_ms: int) -> None:
+        """See `Receiver`."""
+        for request in self._held.cancel(order, sent_ms):
+            self._withdraw(request)
 
-    def _note_past(self, records: Sequence[Record]) -> None:
-        """On a thread of the bus: of what was said before this worker came, what still matters to it."""
-        self._control(records, is_past=True)
+    def _withdraw(self, request: Request) -> None:
+        """Nobody wants it any more."""
+        if request in self._running:
+            request.is_unwanted = True
+            request.stop()
+        else:
+            self._held.drop(request)
 
-    def _control(self, records: Sequence[Record], *, is_past: bool = False) -> None:
-        """On a thread of the bus."""
-        for record in records:
-            try:
-                envelope = decode(record.value, record.headers)
-            except Malformed:
-                continue  # it is not for this worker to say what it is
-            body = envelope.body
-            if isinstance(body, Cancel):
-                self._background.soon(partial(self._cancel, body, envelope.sent_ms))
-            elif isinstance(body, Drain) and not is_past and self._presence.is_meant(body):
-                self.drain()
-
-    def _heard(self, report: Report) -> None:
-        """On a thread of the bus."""
-        self._background.soon(partial(self._clocks.heard, report.gateway, report.at_ms))
-
-    def _deadline(self, envelope: Envelope) -> float | None:
-        """By this process' clock, from what is known of the gateway's."""
-        self._clocks.heard(envelope.sender, envelope.sent_ms)
-        return self._clocks.deadline(envelope.deadline_ms, envelope.sender, envelope.sent_ms)
-
-    def _reject(self, work: Work, reason: str, message: str) -> None:
-        logs.event("rejected", reason=reason)
-        self._queue.reject(work, reason=reason, message=message)
-        told = refusal(work, self._topics.replies, message, self._presence.instance)
-        if told is not None:
-            with suppress(ResourceError, InputError):  # who asked has a deadline, too
-                self._bus.send(told)
+    def _lose(self) -> None:
+        """The broker came back without its records: what is held here is asked again by whoever wants it."""
+        logs.event("broker_lost", held=len(self._held))
+        self._held.lose()
 
     # What is done about it
 
@@ -237,13 +157,21 @@ class Worker:
                 self._background.spawn(self._answer(request))
 
     async def _answer(self, request: Request) -> None:
-        """Answer one request, whatever becomes of it."""
+        """Answer one request, whatever becomes of it.
+
+        That a worker begins is said before it looks at the prompt, so that it is known by whom a request was
+        with that kills its workers. It is not waited for that this is stored (a trip to the broker) where the
+        request is new. If that one kills before the word has left the process, it counts as follows: the
+        next worker to be given it is given something old, and waits; and whose first word of a request comes
+        late, after another worker that was asked had died, that request counts as one that worker died with,
+        too (`gateway/deaths.py`). So it is two deaths in either case.
+        """
         envelope = request.envelope
         try:
             if request.deadline is not None and time.monotonic() >= request.deadline:
                 await self._say(request, deadline_passed())
                 return
-            await self._saying.begin(request)
+            await self._saying.begin(request, is_new=self._intake.is_new(request))
             request.answering = Answering(
                 self._model,
                 envelope.body,
@@ -272,23 +200,6 @@ class Worker:
             self._failed += isinstance(message, Failed)
             self._finished += not isinstance(message, Failed)
             logs.event("answered", **request.account(message))
-
-    def _cancel(self, order: Cancel, sent_ms: int) -> None:
-        for request in self._held.cancel(order, sent_ms):
-            self._withdraw(request)
-
-    def _withdraw(self, request: Request) -> None:
-        """Nobody wants it any more."""
-        if request in self._running:
-            request.is_unwanted = True
-            request.stop()
-        else:
-            self._held.drop(request)
-
-    def _lose(self) -> None:
-        """The broker came back without its records: what is held here is asked again by whoever wants it."""
-        logs.event("broker_lost", held=len(self._held))
-        self._held.lose()
 
     # What is looked after
 

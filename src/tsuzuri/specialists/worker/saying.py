@@ -45,10 +45,9 @@ class Saying:
             request.records.append(record)
         return is_sent
 
-    async def begin(self, request: Request) -> None:
-        """Say that it is begun with, and see that this is stored: a request that kills this process at once
-        is known by whom it was with."""
-        if await self.say(request, Accepted()):
+    async def begin(self, request: Request, *, is_new: bool) -> None:
+        """Say that it is begun with, and see that this is stored, unless it is new: see `Worker._answer`."""
+        if await self.say(request, Accepted()) and not is_new:
             with suppress(TimeoutError):
                 async with asyncio.timeout(BEGUN_S):
                     await request.begun.wait()
