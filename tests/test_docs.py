@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from tsuzuri.cli import parser
-from tsuzuri.core.config import parse_config
+from tsuzuri.core.config import Config, parse_config
+from tsuzuri.lab.config import ProjectConfig
 from tsuzuri.recipe import Recipe, load_recipe
 from tsuzuri.specialists.config import SpecialistsConfig
 
@@ -21,6 +22,8 @@ IN_BOXES = {"run.yaml", "special_thanks.txt", "DATASHEET.md"}
 NAMED_PATH = re.compile(
     r"(?:`|\]\()((?:src|docs|recipes|bench|tests|deploy)/[\w./-]*|[\w-]+\.(?:md|yaml|txt|toml))[`)]"
 )
+KINDS: dict[str, type[Config]] = {"# specialists.yaml": SpecialistsConfig, "# project.yaml": ProjectConfig}
+"""What a block is whose first line says so; others are recipes."""
 
 pytestmark = pytest.mark.skipif(not (ROOT / "src").is_dir(), reason="the documents come with the source tree")
 
@@ -47,14 +50,13 @@ def test_every_command_that_a_document_shows_can_be_given(document: Path) -> Non
         recipe = values.get("recipe")
         if recipe is not None:
             assert (ROOT / recipe).exists(), line
-            load_recipe(ROOT / recipe, values["overrides"])
+            load_recipe(ROOT / recipe, values.get("overrides", ()))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_recipe_that_a_document_shows_is_one(document: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", document.read_text(encoding="utf-8"), flags=re.S):
-        kind = SpecialistsConfig if block.startswith("# specialists.yaml\n") else Recipe
-        parse_config(kind, yaml.safe_load(block), where=document.name)
+        parse_config(KINDS.get(block.splitlines()[0], Recipe), yaml.safe_load(block), where=document.name)
 
 
 def test_every_part_of_the_tree_is_in_the_readme() -> None:
