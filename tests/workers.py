@@ -193,6 +193,11 @@ class Running:
         self.thread = threading.Thread(target=lambda: asyncio.run(run()), name="worker-loop", daemon=True)
         self.thread.start()
 
+    @property
+    def running(self) -> int:
+        """Requests that it writes answers to now."""
+        return self.worker.running if self.worker else 0
+
     def drain(self) -> None:
         until(lambda: self.worker is not None)
         assert self.worker is not None

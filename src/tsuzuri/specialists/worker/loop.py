@@ -62,6 +62,11 @@ class Worker:
         """Whether an answer waits for the bus to take it; then nothing more is taken."""
         return self._saying.is_blocked
 
+    @property
+    def running(self) -> int:
+        """Requests that are answered now."""
+        return len(self._running)
+
     def drain(self) -> None:
         """Take nothing more, finish what runs, end. May be called from anywhere."""
         self._is_stopping.set()
@@ -223,7 +228,7 @@ class Worker:
 
     def _figures(self) -> dict[str, Any]:
         return {
-            "running": len(self._running),
+            "running": self.running,
             "waiting": sum(map(len, self._waiting.values())),
             "slots": self._slots,
             "tokens_per_s": self._model.stats().tokens_per_s,
