@@ -24,6 +24,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         403: "The key may not do this",
         404: "There is no such thing",
         408: "The request did not arrive in time",
+        409: "It is so already, or was done before",
         413: "The request is too large",
         415: "The body is not JSON",
         429: "A limit was reached: see Retry-After",
