@@ -36,6 +36,16 @@ def test_speed_memory_and_mfu_are_read_and_drawn(inputs: Path, finished: Path, t
     assert runs.contents(tmp_path) == runs.contents(finished)
 
 
+def test_the_last_step_is_not_timed_by_itself(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noted right after the last but one, which would make it the fastest of all."""
+    monkeypatch.setattr("tsuzuri.training.clock.READ_EVERY_S", 0.0)
+    runs.run(inputs, tmp_path)
+    timed = [line["step"] for line in runs.lines(tmp_path, "timings.jsonl") if line["stage"] == "train"]
+    assert timed == [2, 3, 4, 6]
+
+
 def test_another_process_can_show_the_run(finished: Path) -> None:
     standing = read_standing(finished)
     assert (standing.step, standing.steps) == (6, 6)

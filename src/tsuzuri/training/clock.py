@@ -53,11 +53,13 @@ class Clock:
         return standing(self.machine, self._lines, self.reading, self.step)
 
     def note(self, step: int, line: Mapping[str, Any]) -> None:
-        """A step has ended, with that line in the log. The first one, which warms up, has no time."""
+        """A step has ended, with that line in the log. The first one, which warms up, has no time; the last
+        but one is timed with the last, since both are noted at once when the run ends."""
         self.step = step
         self._lines = (*self._lines, line)[-SHOWN_LOSSES:]
         elapsed_s = time.perf_counter() - self._timed_at
-        if self._timed_step and elapsed_s < READ_EVERY_S and step < self.machine["steps"]:
+        left = self.machine["steps"] - step
+        if self._timed_step and left and (elapsed_s < READ_EVERY_S or left == 1):
             return
         if self._timed_step:
             self._read(step, elapsed_s)
