@@ -69,3 +69,24 @@ def test_machine_code_is_that_of_the_source(modules: Path, old: str, new: str, e
     assert run(modules) == expected
     assert run(modules) == expected.replace("compiled", "cached")
     assert len(list(modules.rglob("*added*.nbc"))) == 1
+
+
+def test_machine_code_is_that_of_what_writes_it(modules: Path) -> None:
+    """Of intrinsics: numba numbers them anew in each process."""
+    inner = INNER.replace("return number + 0", "return raised(number)")
+    inner += """
+from numba.extending import intrinsic
+
+@intrinsic
+def raised(context, number):
+    def generate(context, builder, signature, arguments):
+        return builder.add(arguments[0], arguments[0].type(more()))
+    return number(number), generate
+
+def more():
+    return 1
+"""
+    (modules / "inner.py").write_text(inner)
+    assert [run(modules), run(modules)] == ["4 compiled", "4 cached"]
+    (modules / "inner.py").write_text(inner.replace("return 1", "return 5"))
+    assert run(modules) == "8 compiled"

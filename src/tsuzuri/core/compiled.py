@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.extending import _Intrinsic
 from numba.core.serialize import dumps
 
 from tsuzuri.core.files import atomic_file
@@ -86,13 +87,22 @@ def made_from(function: FunctionType) -> bytes:
     """A hash of all that the machine code of a function comes from, as it is in this process."""
     digest = hashlib.sha256(numba.__version__.encode())
     functions = [function]
+
+    def follow(used: FunctionType) -> None:
+        if used not in functions:
+            functions.append(used)
+
     for one in functions:  # which grows
         digest.update(marshal.dumps(one.__code__, DETERMINISTIC))
         assert not one.__closure__
         for name in sorted(_names(one.__code__) & one.__globals__.keys()):
             value = one.__globals__[name]
             if isinstance(value, Dispatcher):
-                functions += [value.py_func] if value.py_func not in functions else []
+                follow(value.py_func)
+            elif isinstance(value, FunctionType):  # which writes machine code for an intrinsic
+                follow(value)
+            elif isinstance(value, _Intrinsic):
+                follow(value._defn)
             elif isinstance(value, ModuleType):
                 assert value.__name__.partition(".")[0] != one.__module__.partition(".")[0], value
             else:

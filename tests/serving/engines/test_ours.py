@@ -20,6 +20,7 @@ from tsuzuri.generation.rules import TokenRules
 from tsuzuri.generation.score import token_log_probabilities
 from tsuzuri.model.gpt import GPT
 from tsuzuri.serving.engines.base import EngineFailed, Generation, Overloaded, TokenEvent, TokenRequest
+from tsuzuri.serving.engines.ours import vnni
 from tsuzuri.serving.engines.ours.batching import Decoder
 from tsuzuri.serving.engines.ours.cpu import CpuDecoder
 from tsuzuri.serving.engines.ours.engine import OurEngine
@@ -272,7 +273,13 @@ def test_steps_of_every_size_take_the_same_memory() -> None:
     assert len({place_of(rows) for rows in range(1, 61)}) == 1
 
 
-def test_int8_follows_float32_closely(model: GPT, rules: TokenRules) -> None:
+@pytest.mark.parametrize("has_vnni", [True, False], ids=["vnni", "portable"])
+def test_int8_follows_float32_closely(
+    has_vnni: bool, model: GPT, rules: TokenRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if has_vnni and not vnni.is_supported():
+        pytest.skip("this processor has no AVX-512 VNNI")
+    monkeypatch.setattr(vnni, "is_supported", lambda: has_vnni)
     decoder = CpuDecoder(model, precision="int8", slots=2)
     engine = OurEngine(lambda: decoder, rules, slots=2)
     prompt = prompt_of(60)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from tsuzuri.model.config import ModelConfig
 from tsuzuri.model.gpt import GPT, Attention, Block, GatedMLP
-from tsuzuri.serving.engines.ours import kernels
+from tsuzuri.serving.engines.ours import kernels, vnni
 from tsuzuri.serving.engines.ours.kernels import Floats, Integers, LayerCache, Norm, Rows, Tokens, Turning
-from tsuzuri.serving.engines.ours.linear import KINDS, Linear
+from tsuzuri.serving.engines.ours.linear import Linear, kind_of
 
 NOTHING: Floats = np.empty(0, np.float32)
 ROOM_STRIDE = 64
@@ -74,8 +74,10 @@ class CpuDecoder:
     def __init__(self, model: GPT, *, precision: str, slots: int) -> None:
         self.config = config = model.config
         self.slots, self.capacity = slots, config.max_position_embeddings
-        self._linear = KINDS[precision]
+        self._linear = kind_of(precision)
         self._is_scaled = precision == "int8"
+        has_bytes = self._is_scaled and vnni.is_supported() and config.head_dim % vnni.VECTOR == 0
+        self._attention = vnni.attention if has_bytes else kernels.attention
         table_dtype = torch.float16 if self._is_scaled else torch.float32
         self._embedding = model.embed_tokens.weight.detach().to(table_dtype).numpy()
         self._positions = _array(model.get_parameter("embed_positions.weight")) if config.is_classic else None
@@ -102,7 +104,7 @@ class CpuDecoder:
         for layer in self._layers:
             kernels.add_and_norm(work.x, added, added_bias, layer.input_norm, work.normed, is_scaled)
             qkv = Rows(layer.qkv(work.normed_tensor).numpy(), work.normed.scale)
-            kernels.attention(qkv, tokens, layer.turning, layer.cache, work.mixed, is_scaled)
+            self._attention(qkv, tokens, layer.turning, layer.cache, work.mixed, is_scaled)
             added = Rows(layer.out(work.mixed_tensor).numpy(), work.mixed.scale)
             kernels.add_and_norm(work.x, added, layer.out_bias, layer.output_norm, work.normed, is_scaled)
             inner = Rows(layer.up(work.normed_tensor).numpy(), work.normed.scale)
@@ -173,7 +175,8 @@ class CpuDecoder:
 
 def layer_cache(config: ModelConfig, slots: int, *, is_int8: bool) -> LayerCache:
     """An empty cache of one layer. Its memory is taken as it is written."""
-    shape = (slots, config.num_key_value_heads, config.max_position_embeddings, config.head_dim)
+    capacity = -(-config.max_position_embeddings // vnni.FOLD) * vnni.FOLD  # which are read together
+    shape = (slots, config.num_key_value_heads, capacity, config.head_dim)
     dtype = np.int8 if is_int8 else np.float32
     keys, values = np.empty(shape, dtype), np.empty(shape, dtype)
     key_scales, value_scales = np.empty(shape[:3], np.float32), np.empty(shape[:3], np.float32)
