@@ -53,6 +53,8 @@ VECTOR = LANES * FOLD
 RAISED, FLOAT_BYTES = np.int32(128), 4
 LOW, MOST_WEIGHT = np.int32(256), np.float32(65535)
 """A weight of the softmax is 256 · its high byte + its low byte."""
+AHEAD = 6144
+"""Bytes by which weights are asked for before they are read."""
 INSTRUCTION = "llvm.x86.avx512.vpdpbusd.512"
 SUM = "llvm.vector.reduce.add.v16i32"
 
@@ -105,6 +107,9 @@ def sum_tile(
             builder.load(builder.gep(weight_at, [builder.add(pair, ir.Constant(width, half))]), align=1)
             for half in range(2)
         ]
+        at = builder.add(weight, builder.mul(step, ir.Constant(width, PANEL * FOLD)))
+        for line in range(2):
+            _fetch(builder, builder.add(at, ir.Constant(width, AHEAD + VECTOR * line)))
         offset = builder.mul(step, ir.Constant(width, FOLD))
         nowhere = ir.Constant(vector, ir.Undefined)
         to_all = ir.Constant(vector, [0] * LANES)
@@ -308,14 +313,14 @@ def _vectors() -> tuple[Any, Any, Any]:
 
 
 def _fetch(builder: Any, address: Any) -> None:
-    """Begin to read a line of memory into the cache."""
+    """Begin to read a line of memory into the second cache, which awaits more lines at once."""
     word, place = ir.IntType(32), ir.IntType(8).as_pointer()
     fetch = builder.module.declare_intrinsic(
         "llvm.prefetch.p0", (), ir.FunctionType(ir.VoidType(), [place, word, word, word])
     )
-    read, soon, data = 0, 3, 1
+    read, second, data = 0, 2, 1
     builder.call(
-        fetch, [builder.inttoptr(address, place), *(ir.Constant(word, n) for n in (read, soon, data))]
+        fetch, [builder.inttoptr(address, place), *(ir.Constant(word, n) for n in (read, second, data))]
     )
 
 
