@@ -85,6 +85,10 @@ def write_folder(folder: Path, size: str) -> None:
     write_text(folder / "tokenizer_config.json", json.dumps(names))
 
 
+class EndedError(Exception):
+    """An engine's process is no more."""
+
+
 @dataclass
 class Engine:
     """One engine's process and what it measured: for each batch, seconds with one new token and with all."""
@@ -110,7 +114,7 @@ class Engine:
         for line in self.process.stdout:
             if line.startswith(beginning):
                 return line
-        raise SystemExit(f"{self.name} has ended")
+        raise EndedError(f"{self.name} has ended: left out")
 
     def measure(self, batch: int) -> None:
         """One round."""
@@ -266,11 +270,15 @@ def main() -> None:
             write_folder(folder, arguments.size)
         names = arguments.engines or engines_here(arguments.openvino)
         pythons = {"openvino": arguments.openvino or sys.executable}
-        engines = [
-            open_engine(name, folder, work, pythons.get(name.split()[0], sys.executable)) for name in names
-        ]
-        for engine in engines:
-            engine.ask(2, 2)  # what is done only once
+        engines = []
+        for name in names:
+            try:
+                engine = open_engine(name, folder, work, pythons.get(name.split()[0], sys.executable))
+                engine.ask(2, 2)  # what is done only once
+            except EndedError as ended:
+                print(ended)
+            else:
+                engines.append(engine)
         for _ in range(arguments.rounds):
             for batch in arguments.batches:
                 for engine in engines:
