@@ -278,6 +278,7 @@ def test_the_page_is_right_for_every_window_and_eye(
     draft.locator(".token").nth(6).click()
     assert tab.faults() == []
     tab.page.locator("#vertical").click()
+    tab.page.locator("#vertical").hover()
     assert tab.faults() == []
 
 
