@@ -61,6 +61,11 @@ def numbered(topic: str, count: int, *, keys: bool = False) -> list[Record]:
     return [Record(topic, b"%d" % i, key=b"key %d" % i if keys else None) for i in range(count)]
 
 
+def whereabouts(records: Sequence[Record]) -> list[tuple[int | None, int | None, bytes | None]]:
+    """Where each stands."""
+    return sorted((record.partition, record.offset, record.value) for record in records)
+
+
 def test_what_is_sent_is_followed_in_order_and_whole(bus: Bus, topic: str) -> None:
     record = Record(
         topic, "値".encode(), key="鍵".encode(), headers=(("a", b"\x00\xff"), ("a", b""), ("b", b"2"))
@@ -80,10 +85,11 @@ def test_what_is_sent_is_followed_in_order_and_whole(bus: Bus, topic: str) -> No
 def test_what_was_there_before_is_followed_from_the_beginning_and_not_from_the_end(
     bus: Bus, wide: str
 ) -> None:
-    store(bus, numbered(wide, 40, keys=True))
+    stored = store(bus, numbered(wide, 40, keys=True))
     old: list[Record] = []
     new: list[Record] = []
     assert bus.follow(wide, old.extend, begin="beginning").wait(PATIENCE_S)
+    assert whereabouts(old) == whereabouts(stored)
     assert sorted(int(record.value or b"") for record in old) == list(range(40))
     assert bus.follow(wide, new.extend).wait(PATIENCE_S)
     store(bus, [Record(wide, b"later", partition=3)])
